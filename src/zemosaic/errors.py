@@ -1,0 +1,58 @@
+"""The tree of errors.
+
+    ZeMosaicError
+    ├── FrameError      this frame cannot be used: skip it, say why, go on
+    └── MosaicError     the run cannot go on: stop, say why, keep what was done
+        ├── SettingsError   a setting, a flag or a configuration file is wrong
+        ├── InputError      the input as a whole gives nothing to work with
+        ├── OutputError     the output cannot be written
+        ├── WorkerError     a worker process died twice on the same task
+        └── Cancelled       the user asked to stop
+
+Every message says what, which file or setting, why, and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Cancelled",
+    "FrameError",
+    "InputError",
+    "MosaicError",
+    "OutputError",
+    "SettingsError",
+    "WorkerError",
+    "ZeMosaicError",
+]
+
+
+class ZeMosaicError(Exception):
+    """Root of everything that ZeMosaic raises on purpose."""
+
+
+class FrameError(ZeMosaicError):
+    """One frame cannot be used; the run goes on without it."""
+
+
+class MosaicError(ZeMosaicError):
+    """The run stops; what was done is kept."""
+
+
+class SettingsError(MosaicError):
+    """One or several settings are wrong; the message lists them all."""
+
+
+class InputError(MosaicError):
+    """The input as a whole gives nothing to work with."""
+
+
+class OutputError(MosaicError):
+    """The output or the workspace cannot be written."""
+
+
+class WorkerError(MosaicError):
+    """A worker process died twice on the same task."""
+
+
+class Cancelled(MosaicError):
+    """The user asked to stop; the next run of the same command goes on."""

@@ -1,0 +1,1 @@
+"""Compiled hot loops (numba), and nothing else."""

@@ -1,0 +1,266 @@
+"""Frozen values that pass between the phases: paths, numbers and small arrays.
+
+Conventions: pixel centres at integers, arrays (y, x), sky in degrees ICRS, colour channels in the order R, G, B
+(one channel for mono frames), fluxes and backgrounds in ADU of the raw frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Correction",
+    "Distortion",
+    "Frame",
+    "FrameKind",
+    "FrameState",
+    "Grid",
+    "Group",
+    "LeftOut",
+    "Measurement",
+    "Mosaic",
+    "Overlap",
+    "Plan",
+    "SkyMesh",
+    "Solution",
+    "Stars",
+    "Superblock",
+]
+
+FloatArray = NDArray[np.float64]
+
+
+class FrameKind(StrEnum):
+    """How the colour of a light frame is stored."""
+
+    BAYER = "bayer"  # (h, w), colour filter array
+    MONO = "mono"  # (h, w)
+    RGB = "rgb"  # (3, h, w) on disk, already debayered
+
+
+class FrameState(StrEnum):
+    """What became of a file; exactly one a frame."""
+
+    FOUND = "found"
+    MEASURED = "measured"
+    SOLVED = "solved"
+    MATCHED = "matched"
+    USED = "used"
+    NOT_A_LIGHT = "not_a_light"  # dark, flat, bias
+    STACK = "stack"  # somebody's stack or mosaic
+    OWN_OUTPUT = "own_output"
+    DUPLICATE = "duplicate"
+    DAMAGED = "damaged"  # unreadable, truncated, empty, wrong size
+    UNSUPPORTED = "unsupported"  # readable, but not something this run can combine
+    TOO_FEW_STARS = "too_few_stars"
+    UNSOLVED = "unsolved"
+    FALSE_SOLUTION = "false_solution"
+    TRAILED = "trailed"
+    CLOUDED = "clouded"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that is not in the picture, and why.
+
+    `reason` is one English sentence: what was found, what was expected, what to do.
+    """
+
+    path: Path
+    state: FrameState
+    reason: str
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One light frame as its header describes it."""
+
+    id: int  # place in the order of frames: by DATE-OBS, then name
+    path: Path
+    size: int  # bytes
+    mtime_ns: int
+    digest: str  # hash of the pixels and DATE-OBS (hex)
+    kind: FrameKind
+    width: int  # px
+    height: int  # px
+    bayer: str | None  # pattern of the array as read: "GRBG" has G at (0, 0) and R at (0, 1)
+    instrument: str  # frames with the same one share distortion and sensor response, e.g. "S50_1d3fe189 2.90um 250mm 1x1 1080x1920"
+    camera: str  # INSTRUME, for the header
+    telescope: str  # TELESCOP, for the header
+    target: str  # OBJECT
+    filter: str
+    exposure: float  # s; NaN when unknown
+    gain: float  # the camera's setting, not e-/ADU; NaN when unknown
+    temperature: float  # deg C; NaN when unknown
+    date_obs: str  # ISO 8601 UTC at the start of the exposure; "" when unknown
+    ra: float  # deg ICRS, commanded; NaN when unknown
+    dec: float  # deg ICRS, commanded; NaN when unknown
+    scale: float  # arcsec/px from pixel size and focal length; NaN when unknown
+    saturation: float  # ADU at which the sensor or the file is full
+    wcs: Solution | None = None  # found in the header: a claim, to be verified against the stars
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.kind is FrameKind.MONO else 3
+
+
+@dataclass(frozen=True)
+class Stars:
+    """Stars measured on one frame, brightest first."""
+
+    x: FloatArray  # (n,) px
+    y: FloatArray  # (n,) px
+    flux: FloatArray  # (n, channels) ADU in an aperture proportional to the frame's FWHM
+    flux_err: FloatArray  # (n, channels) ADU
+    snr: FloatArray  # (n,) of the luminance; position error ~ 0.42 FWHM / snr
+    fwhm: FloatArray  # (n,) px
+    elongation: FloatArray  # (n,) major over minor axis
+    saturated: NDArray[np.bool_]  # (n,)
+    blended: NDArray[np.bool_]  # (n,) a neighbour or a damaged pixel disturbs the aperture
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class SkyMesh:
+    """Mean of the raw pixels of each colour in square cells that tile the frame from (0, 0).
+
+    No star mask yet (it is applied later, in sky coordinates, the same for all frames); single hot pixels are out.
+    """
+
+    mean: NDArray[np.float32]  # (ny, nx, channels) ADU; NaN is no data
+    cell: int  # px
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured on one frame; stars and mesh lie in the file `path` (see `zemosaic.tables`)."""
+
+    frame_id: int
+    path: Path  # .npz with Stars and SkyMesh
+    sky: tuple[float, ...]  # ADU, median level per channel
+    sigma: tuple[float, ...]  # ADU, noise of one raw sky pixel per channel
+    fwhm: float  # px, median of good stars
+    elongation: float  # median of good stars
+    n_stars: int
+    clipped: float  # share of raw pixels that are exactly 0
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """Radial distortion of an instrument about the reference pixel of the solution.
+
+    With (u, v) the offset from the reference pixel in px and rho = hypot(u, v) / radius:
+    (u', v') = (u, v) * (1 + k3 rho^2 + k5 rho^4), then the linear part of the WCS applies to (u', v').
+    It is exactly a SIP polynomial of order 3 (5 with k5).
+    """
+
+    k3: float = 0.0
+    k5: float = 0.0
+    radius: float = 1.0  # px, half-diagonal of the frame
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Astrometric solution: TAN projection, linear matrix, radial distortion."""
+
+    ra: float  # deg, tangent point = sky position of the reference pixel
+    dec: float  # deg
+    x: float  # px, reference pixel (pixel centres at integers, 0-based)
+    y: float  # px
+    cd: tuple[float, float, float, float]  # deg/px: CD1_1, CD1_2, CD2_1, CD2_2
+    distortion: Distortion = Distortion()
+    solver: str = ""
+    n_matched: int = 0  # catalogue stars
+    rms: float = float("nan")  # arcsec, residual of the catalogue stars
+
+
+@dataclass(frozen=True)
+class Correction:
+    """How a frame is brought onto the common scale: D = F (a S Omega + B)."""
+
+    frame_id: int
+    gain: tuple[float, ...]  # a per channel; the median over frames is 1
+    sky: tuple[tuple[float, ...], ...]  # per channel, ADU: B = c0 + c1 u + c2 v, u = (x - (w-1)/2) / radius, v likewise
+    response: tuple[float, ...]  # F = 1 + r1 rho^2 + r2 rho^4 + ..., rho = distance to the frame's centre / radius
+    radius: float  # px, half-diagonal of the frame
+    weight: float = 1.0  # factor on the inverse variance (quality)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Residual between two panels after matching, per channel."""
+
+    first: int  # group
+    second: int  # group
+    n_cells: int
+    difference: tuple[float, ...]  # ADU
+    error: tuple[float, ...]  # ADU, expected from the noise
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The mosaic's pixels: TAN, north up, east left.
+
+    xi = -scale (X - x), eta = scale (Y - y) in degrees on the tangent plane at (ra, dec); Y grows to the north.
+    """
+
+    ra: float  # deg
+    dec: float  # deg
+    scale: float  # deg/px
+    width: int
+    height: int
+    x: float  # px, 0-based, of the tangent point
+    y: float  # px
+
+
+@dataclass(frozen=True)
+class Superblock:
+    """A region of the grid that one task assembles: rows y0..y1, columns x0..x1 (half open)."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+    frames: tuple[int, ...]  # ids, in the order in which they are added
+
+
+@dataclass(frozen=True)
+class Group:
+    """Frames that point at the same place: a panel."""
+
+    id: int
+    ra: float  # deg, mean centre
+    dec: float
+    frames: tuple[int, ...]  # ids
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides the result of the assembly; frozen in the manifest."""
+
+    grid: Grid
+    channels: int
+    groups: tuple[Group, ...]
+    superblocks: tuple[Superblock, ...]
+    lattice: int  # px between the nodes on which the WCS is evaluated
+    memory: int  # bytes that one assembly task needs
+    disk: int  # bytes that the workspace needs
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """The assembled mosaic: arrays on disk, (channels, h, w) float32 .npy; NaN is no data."""
+
+    grid: Grid
+    data: Path  # ADU per mosaic pixel at the reference transparency
+    weight: Path  # inverse variance, ADU^-2
+    coverage: Path  # (h, w) uint16, frames
+    rejected: Path  # (h, w) uint16, frames with a rejected sample
+    frames: tuple[int, ...]  # ids that really contributed
