@@ -1,0 +1,126 @@
+"""The pool of processes: order, bounds, errors, deaths, cancelling."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from zemosaic.errors import Cancelled, FrameError, WorkerError
+from zemosaic.execution import (
+    WORKER_MEMORY,
+    WorkerPool,
+    cores,
+    free_memory,
+    memory_budget,
+    open_executor,
+    run_each,
+    worker_count,
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    number: int
+    once: Path | None = None  # dies while this file is absent
+    always: bool = False  # dies every time
+
+
+def square(job: Job) -> int:
+    if job.always:
+        os._exit(3)
+    if job.once is not None and not job.once.exists():
+        job.once.touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    if job.number == 13:
+        raise FrameError("frame 13 is damaged")
+    return job.number**2
+
+
+def slow_first(number: int) -> int:
+    time.sleep(0.2 if number == 0 else 0.0)
+    return number
+
+
+def environment(name: str) -> tuple[str | None, bool]:
+    return os.environ.get(name), signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[WorkerPool]:
+    with open_executor(2) as executor:
+        yield executor
+
+
+def test_results_come_in_the_order_of_the_tasks(pool: WorkerPool) -> None:
+    assert list(run_each(pool, slow_first, range(7))) == list(range(7))
+    assert list(run_each(pool, slow_first, [])) == []
+
+
+def test_workers_have_one_thread_and_ignore_ctrl_c(pool: WorkerPool) -> None:
+    names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"]
+    assert list(run_each(pool, environment, names)) == [("1", True)] * 4
+
+
+def test_an_error_of_the_function_passes_through(pool: WorkerPool) -> None:
+    results = run_each(pool, square, [Job(2), Job(13)])
+    assert next(results) == 4
+    with pytest.raises(FrameError, match="frame 13"):
+        next(results)
+
+
+def test_a_dead_worker_costs_no_result(pool: WorkerPool, tmp_path: Path) -> None:
+    jobs = [Job(n, once=tmp_path / f"{n}" if n in (3, 8) else None) for n in range(12)]
+    assert list(run_each(pool, square, jobs)) == [n**2 for n in range(12)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "8"]
+
+
+def test_a_task_that_kills_twice_is_named_and_the_others_are_not_lost(pool: WorkerPool) -> None:
+    done = []
+    with pytest.raises(WorkerError, match=r"square of Job\(number=5, .*memory"):
+        for result in run_each(pool, square, [Job(n, always=n == 5) for n in range(9)]):
+            done.append(result)
+    assert done == [0, 1, 4, 9, 16]
+    assert list(run_each(pool, square, [Job(4)])) == [16]  # the pool lives on
+
+
+def test_no_more_than_in_flight_are_under_way() -> None:
+    asked: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for number in range(20):
+            asked.append(number)
+            yield number
+
+    with ThreadPoolExecutor(2) as executor:
+        for done, _ in enumerate(run_each(executor, slow_first, tasks(), in_flight=3), start=1):
+            assert len(asked) <= done + 2  # the one just handed out, and two under way
+
+
+def test_cancelling_stops_soon_and_withdraws_what_has_not_begun() -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        time.sleep(0.3)
+        return number
+
+    with ThreadPoolExecutor(1) as executor, pytest.raises(Cancelled):
+        list(run_each(executor, work, range(50), in_flight=40, cancelled=lambda: len(begun) >= 1))
+    assert len(begun) <= 2
+
+
+def test_workers_and_memory_follow_the_settings() -> None:
+    assert worker_count(3) == 3
+    assert worker_count(-1, memory=100 * WORKER_MEMORY) == min(cores(), 61)
+    assert worker_count(0, memory=1) == 1
+    assert memory_budget(2.5) == int(2.5 * 2**30)
+    assert memory_budget(0) >= 2**30
+    assert 2**26 < free_memory() < 2**50
