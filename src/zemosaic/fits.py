@@ -1,0 +1,500 @@
+"""The only FITS reader and writer.
+
+Readers open one file at a time, read only, and close it before they return; arrays are in native byte order and own
+their memory. Files are recognised by content, not by name: plain, gzip (`.gz`) and tile-compressed (`.fz`).
+The writer goes through a temporary file in the same folder: a FITS file is whole or absent.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import os
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import DTypeLike, NDArray
+
+from zemosaic.errors import FrameError, OutputError
+from zemosaic.model import Frame, FrameKind
+
+__all__ = ["ImageFile", "inspect", "read_header", "read_image", "read_raw", "write_fits"]
+
+Array = NDArray[Any]
+Readable = BinaryIO | io.FileIO | gzip.GzipFile
+BLOCK = 2880  # bytes; FITS standard 4.0, section 3.1
+CARD = 80
+HEADER_LIMIT = 400 * BLOCK  # bytes; stacks with one HISTORY card per sub reach 100 blocks
+FIRST_READ = 4 * BLOCK  # bytes; a Seestar header takes one block, N.I.N.A. three
+GZIP_MAGIC = b"\x1f\x8b"
+STORED = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+UNSIGNED_ZERO = 32768.0  # BZERO of 16-bit unsigned data
+WRITABLE = {"uint8": 8, "int16": 16, "uint16": 16, "int32": 32, "float32": -32, "float64": -64}
+STRUCTURE = ("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "EXTEND", "PCOUNT", "GCOUNT", "BSCALE", "BZERO", "BLANK")
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """The image in a FITS file, as its header promises it."""
+
+    path: Path
+    header: fits.Header  # of the image HDU; of a tile-compressed image, the header of the image inside
+    axes: tuple[int, ...]  # NAXISn reversed (array order), without axes of length 1 in front
+    bitpix: int
+    offset: int  # bytes from the start of the (unpacked) file to the data
+    packed: bool  # gzip
+    hdu: int
+    tiled: bool  # tile-compressed
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(h, w) or (3, h, w), however the planes lie in the file; other axes as they are."""
+        if self.interleaved:
+            return 3, self.axes[0], self.axes[1]
+        return self.axes
+
+    @property
+    def interleaved(self) -> bool:
+        """The three colours of a pixel lie side by side (NAXIS1 = 3)."""
+        return len(self.axes) == 3 and self.axes[2] == 3 and self.axes[0] != 3
+
+
+def read_header(path: Path) -> fits.Header:
+    """Header of the first HDU that holds an image."""
+    return inspect(path).header
+
+
+def inspect(path: Path) -> ImageFile:
+    """Find the image of a file and check that the file is as long as its header says; pixels are not read.
+
+    Raises
+    ------
+    FrameError
+        The file is empty, not FITS, without an image, or cut short.
+    """
+    with _in_words(path), path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        packed = file.read(2) == GZIP_MAGIC
+        file.seek(0)
+        if not packed:
+            return _find_image(_Source(path, file, size))
+        file.seek(max(0, size - 4))
+        trailer = int.from_bytes(file.read(4), "little")
+        file.seek(0)
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            return _find_image(_Source(path, unpacked, None, trailer))
+
+
+def read_raw(frame: Frame, rows: slice | None = None) -> Array:
+    """Pixels of a frame, physical values; of an uncompressed file only the asked rows are read.
+
+    Parameters
+    ----------
+    rows
+        Rows start:stop of every plane (step 1); None is all.
+
+    Returns
+    -------
+    (h, w) or (3, h, w): uint16 for 16-bit unsigned data, else float32; NaN is no data (BLANK).
+    """
+    image = inspect(frame.path)
+    expected: tuple[int, ...] = (frame.height, frame.width)
+    if frame.kind is FrameKind.RGB:
+        expected = (3, *expected)
+    if image.shape != expected:
+        raise FrameError(
+            f"{frame.path}: the image is now {_size(image.shape)}, the scan of the input had found {_size(expected)}; "
+            "leave the input alone during a run and start the command again."
+        )
+    return _read(image, rows)
+
+
+def read_image(path: Path) -> Array:
+    """All pixels of the image in a file, as `read_raw` gives them."""
+    return _read(inspect(path), None)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """An open file, unpacked on the fly when it is a gzip file."""
+
+    path: Path
+    file: Readable
+    size: int | None  # bytes; None when only unpacking would tell it
+    trailer: int = 0  # the size that a gzip file's last member states
+
+    def holds(self, expected: int) -> int:
+        """Bytes that are there, at most (for gzip) `expected`."""
+        if self.size is not None:
+            return self.size
+        if expected <= self.trailer <= expected + 64 * BLOCK:
+            return self.trailer
+        return self.file.seek(expected)  # several members, or cut short: unpack
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in reversed(shape))
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while reading into a FrameError; astropy's remarks on odd headers are not errors."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FrameError(f"{path}: the gzip file is cut short or damaged ({error}); copy it again.") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FrameError(f"{path}: cannot be read ({reason}); check the disk and the permissions.") from error
+    except (fits.VerifyError, ValueError, TypeError, KeyError, IndexError) as error:
+        raise FrameError(f"{path}: the FITS file is damaged ({error}); copy it again from the telescope.") from error
+
+
+def _find_image(source: _Source) -> ImageFile:
+    """Walk through the HDUs to the first image."""
+    path, packed = source.path, source.size is None
+    start, index = 0, 0
+    while packed or start < (source.size or 1):
+        text = _header_block(path, source.file, start)
+        if text is None:
+            break
+        header = fits.Header.fromstring(text)
+        offset = start + _padded(len(text))
+        length = _data_length(header)
+        tiled = bool(header.get("ZIMAGE", False))
+        if tiled or (header.get("XTENSION", "IMAGE").strip() == "IMAGE" and _axes(header)):
+            _check_length(source, offset + length)
+            if tiled:
+                header = _tiled_header(path, index)
+            return ImageFile(path, header, _axes(header), int(header["BITPIX"]), offset, packed, index, tiled)
+        start, index = offset + _padded(length), index + 1
+    raise FrameError(f"{path}: the FITS file holds no image (expected one in the first or a later HDU); leave it out.")
+
+
+def _header_block(path: Path, file: Readable, start: int) -> bytes | None:
+    """Cards up to and with END, from byte `start`; None at the end of the file."""
+    file.seek(start)
+    text = b""
+    while len(text) < HEADER_LIMIT:
+        more = file.read(FIRST_READ)
+        if not text:
+            _check_start(path, more, start)
+        if start and not more.strip(b"\0 "):
+            return None
+        text += more
+        end = _end_card(text)
+        if end is not None:
+            return text[: end + CARD].ljust(end + CARD)
+        if not more:
+            break
+    raise FrameError(
+        f"{path}: the FITS header has no END card (file cut short after {start + len(text)} bytes); copy it again."
+    )
+
+
+def _check_start(path: Path, text: bytes, start: int) -> None:
+    if start == 0 and not text:
+        raise FrameError(f"{path}: the file is empty (0 bytes); copy it again from the telescope.")
+    if start == 0 and not text.startswith(b"SIMPLE  ="):
+        raise FrameError(f"{path}: not a FITS file (it must start with SIMPLE, it has {text[:9]!r}); leave it out.")
+
+
+def _end_card(text: bytes) -> int | None:
+    """Offset of the END card; the padding after it may be missing."""
+    at = text.find(b"END")
+    while at >= 0:
+        if at % CARD == 0 and not text[at + 3 : at + 8].strip(b" \0"):
+            return at
+        at = text.find(b"END", at + 1)
+    return None
+
+
+def _padded(length: int) -> int:
+    return -(-length // BLOCK) * BLOCK
+
+
+def _data_length(header: fits.Header) -> int:
+    """Bytes of data after a header, without padding (FITS standard 4.0, eq. 1 and 2)."""
+    sizes = [int(header[f"NAXIS{i}"]) for i in range(1, int(header["NAXIS"]) + 1)]
+    if not sizes:
+        return 0
+    items = math.prod(sizes) + int(header.get("PCOUNT", 0))
+    return abs(int(header["BITPIX"])) // 8 * int(header.get("GCOUNT", 1)) * items
+
+
+def _axes(header: fits.Header) -> tuple[int, ...]:
+    """Array shape of an image; () when it holds no pixels."""
+    axes = [int(header[f"NAXIS{i}"]) for i in range(int(header["NAXIS"]), 0, -1)]
+    while len(axes) > 2 and axes[0] == 1:
+        axes = axes[1:]
+    return tuple(axes) if len(axes) >= 2 and all(axes) else ()
+
+
+def _check_length(source: _Source, expected: int) -> None:
+    """The padding of the last block may be missing, pixels may not."""
+    size = source.holds(expected)
+    if size < expected:
+        raise FrameError(
+            f"{source.path}: the file is cut short, {size} bytes where its header asks for {expected}; "
+            "copy it again from the telescope."
+        )
+
+
+def _tiled_header(path: Path, index: int) -> fits.Header:
+    with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+        header: fits.Header = hdus[index].header.copy()
+    return header
+
+
+def _read(image: ImageFile, rows: slice | None) -> Array:
+    if not 2 <= len(image.shape) <= 3:
+        raise FrameError(f"{image.path}: {_size(image.shape)} is not an image of one or three planes; leave it out.")
+    height = image.shape[-2]
+    first, last, step = (rows or slice(None)).indices(height)
+    if step != 1:
+        raise ValueError("rows must be contiguous")
+    with _in_words(image.path):
+        if image.tiled:
+            return _read_tiled(image, first, max(first, last))
+        return _physical(_read_stored(image, first, max(first, last)), image.header)
+
+
+def _read_stored(image: ImageFile, first: int, last: int) -> Array:
+    """Rows as they lie on disk (big-endian, unscaled), (h, w) or (3, h, w)."""
+    dtype = np.dtype(STORED[image.bitpix])
+    if image.interleaved:
+        block = _rows_of_planes(image, (1, image.axes[0], 3 * image.axes[1]), dtype, first, last)
+        colours: Array = block.reshape(last - first, image.axes[1], 3)
+        return colours.transpose(2, 0, 1)
+    if len(image.axes) == 2:
+        plane: Array = _rows_of_planes(image, (1, image.axes[0], image.axes[1]), dtype, first, last)[0]
+        return plane
+    return _rows_of_planes(image, (image.axes[0], image.axes[1], image.axes[2]), dtype, first, last)
+
+
+def _rows_of_planes(image: ImageFile, axes: tuple[int, int, int], dtype: np.dtype[Any], first: int, last: int) -> Array:
+    """Read rows first..last of each plane, and only those."""
+    planes, height, width = axes
+    out: Array = np.empty((planes, last - first, width), dtype)
+    with image.path.open("rb", buffering=0) as file:
+        unpacked: Readable = gzip.GzipFile(fileobj=file) if image.packed else file
+        with unpacked:
+            for plane in range(planes):
+                unpacked.seek(image.offset + (plane * height + first) * width * dtype.itemsize)
+                _fill(unpacked, memoryview(out[plane]).cast("B") if out[plane].size else memoryview(b""))
+    return out
+
+
+def _fill(file: Readable, buffer: memoryview) -> None:
+    done = 0
+    while done < len(buffer):
+        got = file.readinto(buffer[done:])  # type: ignore[union-attr]
+        if not got:
+            raise EOFError(f"{len(buffer) - done} bytes of pixels are missing")
+        done += got
+
+
+def _read_tiled(image: ImageFile, first: int, last: int) -> Array:
+    """Rows of a tile-compressed image; astropy unpacks the tiles that they touch."""
+    with fits.open(image.path, memmap=False) as hdus:
+        section = hdus[image.hdu].section
+        if len(section.shape) == 2:
+            data = section[first:last]
+        elif image.interleaved:
+            data = np.moveaxis(section[first:last], 2, 0)
+        else:
+            data = section[..., first:last, :]
+    kind = np.uint16 if data.dtype == np.uint16 else np.float32
+    out = np.empty((*image.shape[:-2], last - first, image.shape[-1]), kind)
+    out[...] = data.reshape(out.shape)
+    return out
+
+
+def _physical(stored: Array, header: fits.Header) -> Array:
+    """Apply BZERO, BSCALE and BLANK; 16-bit unsigned data without a detour through floats."""
+    zero, scale = float(header.get("BZERO", 0.0)), float(header.get("BSCALE", 1.0))
+    blank = header.get("BLANK") if stored.dtype.kind in "iu" else None
+    if stored.dtype.str == ">i2" and zero == UNSIGNED_ZERO and scale == 1.0 and blank is None:
+        return stored.astype(np.int16, order="C").view(np.uint16) ^ np.uint16(0x8000)
+    exact = stored.dtype.itemsize <= 2 and scale == 1.0  # float32 holds every 16-bit value
+    values: Array = stored.astype(np.float32 if exact else np.float64, order="C")
+    if scale != 1.0 or zero != 0.0:
+        values = values * scale + zero
+    if blank is not None:
+        values[stored == int(blank)] = np.nan
+    return values.astype(np.float32, copy=False)
+
+
+def write_fits(
+    path: Path, header: fits.Header, shape: tuple[int, ...], strips: Iterable[Array], dtype: DTypeLike = np.float32
+) -> None:
+    """Write an image from row blocks, with checksums, and put it in its place in one step.
+
+    Parameters
+    ----------
+    header
+        Cards of the image; those of its structure (BITPIX, NAXISn, BZERO ...) are set here.
+    shape
+        (h, w) or (c, h, w); the file has NAXIS1 = w.
+    strips
+        Row blocks from the first row to the last, (n, w) or (c, n, w), any n; converted to `dtype` one by one.
+    dtype
+        uint8, int16, uint16, int32, float32 or float64.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written; nothing is left behind, and an older file of that name is still there.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    kind = np.dtype(dtype)
+    prepared = _image_header(header, shape, kind)
+    try:
+        try:
+            file = temporary.open("wb")
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        with file:
+            _write_image(path, file, prepared, shape, strips, kind)
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        _sync_folder(path.parent)
+    finally:
+        with suppress(OSError):  # already renamed, or the folder is gone: the first error is the one to show
+            temporary.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path}: cannot be written ({error.strerror or error}); free some space or choose another output folder."
+    )
+
+
+def _image_header(header: fits.Header, shape: tuple[int, ...], dtype: np.dtype[Any]) -> fits.Header:
+    if len(shape) not in (2, 3) or dtype.name not in WRITABLE:
+        raise ValueError(f"cannot write an image of shape {shape} and type {dtype}")
+    out = fits.Header()
+    out["SIMPLE"] = (True, "conforms to the FITS standard")
+    out["BITPIX"] = (WRITABLE[dtype.name], "bits per value, negative for floats")
+    out["NAXIS"] = (len(shape), "number of axes")
+    for i, length in enumerate(reversed(shape), 1):
+        out[f"NAXIS{i}"] = length
+    if dtype == np.uint16:
+        out["BSCALE"] = (1, "physical = stored * BSCALE + BZERO")
+        out["BZERO"] = (32768, "16-bit unsigned data")
+    skipped = {*STRUCTURE, "CHECKSUM", "DATASUM", "NAXIS1", "NAXIS2", "NAXIS3", "NAXIS4", "END"}
+    for card in header.cards:
+        if card.keyword not in skipped:
+            out.append(card, end=True)
+    out["CHECKSUM"] = ("0" * 16, "of the HDU")
+    out["DATASUM"] = (" " * 10, "of the data")
+    return out
+
+
+def _write_image(
+    path: Path,
+    file: BinaryIO,
+    header: fits.Header,
+    shape: tuple[int, ...],
+    strips: Iterable[Array],
+    dtype: np.dtype[Any],
+) -> None:
+    """Header place-holder, data, then the header with its sums."""
+    offset = len(header.tostring())
+    length = math.prod(shape) * dtype.itemsize
+    try:
+        file.truncate(offset + _padded(length))
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    total, row = 0, 0
+    for strip in strips:
+        block = _stored(strip, dtype)
+        planes, height, width = (1, *shape) if len(shape) == 2 else shape
+        block = block.reshape(planes, -1, width)
+        for plane in range(planes):
+            at = (plane * height + row) * width * dtype.itemsize
+            total = _add_sums(total, _block_sum(block[plane].tobytes(), at))
+            _write_at(path, file, offset + at, block[plane])
+        row += block.shape[1]
+    if row != shape[-2]:
+        raise ValueError(f"{path}: {row} rows were given, {shape[-2]} expected")
+    header["DATASUM"] = str(total)
+    text = header.tostring().encode("ascii")
+    header["CHECKSUM"] = _encoded(_add_sums(total, _block_sum(text, 0)))
+    _write_at(path, file, 0, np.frombuffer(header.tostring().encode("ascii"), np.uint8))
+    try:
+        file.flush()
+        os.fsync(file.fileno())
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _stored(strip: Array, dtype: np.dtype[Any]) -> Array:
+    """A strip as it lies on disk: big-endian, unsigned 16 bit shifted by 32768."""
+    if dtype == np.uint16:
+        return (np.asarray(strip, np.uint16) ^ np.uint16(0x8000)).view(np.int16).astype(">i2")
+    return np.ascontiguousarray(strip, dtype.newbyteorder(">"))
+
+
+def _write_at(path: Path, file: BinaryIO, offset: int, block: Array) -> None:
+    try:
+        file.seek(offset)
+        file.write(np.ascontiguousarray(block).tobytes())
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename last; Windows and some network shares cannot, and need not."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _add_sums(a: int, b: int) -> int:
+    """Sum of two 32-bit words in ones' complement."""
+    total = a + b
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    return total
+
+
+def _block_sum(data: bytes, at: int) -> int:
+    """Ones' complement sum of 32-bit big-endian words; the bytes begin at offset `at` (FITS standard 4.0, app. J)."""
+    lead = at % 4
+    aligned = bytes(lead) + data if lead else data
+    whole = len(aligned) // 4 * 4
+    total = int(np.frombuffer(aligned, ">u4", whole // 4).sum(dtype=np.uint64))
+    return _add_sums(total, int.from_bytes(aligned[whole:].ljust(4, b"\0"), "big"))
+
+
+def _encoded(total: int) -> str:
+    """The CHECKSUM string that brings the sum of the HDU to -0 (FITS standard 4.0, app. J)."""
+    value = 0xFFFFFFFF - total
+    columns: list[list[int]] = []
+    for shift in (24, 16, 8, 0):
+        byte = (value >> shift) & 0xFF
+        quarters = [byte // 4 + 48 + byte % 4, byte // 4 + 48, byte // 4 + 48, byte // 4 + 48]
+        while any(58 <= q <= 64 or 91 <= q <= 96 for q in quarters):  # punctuation: move by pairs, the sum stays
+            for i in (0, 2):
+                if any(58 <= q <= 64 or 91 <= q <= 96 for q in quarters[i : i + 2]):
+                    quarters[i] += 1
+                    quarters[i + 1] -= 1
+        columns.append(quarters)
+    letters = "".join(chr(columns[column][row]) for row in range(4) for column in range(4))
+    return letters[-1] + letters[:-1]
