@@ -1,0 +1,378 @@
+"""Every setting, declared once: type, default, unit, limits, help.
+
+The command line, the JSON files and the reference in `docs/settings.md` come from this one declaration. Names and
+values of the first release that mean something else today are data at the end of the declaration.
+
+Order of precedence: built in < the user's file < `zemosaic_config.json` in the working folder < `--config` < flags.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from zemosaic.errors import SettingsError
+
+__all__ = [
+    "CONFIG_NAME",
+    "NO_EFFECT",
+    "RENAMED",
+    "Declared",
+    "Settings",
+    "declared",
+    "load_settings",
+    "parse_json",
+    "suggestion",
+    "user_file",
+]
+
+CONFIG_NAME = "zemosaic_config.json"
+
+
+def _setting(
+    default: Any, group: str, text: str, *, unit: str = "", limits: tuple[float, float] | None = None, zero: str = ""
+) -> Any:
+    """One setting; `limits` include both ends, `zero` says what 0 means where 0 lies outside of them."""
+    extra: dict[str, Any] = {"group": group, "unit": unit, "limits": limits, "zero": zero}
+    return Field(default, description=text, json_schema_extra=extra)
+
+
+class Settings(BaseModel):
+    """The settings of a run; every field has an effect."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    language: Literal["en", "fr"] = _setting("en", "general", "Language of the messages.")
+    num_processing_workers: int = _setting(
+        -1,
+        "performance",
+        "Worker processes; 0 or less: as many as the processor cores and the memory allow.",
+        limits=(-1, 1024),
+    )
+    memory_limit: float = _setting(
+        0.0,
+        "performance",
+        "Memory that all processes together may use.",
+        unit="GB",
+        limits=(1, 4096),
+        zero="60 % of the memory that is free at the start",
+    )
+    solver_method: Literal["auto", "header", "catalogue"] = _setting(
+        "auto",
+        "plate solving",
+        "Where positions come from: `header` takes only a WCS that the file brings along and the stars confirm, "
+        "`catalogue` solves every frame with the built-in star catalogue, `auto` tries the first and then the second.",
+    )
+    astap_default_search_radius: float = _setting(
+        1.5,
+        "plate solving",
+        "How far from the position in its header a frame is searched for by the built-in solver.",
+        unit="deg",
+        limits=(0.1, 180),
+    )
+    stacking_normalize_method: Literal["linear_fit", "sky_mean", "none"] = _setting(
+        "linear_fit",
+        "stacking",
+        "How frames are brought to a common level: `linear_fit` matches transparency (from the fluxes of shared stars) "
+        "and sky, `sky_mean` the sky only, `none` nothing.",
+    )
+    stacking_weighting_method: Literal["noise_variance", "noise_fwhm", "none"] = _setting(
+        "noise_variance",
+        "stacking",
+        "Weight of a frame: `noise_variance` by its noise after matching, `noise_fwhm` by noise and sharpness, "
+        "`none` all alike.",
+    )
+    stacking_rejection_algorithm: Literal["kappa_sigma", "none"] = _setting(
+        "kappa_sigma",
+        "stacking",
+        "Rejection of satellites, aircraft, cosmic rays and hot pixels: `kappa_sigma` leaves out raw pixels farther "
+        "from the mosaic than the noise model explains, `none` keeps everything.",
+    )
+    stacking_kappa_low: float = _setting(
+        4.0, "stacking", "Rejection of pixels that are too dark.", unit="sigma", limits=(0.1, 10)
+    )
+    stacking_kappa_high: float = _setting(
+        4.0, "stacking", "Rejection of pixels that are too bright.", unit="sigma", limits=(0.1, 10)
+    )
+    edge_taper: int = _setting(
+        80,
+        "stacking",
+        "Width over which a frame's weight falls smoothly to 0 towards its border, so that no edge can show.",
+        unit="px",
+        limits=(1, 1000),
+    )
+    apply_radial_weight: bool = _setting(
+        False, "stacking", "Give the corners of frames less weight (for optics with poor corners)."
+    )
+    radial_feather_fraction: float = _setting(
+        0.8,
+        "stacking",
+        "Radial weight: distance from the centre at which the weight reaches its floor, as a fraction of the "
+        "half-diagonal.",
+        limits=(0.1, 1),
+    )
+    radial_shape_power: float = _setting(
+        2.0, "stacking", "Radial weight: power of the cosine; larger falls earlier.", limits=(0.1, 10)
+    )
+    min_radial_weight_floor: float = _setting(
+        0.0, "stacking", "Radial weight: least weight that a corner keeps.", limits=(0, 0.5)
+    )
+    apply_master_tile_crop: bool = _setting(False, "cropping", "Leave out a margin of every frame.")
+    master_tile_crop_percent: float = _setting(
+        18.0,
+        "cropping",
+        "Margin that is left out at each side, of the frame's width and height.",
+        unit="%",
+        limits=(0, 45),
+    )
+    cluster_panel_threshold: float = _setting(
+        0.0,
+        "mosaic",
+        "Frames whose centres are closer than this belong to one panel.",
+        unit="deg",
+        limits=(0.001, 180),
+        zero="chosen from the footprints",
+    )
+    final_assembly_method: Literal["incremental"] = _setting(
+        "incremental",
+        "mosaic",
+        "How the mosaic is assembled: `incremental` takes any number of frames in constant memory.",
+    )
+    output_scale: float = _setting(
+        0.0,
+        "mosaic",
+        "Pixel size of the mosaic.",
+        unit="arcsec/px",
+        limits=(0.05, 120),
+        zero="the median of the frames",
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _lower_case(cls, value: object, info: ValidationInfo) -> object:
+        return value.strip().lower() if isinstance(value, str) and _choices(str(info.field_name)) else value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _inside_limits(cls, value: Any, info: ValidationInfo) -> Any:
+        about = declared()[str(info.field_name)]
+        if about.limits is None or (about.zero and value == 0):
+            return value
+        least, most = about.limits
+        if not least <= value <= most:
+            raise ValueError(f"must be {about.range_text()}")
+        return value
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What is declared about one setting; the command line and the reference are made from it."""
+
+    name: str
+    kind: type  # bool, int, float or str
+    choices: tuple[str, ...]  # of a str
+    default: bool | int | float | str
+    unit: str
+    limits: tuple[float, float] | None  # both included
+    zero: str  # what 0 means where it lies outside of the limits
+    group: str
+    text: str
+
+    def range_text(self) -> str:
+        """The limits in words."""
+        if self.limits is None:
+            return ""
+        text = f"from {self.limits[0]:g} to {self.limits[1]:g}" + (f" {self.unit}" if self.unit else "")
+        return f"{text}, or 0 for: {self.zero}" if self.zero else text
+
+
+def _choices(name: str) -> tuple[str, ...]:
+    annotation = Settings.model_fields[name].annotation
+    return tuple(map(str, get_args(annotation))) if get_origin(annotation) is Literal else ()
+
+
+def declared() -> dict[str, Declared]:
+    """All settings by name, in the order of their declaration."""
+    result = {}
+    for name, field in Settings.model_fields.items():
+        extra: Any = field.json_schema_extra
+        choices = _choices(name)
+        kind: Any = str if choices else field.annotation
+        result[name] = Declared(name, kind, choices, field.default, **extra, text=field.description or "")
+    return result
+
+
+# Other names of settings, of the first release and of its solver_settings.json.
+RENAMED = {"cluster_threshold": "cluster_panel_threshold", "solver_choice": "solver_method"}
+
+_NO_WINSOR = "clipping is by kappa-sigma against the noise model"
+_NOT_ASTAP = "ASTAP is not called yet, the built-in solver is used"
+_NOT_ASTROMETRY = "astrometry.net is not called yet, the built-in solver is used"
+# Values that mean something else today: the new value, and why ("" where it is only another word for the same).
+RENAMED_VALUES: dict[str, dict[str, tuple[str, str]]] = {
+    "stacking_weighting_method": {"noise_plus_fwhm": ("noise_fwhm", "")},
+    "stacking_rejection_algorithm": {
+        "winsorized_sigma_clip": ("kappa_sigma", _NO_WINSOR),
+        "linear_fit_clip": ("kappa_sigma", _NO_WINSOR),
+    },
+    "final_assembly_method": {"reproject_coadd": ("incremental", "assembly with all samples side by side is to come")},
+    "solver_method": {
+        "astap": ("auto", _NOT_ASTAP),
+        "ansvr": ("auto", _NOT_ASTROMETRY),
+        "astrometry": ("auto", _NOT_ASTROMETRY),
+        "astrometry_net": ("auto", _NOT_ASTROMETRY),
+        "none": ("header", ""),
+    },
+}
+
+_SIDE_BY_SIDE = "the incremental assembly holds no samples side by side"
+# Names of the first release that are accepted and have no effect (yet), and why.
+NO_EFFECT = {
+    "astap_executable_path": _NOT_ASTAP,
+    "astap_data_directory_path": _NOT_ASTAP,
+    "astap_default_downsample": _NOT_ASTAP,
+    "astap_default_sensitivity": "ASTAP has no such option",
+    "astrometry_local_path": _NOT_ASTROMETRY,
+    "astrometry_api_key": _NOT_ASTROMETRY,
+    "api_key": _NOT_ASTROMETRY,
+    "timeout": _NOT_ASTROMETRY,
+    "downsample": _NOT_ASTROMETRY,
+    "force_lum": _NOT_ASTROMETRY,
+    "stacking_winsor_limits": _NO_WINSOR,
+    "winsor_worker_limit": _NO_WINSOR,
+    "winsor_workers": _NO_WINSOR,
+    "stacking_final_combine_method": "frames are combined by the inverse-variance mean",
+    "use_gpu_phase5": "there is no GPU path",
+    "gpu_id_phase5": "there is no GPU path",
+    "gpu_selector": "there is no GPU path",
+    "save_final_as_uint16": "the mosaic is written as 32-bit floating point",
+    "coadd_use_memmap": _SIDE_BY_SIDE,
+    "coadd_memmap_dir": _SIDE_BY_SIDE,
+    "coadd_cleanup_memmap": _SIDE_BY_SIDE,
+    "auto_limit_frames_per_master_tile": _SIDE_BY_SIDE,
+    "no_auto_limit_frames": _SIDE_BY_SIDE,
+    "max_raw_per_master_tile": _SIDE_BY_SIDE,
+    "assembly_process_workers": "one number of worker processes counts for all phases",
+    "axis_order": "HWC and CHW both give NAXIS1 = width, NAXIS2 = height, NAXIS3 = 3, as they always did",
+}
+
+
+def user_file() -> Path:
+    """The user's own configuration file, in the folder where the system keeps such files."""
+    return platformdirs.user_config_path("zemosaic", appauthor=False) / CONFIG_NAME
+
+
+def load_settings(
+    flags: Mapping[str, object] | None = None, *, files: Sequence[Path] = (), folder: Path | None = None
+) -> tuple[Settings, list[str]]:
+    """The settings of a run, and one line for each thing that the user should know about them.
+
+    Parameters
+    ----------
+    flags : values by name, from the command line
+    files : files named by the user, later ones win; they must exist
+    folder : folder whose `zemosaic_config.json` is read when there is one (default: the working folder)
+
+    Raises
+    ------
+    SettingsError
+        With all that is wrong in the first source that has something wrong.
+    """
+    found = [path for path in (user_file(), (folder or Path.cwd()) / CONFIG_NAME) if path.is_file()]
+    values: dict[str, object] = {}
+    notes: list[str] = []
+    for path in dict.fromkeys([*found, *files]):
+        values |= _translated(_read(path), str(path), notes)
+        notes.append(f"settings read from {path}")
+    if flags:
+        values |= _translated(flags, "command line", notes)
+    return _checked(values, "settings"), list(dict.fromkeys(notes))
+
+
+def _translated(given: Mapping[str, object], source: str, notes: list[str]) -> dict[str, object]:
+    """The values of one source in today's words, all checked; what cannot be used is noted."""
+    values: dict[str, object] = {}
+    without_effect: dict[str, list[str]] = defaultdict(list)
+    for key, value in given.items():
+        name = key.replace("-", "_")
+        name = RENAMED.get(name, name)
+        if name in NO_EFFECT:
+            without_effect[NO_EFFECT[name]].append(name)
+        elif name not in Settings.model_fields:
+            notes.append(f"{source}: there is no setting {key!r}; it is ignored{suggestion(name)}")
+        else:
+            new, why = RENAMED_VALUES.get(name, {}).get(str(value).strip().lower(), (value, ""))
+            values[name] = new
+            if why:
+                notes.append(f"{source}: {name} = {value} is taken as {new}: {why}")
+    for why, names in without_effect.items():
+        notes.append(f"{source}: no effect of {', '.join(names)}: {why}")
+    _checked(values, source)
+    return values
+
+
+def _checked(values: Mapping[str, object], source: str) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        lines = [_in_words(dict(detail)) for detail in error.errors()]
+        raise SettingsError("\n  ".join([f"{source}:", *lines])) from None
+
+
+def _in_words(detail: Mapping[str, Any]) -> str:
+    """One error of pydantic: the setting, what is expected, what was got."""
+    about = declared()[detail["loc"][0]]
+    if about.choices:
+        expected = "must be one of " + ", ".join(about.choices)
+    elif detail["type"] == "value_error":
+        expected = str(detail["ctx"]["error"])
+    else:
+        expected = {bool: "must be true or false", int: "must be a whole number", float: "must be a number"}[about.kind]
+    return f"{about.name} {expected} (got {detail['input']!r})"
+
+
+def suggestion(name: str, known: Iterable[str] = ()) -> str:
+    """'; did you mean ...?' for a name that is close to a known one, else nothing."""
+    names = [*Settings.model_fields, *NO_EFFECT, *RENAMED, *known]
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read the settings file {path}: {error}") from error
+    try:
+        values = parse_json(text)
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"{path}, line {error.lineno}, column {error.colno}: {error.msg.lower()}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: expected an object in braces, {{...}}, got {type(values).__name__}")
+    return values
+
+
+_STRING = r'"(?:\\.|[^"\\\n])*"'
+_COMMENT = re.compile(rf"{_STRING}|//[^\n]*|\#[^\n]*|/\*.*?\*/|^[ \t]*```[^\n]*", re.DOTALL | re.MULTILINE)
+_TRAILING_COMMA = re.compile(rf"{_STRING}|,(?=\s*[\]}}])")
+
+
+def parse_json(text: str) -> Any:
+    """JSON with comments (`//`, `#`, `/* */`), code fences (```` ``` ````) and trailing commas.
+
+    All of these become spaces, so that an error's line and column are those of the file.
+    """
+
+    def blank(match: re.Match[str]) -> str:
+        return match[0] if match[0].startswith('"') else re.sub(r"[^\n]", " ", match[0])
+
+    return json.loads(_TRAILING_COMMA.sub(blank, _COMMENT.sub(blank, text)))

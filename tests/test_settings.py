@@ -1,0 +1,190 @@
+"""Settings: precedence, names of the first release, tolerant JSON, errors in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from zemosaic.errors import SettingsError
+from zemosaic.settings import NO_EFFECT, RENAMED, RENAMED_VALUES, Settings, declared, load_settings, parse_json
+
+ROOT = Path(__file__).parents[1]
+FIRST_RELEASE = {
+    "astap_executable_path": "",
+    "astap_data_directory_path": "",
+    "astap_default_search_radius": 3.0,
+    "astap_default_downsample": 2,
+    "astap_default_sensitivity": 100,
+    "language": "en",
+    "num_processing_workers": -1,
+    "stacking_normalize_method": "linear_fit",
+    "stacking_weighting_method": "noise_plus_fwhm",
+    "stacking_rejection_algorithm": "winsorized_sigma_clip",
+    "stacking_kappa_low": 3.0,
+    "stacking_kappa_high": 3.0,
+    "stacking_winsor_limits": "0.05,0.05",
+    "stacking_final_combine_method": "mean",
+    "apply_radial_weight": False,
+    "radial_feather_fraction": 0.8,
+    "radial_shape_power": 2.0,
+    "min_radial_weight_floor": 0,
+    "use_gpu_phase5": False,
+    "gpu_id_phase5": 0,
+    "gpu_selector": "",
+    "final_assembly_method": "reproject_coadd",
+    "solver_method": "ansvr",
+    "astrometry_local_path": "",
+    "astrometry_api_key": "secret",
+    "save_final_as_uint16": False,
+    "coadd_use_memmap": True,
+    "coadd_memmap_dir": "",
+    "coadd_cleanup_memmap": True,
+    "assembly_process_workers": 0,
+    "auto_limit_frames_per_master_tile": True,
+    "max_raw_per_master_tile": 0,
+    "winsor_worker_limit": 4,
+    "apply_master_tile_crop": True,
+    "master_tile_crop_percent": 18.0,
+    "axis_order": "HWC",
+    "cluster_threshold": 0.5,
+}
+
+
+def write(path: Path, **values: object) -> Path:
+    path.write_text(json.dumps(values), encoding="utf-8")
+    return path
+
+
+def test_later_sources_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = write(tmp_path / "user.json", edge_taper=10, stacking_kappa_low=5, stacking_kappa_high=5, language="fr")
+    monkeypatch.setattr("zemosaic.settings.user_file", lambda: user)
+    (tmp_path / "here").mkdir()
+    write(tmp_path / "here" / "zemosaic_config.json", edge_taper=20, stacking_kappa_low=6, stacking_kappa_high=6)
+    named = write(tmp_path / "named.json", edge_taper=30, stacking_kappa_low=7)
+    settings, notes = load_settings({"edge-taper": "40"}, files=[named], folder=tmp_path / "here")
+    assert (settings.edge_taper, settings.stacking_kappa_low, settings.stacking_kappa_high) == (40, 7.0, 6.0)
+    assert settings.language == "fr" and settings.output_scale == 0.0
+    assert [line for line in notes if "read from" in line] == [
+        f"settings read from {path}" for path in (user, tmp_path / "here" / "zemosaic_config.json", named)
+    ]
+
+
+def test_a_file_of_the_first_release_is_accepted_and_every_difference_said_once(tmp_path: Path) -> None:
+    settings, notes = load_settings(files=[write(tmp_path / "old.json", **FIRST_RELEASE)], folder=tmp_path)
+    assert settings.stacking_weighting_method == "noise_fwhm"
+    assert settings.stacking_rejection_algorithm == "kappa_sigma"
+    assert settings.solver_method == "auto" and settings.final_assembly_method == "incremental"
+    assert settings.cluster_panel_threshold == 0.5 and settings.apply_master_tile_crop
+    said = "\n".join(notes)
+    for name in FIRST_RELEASE:
+        assert said.count(name) == (name in NO_EFFECT) + (
+            name in ("stacking_rejection_algorithm", "solver_method", "final_assembly_method")
+        )
+    assert "secret" not in said and "did you mean" not in said
+
+
+def test_solver_settings_of_the_first_release(tmp_path: Path) -> None:
+    old = write(tmp_path / "solver_settings.json", solver_choice="NONE", api_key="secret", timeout=60, downsample=2)
+    settings, notes = load_settings(files=[old], folder=tmp_path)
+    assert settings.solver_method == "header"
+    assert any("api_key, timeout, downsample" in line for line in notes)
+
+
+def test_all_errors_of_a_file_come_at_once_in_words(tmp_path: Path) -> None:
+    bad = write(
+        tmp_path / "bad.json", stacking_kappa_low=11, apply_radial_weight="maybe", edge_taper=2.5, language="de"
+    )
+    with pytest.raises(SettingsError) as caught:
+        load_settings(files=[bad], folder=tmp_path)
+    message = str(caught.value)
+    assert str(bad) in message
+    assert "stacking_kappa_low must be from 0.1 to 10 sigma (got 11)" in message
+    assert "apply_radial_weight must be true or false (got 'maybe')" in message
+    assert "edge_taper must be a whole number (got 2.5)" in message
+    assert "language must be one of en, fr (got 'de')" in message
+
+
+def test_an_unknown_name_warns_and_offers_the_nearest(tmp_path: Path) -> None:
+    _, notes = load_settings({"stacking_kapa_low": 3}, folder=tmp_path)
+    assert notes == [
+        "command line: there is no setting 'stacking_kapa_low'; it is ignored; did you mean 'stacking_kappa_low'?"
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"edge_taper": 3 "language": "en"}', "[1]", '{"a": 1}}'])
+def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "broken.json").write_text(text)
+    with pytest.raises(SettingsError, match=r"broken\.json"):
+        load_settings(files=[tmp_path / "broken.json"], folder=tmp_path)
+
+
+def test_a_syntax_error_names_line_and_column_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(
+        '{\n  /* two\n  lines */ "edge_taper": 3, // here\n  "language": "en"\n  "a": 1\n}'
+    )
+    with pytest.raises(SettingsError, match=r"c\.json, line 5, column 3: expecting ',' delimiter"):
+        load_settings(files=[tmp_path / "c.json"], folder=tmp_path)
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"absent\.json"):
+        load_settings(files=[tmp_path / "absent.json"], folder=tmp_path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_plain_json_means_the_same(value: Any) -> None:
+    assert parse_json(json.dumps(value, ensure_ascii=False)) == value
+    assert parse_json(json.dumps(value, indent=1)) == value
+
+
+def test_comments_fences_and_trailing_commas_are_spaces() -> None:
+    text = '```json\n{ // a "quote\n  "a": "// # /* ,] not a comment", # b\n  /* "c": 1,\n*/ "d": [1, 2, ], \n}\n```\n'
+    assert parse_json(text) == {"a": "// # /* ,] not a comment", "d": [1, 2]}
+
+
+@given(st.sampled_from([about for about in declared().values() if about.limits]), st.floats(-1e4, 1e4))
+def test_limits_hold_for_every_number(about: Any, value: float) -> None:
+    number = round(value) if about.kind is int else value
+    inside = about.limits[0] <= number <= about.limits[1] or (about.zero != "" and number == 0)
+    if inside:
+        assert getattr(Settings(**{about.name: number}), about.name) == number
+    else:
+        with pytest.raises(ValidationError, match="must be from"):
+            Settings(**{about.name: number})
+
+
+def test_the_declaration_is_complete_and_consistent() -> None:
+    for about in declared().values():
+        assert about.text.endswith(".") and about.group
+        assert bool(about.choices) == (about.kind is str)
+        assert (about.limits is not None) == (about.kind in (int, float)), about.name
+        assert about.default == getattr(Settings(**{about.name: about.default}), about.name)  # defaults are legal
+    assert not set(NO_EFFECT) & set(Settings.model_fields)
+    assert set(RENAMED.values()) <= set(Settings.model_fields)
+    for name, values in RENAMED_VALUES.items():
+        assert {new for new, _ in values.values()} <= set(declared()[name].choices)
+        assert not set(values) & set(declared()[name].choices)
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        Settings().edge_taper = 3  # type: ignore[misc]
+
+
+def test_nan_is_no_setting(tmp_path: Path) -> None:
+    (tmp_path / "n.json").write_text('{"output_scale": NaN}')
+    with pytest.raises(SettingsError, match="output_scale must be a number"):
+        load_settings(files=[tmp_path / "n.json"], folder=tmp_path)
