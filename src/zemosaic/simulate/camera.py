@@ -1,0 +1,142 @@
+"""What a sensor makes of the sky: one raw frame from the truth.
+
+D = F (a S Omega + B) + hot pixels + pedestal, then photon noise, read noise, the cut at 0 and at 65535, whole ADU.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zemosaic.imaging.demosaic import cfa_colours
+from zemosaic.imaging.projection import pixel_area, pixel_to_sky, sky_to_pixel
+from zemosaic.kernels.render import add_stars
+from zemosaic.simulate.plan import NightPlan
+from zemosaic.simulate.sky import SkyStars, grid_lattice
+from zemosaic.simulate.truth import HotPixels, Sub, Truth
+
+__all__ = [
+    "expected",
+    "hot_pixels",
+    "raw_frame",
+    "response",
+    "star_light",
+    "star_radius",
+    "transparency",
+    "unit_coordinates",
+]
+
+F64 = NDArray[np.float64]
+LATTICE = 32  # px between sky positions; bilinear between them is good to 0.002 px with 1.5 px of distortion
+FAINTEST_LIGHT = 0.05  # ADU per pixel where the wings of a star are cut
+SMEAR_STEP = 0.5  # px between the images that make a trailed star
+FULL = 65535
+PSF_CORE = 2.5  # FWHM, smallest radius of a star's stamp
+
+
+def unit_coordinates(plan: NightPlan) -> tuple[F64, F64]:
+    """Frame coordinates (u, v): (w,) and (h, 1), 0 in the centre, in units of the half-diagonal."""
+    u = (np.arange(plan.width, dtype=np.float64) - 0.5 * (plan.width - 1)) / plan.radius
+    v = (np.arange(plan.height, dtype=np.float64) - 0.5 * (plan.height - 1)) / plan.radius
+    return u, v[:, None]
+
+
+def response(terms: tuple[float, ...], rho2: F64) -> F64:
+    """F = 1 + r1 rho^2 + r2 rho^4 + ..."""
+    factor = np.ones_like(rho2)
+    for k, term in enumerate(terms, 1):
+        factor += term * rho2**k
+    return factor
+
+
+def transparency(sub: Sub, u: F64, v: F64) -> F64:
+    """a at frame coordinates."""
+    return sub.transparency * (1.0 + sub.cloud[0] * u + sub.cloud[1] * v)
+
+
+def star_radius(flux: F64, fwhm: float, beta: float) -> F64:
+    """px, where a Moffat profile has fallen to `FAINTEST_LIGHT`."""
+    alpha2 = (0.5 * fwhm) ** 2 / (2.0 ** (1.0 / beta) - 1.0)
+    peak = flux * (beta - 1.0) / (np.pi * alpha2)
+    reach = np.sqrt(alpha2 * np.maximum((peak / FAINTEST_LIGHT) ** (1.0 / beta) - 1.0, 0.0))
+    return np.asarray(np.maximum(reach, PSF_CORE * fwhm))
+
+
+def star_light(stars: SkyStars, sub: Sub, plan: NightPlan) -> F64:
+    """(h, w) ADU of all stars at transparency 1, no vignetting."""
+    out = np.zeros((plan.height, plan.width))
+    x, y = sky_to_pixel(sub.solution, stars.ra, stars.dec)
+    radius = star_radius(stars.flux.max(axis=1), sub.fwhm, plan.beta)
+    near = (x > -radius) & (x < plan.width + radius) & (y > -radius) & (y < plan.height + radius)
+    x, y, flux, radius = x[near], y[near], stars.flux[near], radius[near]
+    images = 1 + int(np.ceil(np.hypot(*sub.smear) / SMEAR_STEP))
+    colours = cfa_colours(plan.bayer)
+    for t in (np.arange(images) - 0.5 * (images - 1)) / images:
+        add_stars(out, colours, x + t * sub.smear[0], y + t * sub.smear[1], flux / images, sub.fwhm, plan.beta, radius)
+    return out
+
+
+def expected(truth: Truth, sub: Sub) -> F64:
+    """(h, w) ADU without noise and without the pedestal."""
+    plan = truth.plan
+    instrument = truth.instruments[sub.instrument]
+    shape = (plan.height, plan.width)
+    colours = cfa_colours(plan.bayer)
+    u, v = unit_coordinates(plan)
+    x, y = grid_lattice(shape, LATTICE)
+    nebula = truth.nebula.render(*pixel_to_sky(sub.solution, x, y), LATTICE, shape, colours)
+    nebula *= _relative_area(sub, plan, u, v)
+    light = star_light(truth.stars, sub, plan)
+    light += nebula
+    light *= transparency(sub, u, v)
+    for j in (0, 1):
+        for i in (0, 1):
+            c0, c1, c2 = sub.sky[colours[j, i]]
+            light[j::2, i::2] += c0 + c1 * u[i::2] + c2 * v[j::2]
+    if sub.trail is not None:
+        light += _trail_light(sub, shape)
+    light *= response(instrument.response, u * u + v * v)
+    hot = truth.hot[sub.instrument]
+    light[hot.y, hot.x] += hot.brightness
+    return light
+
+
+def raw_frame(truth: Truth, sub: Sub, rng: np.random.Generator) -> NDArray[np.uint16]:
+    """(h, w) uint16, as the telescope would save it."""
+    plan = truth.plan
+    signal = expected(truth, sub)
+    np.maximum(signal, 0.0, out=signal)
+    frame = rng.poisson(signal * plan.gain) / plan.gain
+    frame += plan.read_noise_adu * rng.standard_normal(frame.shape, np.float32)
+    frame += plan.pedestal
+    return np.clip(np.rint(frame, out=frame), 0, FULL, out=frame).astype(np.uint16)
+
+
+def _relative_area(sub: Sub, plan: NightPlan, u: F64, v: F64) -> F64:
+    """Omega on all pixels: solid angle over that of the plan's pixel; order 2 in rho^2 is exact to 1e-6."""
+    rho2 = np.linspace(0.0, 1.0, 9)
+    offset = np.sqrt(rho2 / 2.0) * plan.radius
+    area = pixel_area(sub.solution, sub.solution.x + offset, sub.solution.y + offset) * (3600.0 / plan.scale) ** 2
+    c2, c1, c0 = np.polyfit(rho2, area, 2)
+    r2 = u * u + v * v
+    return np.asarray(c0 + r2 * (c1 + r2 * c2))
+
+
+def _trail_light(sub: Sub, shape: tuple[int, int]) -> F64:
+    """(h, w) ADU of a satellite: a line with the width of the stars."""
+    if sub.trail is None:
+        return np.zeros(shape)
+    y, x = np.ogrid[0 : shape[0], 0 : shape[1]]
+    across = (y - sub.trail.y) * np.cos(sub.trail.angle) - (x - sub.trail.x) * np.sin(sub.trail.angle)
+    sigma = sub.fwhm / 2.3548
+    return np.asarray(sub.trail.brightness * np.exp(-0.5 * np.minimum((across / sigma) ** 2, 100.0)))
+
+
+def hot_pixels(plan: NightPlan, rng: np.random.Generator) -> HotPixels:
+    """Fixed hot (>= 6 sigma of the sky) and warm (1 to 6 sigma) pixels at places of their own."""
+    pixels = plan.width * plan.height
+    hot, warm = (rng.poisson(density * pixels / 1e6) for density in (plan.hot_density, plan.warm_density))
+    place = rng.permutation(pixels)[: hot + warm]
+    brightness = np.concatenate([6.0 * np.exp(rng.exponential(1.0, hot)), rng.uniform(1.0, 6.0, warm)])
+    brightness = np.minimum(brightness * plan.sky_noise, 60000.0)
+    return HotPixels((place % plan.width).astype(np.int32), (place // plan.width).astype(np.int32), brightness)

@@ -1,0 +1,105 @@
+"""What to simulate: one frozen value with the defaults of the demo night."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zemosaic.errors import SettingsError
+
+__all__ = ["NightPlan"]
+
+
+@dataclass(frozen=True)
+class NightPlan:
+    """A night with a Seestar S50 or several; the defaults are 60 subs over 2 x 2 panels.
+
+    Fluxes are ADU of a raw frame at transparency 1; surface brightness is per pixel of `scale`.
+    """
+
+    seed: int = 1
+    target: str = "Sim 1"
+    # where and how many
+    ra: float = 312.75  # deg ICRS, centre of the mosaic
+    dec: float = 44.2  # deg
+    panels_x: int = 2
+    panels_y: int = 2
+    overlap: float = 0.2  # of the frame, between neighbouring panels
+    isolated: float = 0.0  # deg; > 0 adds one panel that far to the east, on its own
+    subs: int = 60  # over all panels
+    instruments: int = 1  # telescopes; each has its own hot pixels, angle and scale
+    # camera
+    width: int = 1080  # px
+    height: int = 1920  # px
+    scale: float = 2.374  # arcsec/px, true; the header says 2.393
+    bayer: str = "GRBG"
+    mirrored: bool = True  # det(CD) > 0, as real Seestars
+    gain: float = 0.1  # e-/ADU
+    read_noise: float = 1.5  # e-
+    pedestal: float = 0.0  # ADU, added after the vignetting
+    clipped: bool = False  # firmware 4.70: sky 95 ADU with a noise of 59 and cut at 0
+    vignetting: float = 0.12  # loss of light in the corners; the sky is vignetted too
+    distortion: float = 1.5  # px in the corners, cubic
+    hot_density: float = 240.0  # hot pixels of >= 6 sigma per megapixel
+    warm_density: float = 500.0  # pixels of 1 to 6 sigma per megapixel
+    # the sky
+    zero_point: float = 22.5  # VT magnitude of a star of 1 ADU in green
+    star_density: float = 1500.0  # stars per square degree above `faintest`
+    faintest: float = 15.5  # mag
+    catalogue_error: float = 0.1  # arcsec per axis: the catalogue has no proper motions
+    nebula: float = 200.0  # ADU per pixel, 99th percentile in green
+    nebula_cover: float = 0.8  # share of the sky with nebula in it
+    sky: float = 220.0  # ADU per pixel, background in green
+    sky_gradient: float = 0.2  # of the sky, centre to corner; turns with the field
+    # the night
+    fwhm: tuple[float, float] = (2.9, 3.8)  # px
+    beta: float = 4.0  # of the Moffat profile
+    transparency: tuple[float, float] = (0.6, 1.0)
+    angle: float = 8.0  # deg, of the frame at mid-night
+    rotation: float = 12.0  # deg, of the field over the night
+    dither: float = 30.0  # px, each axis, not in the header
+    pointing_error: float = 4.0  # arcmin, of the commanded position in the header
+    exposure: float = 10.0  # s
+    satellites: float = 0.2  # share of the subs with a trail
+    clouded: float = 0.0  # share of the subs behind cloud with a gradient
+    trailed: float = 0.0  # share of the subs with trailed stars
+
+    def __post_init__(self) -> None:
+        wrong = [
+            f"{name} is {getattr(self, name)}, expected {expected}"
+            for name, good, expected in (
+                ("panels_x", self.panels_x >= 1, "1 or more"),
+                ("panels_y", self.panels_y >= 1, "1 or more"),
+                ("subs", self.subs >= 1, "1 or more"),
+                ("instruments", 1 <= self.instruments <= 9, "1 to 9"),
+                ("width", self.width >= 64 and self.width % 2 == 0, "an even number of at least 64 px"),
+                ("height", self.height >= 64 and self.height % 2 == 0, "an even number of at least 64 px"),
+                ("overlap", 0.0 <= self.overlap < 1.0, "0 to 1"),
+                ("dec", -90.0 <= self.dec <= 90.0, "-90 to 90 degrees"),
+                ("bayer", sorted(self.bayer) == sorted("GRBG"), "a pattern such as GRBG"),
+            )
+            if not good
+        ]
+        if wrong:
+            raise SettingsError("Cannot simulate this night: " + "; ".join(wrong) + ".")
+
+    @property
+    def radius(self) -> float:
+        """Half-diagonal of the frame, px."""
+        return 0.5 * float((self.width**2 + self.height**2) ** 0.5)
+
+    @property
+    def sky_noise(self) -> float:
+        """ADU, noise of a green sky pixel in the middle of the frame."""
+        return float((self.sky_level / self.gain + (self.read_noise_adu) ** 2) ** 0.5)
+
+    @property
+    def sky_level(self) -> float:
+        """ADU, green sky: the clipping firmware leaves 95."""
+        return 95.0 if self.clipped else self.sky
+
+    @property
+    def read_noise_adu(self) -> float:
+        """ADU; with the clipping firmware what makes the noise of the sky 59 ADU, as measured."""
+        if self.clipped:
+            return float(max(59.0**2 - 95.0 / self.gain, 0.0) ** 0.5)
+        return self.read_noise / self.gain
