@@ -1,0 +1,288 @@
+"""The ledger of an output folder: one row per frame with exactly one state and its reason, and what is known about it.
+
+It is what resume reads, what the report shows and what answers "why is my sub not in the picture?". This module is the
+only place that knows SQL. One run writes; no write-ahead log, since output folders can be network shares.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from zemosaic.errors import OutputError
+from zemosaic.model import Correction, Frame, FrameState, LeftOut, Measurement, Solution
+
+__all__ = ["WORKSPACE", "FrameRow", "Ledger", "from_json", "to_json"]
+
+T = TypeVar("T")
+
+WORKSPACE = "zemosaic_workspace"
+SCHEMA = 1
+COMMIT_EVERY = 1.0  # s; a commit a frame would cost 10 to 30 ms each on a hard disk
+TABLES = """
+CREATE TABLE IF NOT EXISTS frames (
+    path TEXT PRIMARY KEY,
+    id INTEGER,
+    size INTEGER,
+    mtime_ns INTEGER,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    frame TEXT,
+    measurement TEXT,
+    solution TEXT,
+    correction TEXT
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS frames_by_id ON frames (id);
+CREATE TABLE IF NOT EXISTS run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS phases (phase TEXT NOT NULL, seconds REAL NOT NULL, items INTEGER NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class FrameRow:
+    """All that is known about one file."""
+
+    path: Path  # for people; bytes that are no UTF-8 are escaped
+    state: FrameState
+    reason: str  # one English sentence for a frame that is left out
+    frame: Frame | None
+    measurement: Measurement | None
+    solution: Solution | None
+    correction: Correction | None
+
+
+class Ledger:
+    """The open ledger of an output folder; use it in a `with` statement.
+
+    While it is open no other run can open it; the lock ends with the process, however that ends.
+
+    Raises
+    ------
+    OutputError
+        On opening: the folder cannot be written, another run works in it, or the ledger cannot be read.
+        Later: the disk is full or gone.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.workspace = output / WORKSPACE
+        self.path = self.workspace / "ledger.sqlite"
+        try:
+            self.workspace.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write into the output folder {output}: {error}") from error
+        with self._in_words():
+            self._db = sqlite3.connect(self.path, timeout=1.0)
+            try:
+                self._prepare()
+            except (sqlite3.Error, OutputError):
+                self._db.close()
+                raise
+        self._committed = time.monotonic()
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("PRAGMA journal_mode = DELETE")
+        self._db.execute("BEGIN EXCLUSIVE")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version not in (0, SCHEMA):
+            raise OutputError(
+                f"{self.path} was written by another version of ZeMosaic (its format is {version}, this version "
+                f"writes {SCHEMA}): choose another output folder, or remove the folder {self.workspace}"
+            )
+        for statement in TABLES.split(";"):
+            self._db.execute(statement)
+        self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+        self._db.commit()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is pending and let the next run in."""
+        try:
+            with self._in_words():
+                self._db.commit()
+        finally:
+            self._db.close()
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise OutputError(
+                    f"another run is at work in {self.workspace.parent}: wait until it ends, "
+                    "or choose another output folder"
+                ) from error
+            raise OutputError(f"cannot write the ledger {self.path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise OutputError(
+                f"the ledger {self.path} is damaged ({error}): remove that file; the next run measures all frames again"
+            ) from error
+
+    def _write(self, statement: str, rows: Iterable[Sequence[object]], *, now: bool = False) -> None:
+        with self._in_words():
+            self._db.executemany(statement, rows)
+            if now or time.monotonic() - self._committed > COMMIT_EVERY:
+                self._db.commit()
+                self._committed = time.monotonic()
+
+    def _read(self, statement: str, parameters: Sequence[object] = ()) -> list[Any]:
+        with self._in_words():
+            return self._db.execute(statement, parameters).fetchall()
+
+    # ---- frames
+
+    def record_scan(self, frames: Sequence[Frame], left_out: Iterable[LeftOut]) -> None:
+        """The files of this run: the frames start as found, or measured where what was measured still holds.
+
+        It holds while path, size and modification time are the same. Files that are gone lose their row; solutions and
+        corrections depend on all frames and are found anew.
+        """
+        kept = self.measured(frames)
+        rows = [
+            (
+                _key(frame.path),
+                frame.id,
+                frame.size,
+                frame.mtime_ns,
+                FrameState.MEASURED if frame.id in kept else FrameState.FOUND,
+                to_json(frame),
+                to_json(kept[frame.id]) if frame.id in kept else None,
+            )
+            for frame in frames
+        ]
+        with self._in_words():
+            self._db.execute("DELETE FROM frames")
+        self._write(
+            "INSERT INTO frames (path, id, size, mtime_ns, state, reason, frame, measurement) "
+            "VALUES (?, ?, ?, ?, ?, '', ?, ?)",
+            rows,
+        )
+        self.record_left_out(left_out)
+        self._write("DELETE FROM phases", [()], now=True)
+
+    def measured(self, frames: Sequence[Frame]) -> dict[int, Measurement]:
+        """What an earlier run measured on these frames and still holds, by frame id."""
+        query = "SELECT path, size, mtime_ns, measurement FROM frames WHERE measurement IS NOT NULL"
+        known = {path: rest for path, *rest in self._read(query)}
+        result = {}
+        for frame in frames:
+            size, mtime_ns, text = known.get(_key(frame.path), (None, None, None))
+            if (size, mtime_ns) != (frame.size, frame.mtime_ns):
+                continue
+            measurement = from_json(Measurement, text)
+            # a file that is named after the place in the order is another frame's once the order has changed
+            same_name = measurement.frame_id == frame.id or measurement.path.stem == frame.digest
+            if same_name and measurement.path.is_file():
+                result[frame.id] = dataclasses.replace(measurement, frame_id=frame.id)
+        return result
+
+    def record_measured(self, measurement: Measurement) -> None:
+        self._write(
+            "UPDATE frames SET state = ?, measurement = ? WHERE id = ?",
+            [(FrameState.MEASURED, to_json(measurement), measurement.frame_id)],
+        )
+
+    def record_solved(self, solutions: Mapping[int, Solution]) -> None:
+        self._write(
+            "UPDATE frames SET state = ?, solution = ? WHERE id = ?",
+            [(FrameState.SOLVED, to_json(solution), frame_id) for frame_id, solution in solutions.items()],
+            now=True,
+        )
+
+    def record_matched(self, corrections: Mapping[int, Correction]) -> None:
+        self._write(
+            "UPDATE frames SET state = ?, correction = ? WHERE id = ?",
+            [(FrameState.MATCHED, to_json(correction), frame_id) for frame_id, correction in corrections.items()],
+            now=True,
+        )
+
+    def record_used(self, ids: Iterable[int]) -> None:
+        self._write("UPDATE frames SET state = ? WHERE id = ?", [(FrameState.USED, each) for each in ids], now=True)
+
+    def record_left_out(self, left_out: Iterable[LeftOut]) -> None:
+        """Files that are not in the picture, and why; what was found out about them before stays."""
+        self._write(
+            "INSERT INTO frames (path, state, reason) VALUES (?, ?, ?) "
+            "ON CONFLICT (path) DO UPDATE SET state = excluded.state, reason = excluded.reason",
+            [(_key(each.path), each.state, each.reason) for each in left_out],
+        )
+
+    def rows(self) -> list[FrameRow]:
+        """All files: the frames in their order, then what the scan left out, by path."""
+        columns = "path, state, reason, frame, measurement, solution, correction"
+        kinds = (Frame, Measurement, Solution, Correction)
+        return [
+            FrameRow(Path(path), FrameState(state), reason, *map(_optional, kinds, known))
+            for path, state, reason, *known in self._read(f"SELECT {columns} FROM frames ORDER BY id IS NULL, id, path")
+        ]
+
+    # ---- the run
+
+    def put(self, key: str, value: object) -> None:
+        """Keep a value of the run: a dataclass, or anything that JSON knows."""
+        self._write("INSERT OR REPLACE INTO run VALUES (?, ?)", [(key, to_json(value))], now=True)
+
+    def get(self, key: str, kind: type[T]) -> T | None:
+        """A kept value, None when there is none."""
+        found = self._read("SELECT value FROM run WHERE key = ?", [key])
+        return from_json(kind, found[0][0]) if found else None
+
+    def record_phase(self, phase: str, seconds: float, items: int) -> None:
+        """How long a phase took, and for how many frames or blocks."""
+        self._write("INSERT INTO phases VALUES (?, ?, ?)", [(phase, seconds, items)], now=True)
+
+    def phases(self) -> list[tuple[str, float, int]]:
+        """(phase, seconds, items) of the last run, in order."""
+        return [tuple(row) for row in self._read("SELECT phase, seconds, items FROM phases ORDER BY rowid")]
+
+
+def _key(path: Path) -> str:
+    """The path as text that SQLite takes: file names need not be UTF-8."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _optional(kind: type[T], text: str | None) -> T | None:
+    return None if text is None else from_json(kind, text)
+
+
+def to_json(value: object) -> str:
+    """Exact JSON of dataclasses of numbers, text, paths and tuples; floats round-trip, NaN and infinity included."""
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} does not go into the ledger")
+
+
+def from_json(kind: type[T], text: str) -> T:
+    """The value that `to_json` wrote, checked against the types of the dataclass."""
+    value: T = _adapter(kind).validate_python(json.loads(text))
+    return value
+
+
+@functools.cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
