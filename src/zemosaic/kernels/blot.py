@@ -1,0 +1,143 @@
+"""Mosaic to frame: the provisional mosaic resampled onto the raw pixels of a frame, and raw pixels made comparable."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from zemosaic.kernels._jit import kernel
+from zemosaic.kernels.resample import _lattice
+
+__all__ = ["blot", "calibrate", "invalidate", "single_pixels"]
+
+
+@kernel
+def _cubic(t, out):  # type: ignore[no-untyped-def]
+    """Catmull-Rom weights of the four taps at -1..2 (Keys 1981, a = -1/2)."""
+    out[0] = ((-0.5 * t + 1.0) * t - 0.5) * t
+    out[1] = (1.5 * t - 2.5) * t * t + 1.0
+    out[2] = ((-1.5 * t + 2.0) * t + 0.5) * t
+    out[3] = (0.5 * t - 0.5) * t * t
+
+
+@kernel
+def blot(mosaic, count, origin, nodes_x, nodes_y, step, colours, out, spread, samples):  # type: ignore[no-untyped-def]
+    """The mosaic at the centres of a frame's pixels, each in the pixel's own colour.
+
+    mosaic : (channels, H, W) float32, a region of the mosaic whose pixel (0, 0) is `origin` (y, x); NaN is no data
+    count : (H, W) uint16, samples in each pixel of the region
+    nodes_x, nodes_y : float64, mosaic coordinates of the frame's pixels at multiples of `step`
+    colours : (2, 2) int64, channel of each pixel of the colour filter array
+    out : (h, w) float32, out: mosaic units, NaN where any of the 4 x 4 taps is missing
+    spread : (h, w) float32, out: largest minus smallest of the inner 2 x 2 taps and their neighbours along the axes
+    samples : (h, w) uint16, out: count at the nearest mosaic pixel
+    """
+    H, W = mosaic.shape[1], mosaic.shape[2]
+    wx, wy = np.empty(4), np.empty(4)
+    for y in range(out.shape[0]):
+        j, fy = y // step, (y % step) / step
+        for x in range(out.shape[1]):
+            i, fx = x // step, (x % step) / step
+            mx = _lattice(nodes_x, j, i, fy, fx) - origin[1]
+            my = _lattice(nodes_y, j, i, fy, fx) - origin[0]
+            out[y, x] = np.nan
+            spread[y, x] = 0.0
+            samples[y, x] = 0
+            if not (mx >= 1.0 and my >= 1.0 and mx < W - 2.0 and my < H - 2.0):
+                continue
+            c = colours[y % 2, x % 2]
+            ix, iy = int(math.floor(mx)), int(math.floor(my))
+            _cubic(mx - ix, wx)
+            _cubic(my - iy, wy)
+            total = 0.0
+            low, high = np.float32(np.inf), np.float32(-np.inf)
+            for ky in range(4):
+                for kx in range(4):
+                    value = mosaic[c, iy + ky - 1, ix + kx - 1]
+                    total += wy[ky] * wx[kx] * value
+                    if (ky == 1 or ky == 2) or (kx == 1 or kx == 2):
+                        low, high = min(low, value), max(high, value)
+            out[y, x] = total
+            spread[y, x] = high - low
+            samples[y, x] = count[int(my + 0.5), int(mx + 0.5)]
+
+
+@kernel
+def calibrate(raw, row0, colours, scale, offset, step, out):  # type: ignore[no-untyped-def]
+    """Raw ADU to mosaic units: out = raw * scale - offset, both on a lattice of `step` px over the whole frame.
+
+    raw, out : (rows, w) float32, the frame's rows from `row0` on; scale, offset : (p, q, channels) float32
+    """
+    for y in range(raw.shape[0]):
+        j, fy = (y + row0) // step, ((y + row0) % step) / step
+        for i in range((raw.shape[1] + step - 1) // step):
+            for x in range(i * step, min(raw.shape[1], (i + 1) * step)):
+                c = colours[(y + row0) % 2, x % 2]
+                fx = (x - i * step) / step
+                s = (scale[j, i, c] * (1.0 - fx) + scale[j, i + 1, c] * fx) * (1.0 - fy) + (
+                    scale[j + 1, i, c] * (1.0 - fx) + scale[j + 1, i + 1, c] * fx
+                ) * fy
+                o = (offset[j, i, c] * (1.0 - fx) + offset[j, i + 1, c] * fx) * (1.0 - fy) + (
+                    offset[j + 1, i, c] * (1.0 - fx) + offset[j + 1, i + 1, c] * fx
+                ) * fy
+                out[y, x] = raw[y, x] * s - o
+
+
+@kernel
+def single_pixels(raw, colours, sigma, kappa, out):  # type: ignore[no-untyped-def]
+    """Raw pixels that stand alone: far above (or below) their own colour and without light in the pixels around.
+
+    A pixel counts when it differs by more than kappa * sigma from the median of its eight same-colour neighbours (two
+    pixels away) and the largest excess among its four adjacent pixels, over their own same-colour surroundings two
+    pixels farther out, is less than 12 % of its own: the light of a star with FWHM 2 px puts 30 to 50 % there.
+
+    raw : (h, w) float32; sigma : (channels,) ADU; out : (h, w) bool, out
+    """
+    h, w = raw.shape
+    ring = np.empty(8, np.float32)
+    out[:] = False
+    for y in range(3, h - 3):
+        for x in range(3, w - 3):
+            limit = kappa * sigma[colours[y % 2, x % 2]]
+            value = raw[y, x]
+            if abs(value - raw[y, x - 2]) <= limit or abs(value - raw[y - 2, x]) <= limit:
+                continue
+            n = 0
+            for dy in range(-2, 3, 2):
+                for dx in range(-2, 3, 2):
+                    if dy != 0 or dx != 0:
+                        ring[n] = raw[y + dy, x + dx]
+                        n += 1
+            ring.sort()
+            excess = value - 0.5 * (ring[3] + ring[4])
+            if abs(excess) <= limit or abs(value - (ring[7] if excess > 0 else ring[0])) <= 0.5 * abs(excess):
+                continue
+            light = 0.0
+            for k in range(4):
+                dy, dx = (0, 1) if k == 0 else ((0, -1) if k == 1 else ((1, 0) if k == 2 else (-1, 0)))
+                adjacent = raw[y + dy, x + dx] - raw[y + 3 * dy, x + 3 * dx]
+                light += adjacent if excess > 0 else -adjacent
+            adjacent_sigma = 0.5 * (sigma[colours[y % 2, (x + 1) % 2]] + sigma[colours[(y + 1) % 2, x % 2]])
+            if 0.25 * light < 0.12 * abs(excess) + 1.0 * adjacent_sigma:
+                out[y, x] = True
+
+
+@kernel
+def invalidate(ys, xs, colours, filtered, lanes):  # type: ignore[no-untyped-def]
+    """Take left-out raw pixels off the validity (lane 3) of all pixels into which bilinear demosaicing spreads them.
+
+    ys, xs : (n,) int64; filtered : True for a colour filter array; lanes : (h, w, 4) float32, lane 3 in and out, >= 0
+    """
+    h, w = lanes.shape[0], lanes.shape[1]
+    for k in range(ys.size):
+        reach = 1 if filtered else 0
+        green = colours[ys[k] % 2, xs[k] % 2] == 1
+        for dy in range(-reach, reach + 1):
+            for dx in range(-reach, reach + 1):
+                y, x = ys[k] + dy, xs[k] + dx
+                if y < 0 or x < 0 or y >= h or x >= w:
+                    continue
+                steps = abs(dy) + abs(dx)
+                share = 1.0 if steps == 0 else (0.25 if green else 0.5) if steps == 1 else (0.0 if green else 0.25)
+                lanes[y, x, 3] = max(lanes[y, x, 3] - np.float32(share), np.float32(0.0))

@@ -1,0 +1,135 @@
+"""plan: the grid, the panels, the superblocks; all that decides the result, before a pixel moves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from zemosaic.errors import InputError
+from zemosaic.imaging.grouping import group_pointings, mean_direction, unit_vectors
+from zemosaic.imaging.projection import pixel_scale, pixel_to_sky
+from zemosaic.imaging.warp import LATTICE, footprint
+from zemosaic.model import Frame, Grid, Group, Plan, Solution, Superblock
+
+__all__ = ["group_frames", "make_plan", "median_scale", "summary"]
+
+BYTES_PER_PIXEL = 9 * 2 * 4  # of a superblock, per channel: nine buckets, sum and weight, float32
+TASK_OVERHEAD = 400 * 2**20  # bytes: interpreter with its libraries ~250 MB, one S50 frame in work ~120 MB
+LARGEST_BLOCK = 2048  # px; a larger one saves no reading worth having and makes progress lumpy
+SMALLEST_BLOCK = 256  # px
+WIDEST = 60.0  # degrees from the tangent point; beyond that a TAN projection stretches by 4
+MOST_PIXELS = 4_000_000_000
+AUTOMATIC_PANEL = 0.4  # of the frames' shorter side
+
+
+def group_frames(
+    frames: Sequence[Frame], solutions: Mapping[int, Solution], threshold: float = 0.0
+) -> tuple[Group, ...]:
+    """Panels: frames whose centres lie within `threshold` degrees (0 = 0.4 of the median shorter side) of each other."""
+    ra = np.array([solutions[f.id].ra for f in frames])
+    dec = np.array([solutions[f.id].dec for f in frames])
+    if threshold <= 0.0:
+        sides = [min(f.width, f.height) * pixel_scale(solutions[f.id]) / 3600.0 for f in frames]
+        threshold = AUTOMATIC_PANEL * float(np.median(sides))
+    labels = group_pointings(ra, dec, threshold)
+    groups = []
+    for label in range(int(labels.max()) + 1):
+        members = np.flatnonzero(labels == label)
+        centre = mean_direction(unit_vectors(ra[members], dec[members]))
+        groups.append(Group(label, *centre, tuple(frames[k].id for k in members)))
+    return tuple(groups)
+
+
+def median_scale(frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> float:
+    """Median pixel size of the frames, arcsec."""
+    return float(np.median([pixel_scale(solutions[f.id]) for f in frames]))
+
+
+def make_plan(
+    frames: Sequence[Frame],
+    solutions: Mapping[int, Solution],
+    groups: tuple[Group, ...],
+    *,
+    output_scale: float,
+    memory: int,
+    workers: int,
+) -> Plan:
+    """Lay out the mosaic.
+
+    output_scale : arcsec/px; 0 is the median of the frames
+    memory : bytes for all workers together; a task needs `Plan.memory` = overhead + 72 bytes a pixel and channel
+
+    Raises InputError when the frames lie too far apart for one picture.
+    """
+    channels = frames[0].channels
+    grid = _grid(frames, solutions, (output_scale or median_scale(frames, solutions)) / 3600.0)
+    per_task = max(memory // workers - TASK_OVERHEAD, 2**20)
+    side = math.sqrt(per_task / (BYTES_PER_PIXEL * channels))
+    side = min(max(side, SMALLEST_BLOCK), LARGEST_BLOCK)
+    blocks = _superblocks(frames, solutions, grid, int(side))
+    area = max((b.y1 - b.y0) * (b.x1 - b.x0) for b in blocks)
+    disk = grid.width * grid.height * (3 * channels * 4 + 6) + sum(f.width * f.height // 16 for f in frames)
+    return Plan(grid, channels, groups, blocks, LATTICE, TASK_OVERHEAD + area * BYTES_PER_PIXEL * channels, disk)
+
+
+def _grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], scale: float) -> Grid:
+    """North up, large enough for every frame, tangent point at the mean of the frames' corners."""
+    corners = [
+        pixel_to_sky(solutions[f.id], [0, f.width - 1, f.width - 1, 0], [0, 0, f.height - 1, f.height - 1])
+        for f in frames
+    ]
+    vectors = unit_vectors(np.concatenate([c[0] for c in corners]), np.concatenate([c[1] for c in corners]))
+    ra, dec = mean_direction(vectors)
+    spread = np.degrees(np.arccos(np.clip(vectors @ unit_vectors(np.array(ra), np.array(dec)), -1, 1)))
+    if spread.max() > WIDEST:
+        raise InputError(
+            f"the frames lie up to {spread.max():.0f} degrees from their common centre, more than the {WIDEST:.0f} that "
+            "one picture can show; sort them into one input folder per target and run each by itself"
+        )
+    unplaced = Grid(ra, dec, scale, 0, 0, 0.0, 0.0)
+    outlines = [footprint(solutions[f.id], (f.height, f.width), unplaced) for f in frames]
+    x, y = np.concatenate([o[0] for o in outlines]), np.concatenate([o[1] for o in outlines])
+    left, bottom = math.floor(x.min()) - 1, math.floor(y.min()) - 1
+    width, height = math.ceil(x.max()) + 2 - left, math.ceil(y.max()) + 2 - bottom
+    if width * height > MOST_PIXELS:
+        raise InputError(
+            f"the mosaic would have {width} x {height} pixels; choose a coarser output_scale (now {scale * 3600:.2f} "
+            "arcsec/px) or sort the frames into one input folder per target"
+        )
+    return Grid(ra, dec, scale, width, height, float(-left), float(-bottom))
+
+
+def _superblocks(
+    frames: Sequence[Frame], solutions: Mapping[int, Solution], grid: Grid, side: int
+) -> tuple[Superblock, ...]:
+    """Near-equal rectangles of at most `side` px, those that a frame touches."""
+    boxes = []
+    for f in frames:
+        x, y = footprint(solutions[f.id], (f.height, f.width), grid)
+        boxes.append((y.min() - 1, y.max() + 1, x.min() - 1, x.max() + 1))
+    extent = np.array(boxes)
+    blocks = []
+    rows, columns = _cuts(grid.height, side), _cuts(grid.width, side)
+    for y0, y1 in zip(rows[:-1], rows[1:]):
+        for x0, x1 in zip(columns[:-1], columns[1:]):
+            touching = (extent[:, 0] < y1) & (extent[:, 1] >= y0) & (extent[:, 2] < x1) & (extent[:, 3] >= x0)
+            if touching.any():
+                members = tuple(frames[k].id for k in np.flatnonzero(touching))
+                blocks.append(Superblock(y0, y1, x0, x1, members))
+    return tuple(blocks)
+
+
+def _cuts(length: int, side: int) -> list[int]:
+    pieces = max(1, math.ceil(length / side))
+    return [round(length * k / pieces) for k in range(pieces + 1)]
+
+
+def summary(plan: Plan) -> str:
+    """One sentence for people."""
+    g = plan.grid
+    return (
+        f"{g.width} x {g.height} px at {g.scale * 3600:.3f} arcsec/px, {len(plan.groups)} panel(s), "
+        f"{len(plan.superblocks)} superblock(s), {plan.memory / 2**20:.0f} MB per worker, {plan.disk / 2**20:.0f} MB on disk"
+    )
