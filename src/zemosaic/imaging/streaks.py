@@ -1,6 +1,6 @@
 """Satellites and aeroplanes: straight streaks in the residual of one frame.
 
-The mask of outliers holds a streak's bright core; its wings, and streaks fainter than the rejection threshold, stay below it pixel
+The mask of outliers holds a streak's bright core; its wings, and streaks fainter than the threshold, stay below it pixel
 by pixel and would add up to a visible line. They are found together: a Hough transform of the binned residual names
 candidate lines, the mean profile across each line says whether it is a streak and how wide.
 """
