@@ -1,0 +1,392 @@
+"""Gains of the frames and sensor response of the instruments from the fluxes of common stars.
+
+Model of star j on frame i in channel c: f_ijc = a_ic S_jc F_k(rho_ij), solved for ln a, ln S and the coefficients of F by robust
+least squares (Gauss-Newton steps, Tukey weights). The star fluxes S are eliminated (see `schur`).
+
+No selection bias: after a first pass on logarithms, residuals are taken linear in the flux (f / model - 1), their variance
+comes from the model's flux, and a measurement takes part when its *expected* signal-to-noise ratio is high enough, whatever was
+measured.
+
+Weakly held directions have priors: coefficients of F are small, the colour of a frame's transparency is that of its
+instrument and night, and, where catalogue magnitudes are known, the star fluxes follow them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+
+from zemosaic.imaging.response import RADIAL_TERMS, is_significant, radial_powers
+from zemosaic.imaging.schur import TwoBlockSystem
+
+__all__ = ["GainFit", "StarTable", "fit_gains", "median_by"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+MIN_SNR = 10.0  # expected S/N of a measurement that takes part
+FLOOR = (0.01, 0.05)  # relative error of bright stars, least and most: variables, PSF; the data choose between
+RESPONSE_PRIOR = 0.3  # standard deviation of r1, r2
+COLOUR_PRIOR = 0.02  # of ln(a_c / a_green) about the mean of instrument and night
+CATALOGUE_PRIOR = 0.08 * np.log(10.0) / 2.5  # 0.08 mag between VT and green flux
+FREE_PRIOR = 10.0  # of ln a, ln S: only removes exact degeneracies
+STEPS = (("log", 6.0), ("log", 4.0), ("linear", 4.685), ("linear", 4.685), ("linear", 4.685), ("linear", 4.685))
+MIN_ANCHORS = 3  # catalogue stars that tie a group of frames without common stars to the others
+
+
+@dataclass(frozen=True)
+class StarTable:
+    """Star measurements of all frames that may take part: no saturated, blended or unlinked ones."""
+
+    frame: IntArray  # (n,) index of the frame
+    star: IntArray  # (n,) index of the star
+    flux: FloatArray  # (n, channels) ADU; may be <= 0; NaN is no data
+    error: FloatArray  # (n, channels) ADU
+    rho2: FloatArray  # (n,) squared distance to the frame's centre, 1 in the corners
+    instrument: IntArray  # (frames,)
+    night: IntArray  # (frames,) frames of one instrument and night have the same number
+    vt: FloatArray  # (stars,) catalogue magnitude; NaN when there is none
+
+    @property
+    def channels(self) -> int:
+        return int(self.flux.shape[1])
+
+    @property
+    def reference(self) -> int:
+        """The channel compared with the catalogue: green, or the only one."""
+        return 1 if self.channels == 3 else 0
+
+
+@dataclass(frozen=True)
+class GainFit:
+    """The solution; gains are scaled so that their median over frames is 1 in each channel."""
+
+    gain: FloatArray  # (frames, channels)
+    response: tuple[tuple[float, ...], ...]  # per instrument; () = flat, or not significantly different
+    response_error: FloatArray  # (instruments,) standard deviation of F in the corners as far as the stars tell
+    star_flux: FloatArray  # (stars, channels) ADU at gain 1; NaN when no measurement took part
+    scatter: FloatArray  # (frames,) robust relative scatter of bright stars about the model; NaN when too few
+    chi2: FloatArray  # (frames,) robust mean square of normalised residuals: 1 for a frame like the others
+    common: IntArray  # (frames,) stars that took part and were seen by other frames too
+    component: IntArray  # (frames,) frames with the same number are linked by common stars
+    floor: float  # relative error of bright stars that the data asked for
+    converged: bool
+
+
+@dataclass(frozen=True)
+class _State:
+    ln_gain: FloatArray  # (frames, channels)
+    ln_star: FloatArray  # (stars, channels)
+    coefficients: FloatArray  # (instruments, RADIAL_TERMS)
+    colour: FloatArray  # (nights, channels)
+    zero: float
+    floor: float
+    converged: bool = True
+
+
+def median_by(index: IntArray, values: FloatArray, size: int) -> FloatArray:
+    """Median of `values` for each index 0..size-1; NaN without finite values."""
+    good = np.isfinite(values)
+    index, values = index[good], values[good]
+    order = np.lexsort((values, index))
+    index, values = index[order], values[order]
+    start = np.searchsorted(index, np.arange(size))
+    count = np.searchsorted(index, np.arange(size), side="right") - start
+    result = np.full(size, np.nan)
+    some = count > 0
+    low = start[some] + (count[some] - 1) // 2
+    high = start[some] + count[some] // 2
+    result[some] = 0.5 * (values[low] + values[high])
+    return result
+
+
+def fit_gains(table: StarTable, *, with_response: bool = True) -> GainFit:
+    """Solve for gains and response; a response that is not significant is taken as flat and the gains solved again."""
+    n_instruments = int(table.instrument.max()) + 1
+    active = np.full(n_instruments, with_response)
+    powers = radial_powers(table.rho2)
+    state = _iterate(table, powers, _start(table, n_instruments), active, STEPS)
+    covariance = _response_covariance(table, powers, state)
+    for k in range(n_instruments):
+        active[k] = with_response and is_significant(state.coefficients[k], covariance[k])
+    if with_response and not active.all():
+        flat = replace(state, coefficients=np.where(active[:, None], state.coefficients, 0.0))
+        state = _iterate(table, powers, flat, active, STEPS[-3:])
+    return _result(table, powers, state, active, covariance)
+
+
+def _start(table: StarTable, n_instruments: int) -> _State:
+    """Medians of logarithms: star fluxes for equal gains, gains for these, and star fluxes again."""
+    n_frames, n_stars = len(table.instrument), len(table.vt)
+    usable = (table.flux > 0) & (table.flux > MIN_SNR * table.error)
+    ln_flux = np.log(np.where(usable, table.flux, np.nan))
+    ln_gain = np.zeros((n_frames, table.channels))
+    ln_star = np.zeros((n_stars, table.channels))
+    for c in range(table.channels):
+        for _ in range(2):
+            star = median_by(table.star, ln_flux[:, c] - ln_gain[table.frame, c], n_stars)
+            gain = median_by(table.frame, ln_flux[:, c] - star[table.star], n_frames)
+            ln_gain[:, c] = np.nan_to_num(gain)
+        ln_star[:, c] = median_by(table.star, ln_flux[:, c] - ln_gain[table.frame, c], n_stars)
+    nights = int(table.night.max()) + 1
+    zero = table.vt * np.log(10.0) / 2.5 + ln_star[:, table.reference]
+    start_zero = float(np.nanmedian(zero)) if np.isfinite(zero).any() else 0.0
+    return _State(
+        ln_gain,
+        np.nan_to_num(ln_star, nan=-50.0),  # below any flux: takes part in nothing
+        np.zeros((n_instruments, RADIAL_TERMS)),
+        np.zeros((nights, table.channels)),
+        start_zero,
+        FLOOR[1],
+    )
+
+
+def _iterate(
+    table: StarTable, powers: FloatArray, state: _State, active: BoolArray, steps: tuple[tuple[str, float], ...]
+) -> _State:
+    """Robust Gauss-Newton steps; each re-reads residuals and weights from the current state."""
+    for form, cut in steps:
+        residual, variance, expected = _residuals(table, powers, state, form)
+        takes_part = expected >= MIN_SNR
+        state = replace(state, floor=_floor(residual, variance, takes_part, state.floor))
+        variance = variance + state.floor**2
+        weight = np.where(takes_part, _tukey(residual / np.sqrt(variance), cut) / variance, 0.0)
+        state = _step(table, powers, state, active, np.where(takes_part, residual, 0.0), weight)
+    return state
+
+
+def _model(table: StarTable, powers: FloatArray, state: _State) -> tuple[FloatArray, FloatArray]:
+    """Expected fluxes (n, channels) and the response (n,)."""
+    shape = 1.0 + np.einsum("nk,nk->n", powers, state.coefficients[table.instrument[table.frame]])
+    shape = np.maximum(shape, 0.05)
+    return np.exp(state.ln_gain[table.frame] + state.ln_star[table.star]) * shape[:, None], shape
+
+
+def _residuals(
+    table: StarTable, powers: FloatArray, state: _State, form: str
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Relative residuals, their variance from measurement, and the expected S/N (0: no data), each (n, channels)."""
+    model, _ = _model(table, powers, state)
+    usable = np.isfinite(table.flux) & (table.error > 0)
+    if form == "log":
+        usable &= table.flux > 0.05 * model
+        residual = np.log(np.where(usable, table.flux / model, 1.0))
+    else:
+        residual = np.where(usable, table.flux / model - 1.0, 0.0)
+    relative = np.where(usable, table.error / model, 1.0)
+    return residual, relative**2, np.where(usable, 1.0 / relative, 0.0)
+
+
+def _floor(residual: FloatArray, variance: FloatArray, takes_part: BoolArray, last: float) -> float:
+    """Excess relative scatter of the measurements whose own error is small, within `FLOOR`."""
+    bright = takes_part & (variance < 0.02**2)
+    if np.count_nonzero(bright) < 30:
+        return last
+    scatter = 1.4826 * float(np.median(np.abs(residual[bright])))
+    excess = scatter**2 - float(np.median(variance[bright]))
+    return float(np.sqrt(np.clip(excess, FLOOR[0] ** 2, FLOOR[1] ** 2)))
+
+
+def _tukey(normalised: FloatArray, cut: float) -> FloatArray:
+    """Tukey's biweight."""
+    t = np.clip(np.abs(normalised) / cut, 0.0, 1.0)
+    result: FloatArray = (1.0 - t * t) ** 2
+    return result
+
+
+def _design(table: StarTable, powers: FloatArray, state: _State) -> sp.csr_array:
+    """Derivatives of the residuals (n * channels) by the own unknowns: ln a (frame, channel), coefficients, colour, zero."""
+    n, channels = table.flux.shape
+    n_frames = len(table.instrument)
+    row = np.arange(n * channels)
+    gain_column = (table.frame[:, None] * channels + np.arange(channels)).ravel()
+    _, shape = _model(table, powers, state)
+    slope = np.repeat(powers / shape[:, None], channels, axis=0)  # (n * channels, terms)
+    instrument = np.repeat(table.instrument[table.frame], channels)
+    first = n_frames * channels + instrument * RADIAL_TERMS
+    columns = np.concatenate([gain_column, *(first + k for k in range(RADIAL_TERMS))])
+    values = np.concatenate([np.ones(len(row)), *(slope[:, k] for k in range(RADIAL_TERMS))])
+    size = _own_size(state)
+    return sp.csr_array((values, (np.tile(row, RADIAL_TERMS + 1), columns)), shape=(len(row), size))
+
+
+def _own_size(state: _State) -> int:
+    return state.ln_gain.size + state.coefficients.size + state.colour.size + 1
+
+
+def _system(
+    table: StarTable, powers: FloatArray, state: _State, active: BoolArray, residual: FloatArray, weight: FloatArray
+) -> tuple[TwoBlockSystem, FloatArray, FloatArray]:
+    """Normal equations of one Gauss-Newton step: the system and both right-hand sides."""
+    channels, n_stars = table.channels, len(table.vt)
+    design = _design(table, powers, state)
+    star_column = (table.star[:, None] * channels + np.arange(channels)).ravel()
+    rows = np.arange(len(star_column))
+    stars = sp.csr_array((np.ones(len(rows)), (rows, star_column)), shape=(len(rows), n_stars * channels))
+    w, r = weight.ravel(), residual.ravel()
+    weighted = sp.csr_array(design.multiply(w[:, None]))
+    prior, prior_right = _priors(table, state, active)
+    anchor_weight, anchor_residual = _anchors(table, state)
+    own = design.T @ weighted + prior
+    zero = sp.csr_array(([float(anchor_weight.sum())], ([own.shape[0] - 1], [own.shape[0] - 1])), shape=own.shape)
+    reference = np.arange(n_stars) * channels + table.reference
+    zero_row = np.full(n_stars, own.shape[0] - 1)
+    zero_cross = sp.csr_array((-anchor_weight, (zero_row, reference)), shape=(own.shape[0], n_stars * channels))
+    cross = weighted.T @ stars + zero_cross
+    shared: FloatArray = np.bincount(star_column, w, n_stars * channels) + FREE_PRIOR**-2
+    shared[reference] += anchor_weight
+    right_own = weighted.T @ r + prior_right
+    right_own[-1] -= float(anchor_weight @ anchor_residual)
+    right_shared: FloatArray = np.bincount(star_column, w * r, n_stars * channels).astype(float)
+    right_shared[reference] += anchor_weight * anchor_residual
+    return TwoBlockSystem(sp.csr_array(own) + zero, cross, sp.diags_array(shared)), right_own, right_shared
+
+
+def _priors(table: StarTable, state: _State, active: BoolArray) -> tuple[sp.csr_array, FloatArray]:
+    """Precision matrix and right-hand side of the priors on the own unknowns, about the current state."""
+    channels, reference, n_frames = table.channels, table.reference, len(table.instrument)
+    size, n_gain = _own_size(state), state.ln_gain.size
+    tight = np.where(active, RESPONSE_PRIOR, 1e-6)
+    precision = np.full(size, FREE_PRIOR**-2)
+    precision[n_gain : n_gain + state.coefficients.size] = np.repeat(tight**-2, RADIAL_TERMS)
+    value = np.concatenate([np.zeros(n_gain), state.coefficients.ravel(), np.zeros(state.colour.size + 1)])
+    rows, columns, entries, residuals = [], [], [], []
+    for k, c in enumerate(c for c in range(channels) if c != reference):
+        row = k * n_frames + np.arange(n_frames)
+        gain = np.arange(n_frames) * channels
+        night = n_gain + state.coefficients.size + table.night * channels + c
+        rows += [row, row, row]
+        columns += [gain + c, gain + reference, night]
+        entries += [np.ones(n_frames), -np.ones(n_frames), -np.ones(n_frames)]
+        residuals.append(state.colour[table.night, c] - (state.ln_gain[:, c] - state.ln_gain[:, reference]))
+    if not rows:
+        return sp.csr_array(sp.diags_array(precision)), -precision * value
+    colour = sp.csr_array(
+        (np.concatenate(entries), (np.concatenate(rows), np.concatenate(columns))),
+        shape=(len(residuals) * n_frames, size),
+    )
+    right = colour.T @ np.concatenate(residuals) / COLOUR_PRIOR**2 - precision * value
+    return sp.csr_array(sp.diags_array(precision) + colour.T @ colour / COLOUR_PRIOR**2), right
+
+
+def _anchors(table: StarTable, state: _State) -> tuple[FloatArray, FloatArray]:
+    """Weight and residual (stars,) of ln S = zero - VT ln(10) / 2.5 for stars with a catalogue magnitude."""
+    ln_star = state.ln_star[:, table.reference]
+    known = np.isfinite(table.vt) & (ln_star > -40.0)
+    residual = np.where(known, state.zero - np.nan_to_num(table.vt) * np.log(10.0) / 2.5 - ln_star, 0.0)
+    weight = np.where(known, _tukey(residual / CATALOGUE_PRIOR, 6.0) / CATALOGUE_PRIOR**2, 0.0)
+    return weight, residual
+
+
+def _step(
+    table: StarTable, powers: FloatArray, state: _State, active: BoolArray, residual: FloatArray, weight: FloatArray
+) -> _State:
+    system, right_own, right_shared = _system(table, powers, state, active, residual, weight)
+    solution = system.solve(right_own, right_shared)
+    n_gain, n_response = state.ln_gain.size, state.coefficients.size
+    gain, coefficients, colour = np.split(solution.own[:-1], [n_gain, n_gain + n_response])
+    limited = np.clip(state.coefficients + coefficients.reshape(state.coefficients.shape), -0.9, 0.9)
+    return replace(
+        state,
+        ln_gain=state.ln_gain + np.clip(gain, -3, 3).reshape(state.ln_gain.shape),
+        ln_star=state.ln_star + np.clip(solution.shared, -3, 3).reshape(state.ln_star.shape),
+        coefficients=limited,
+        colour=state.colour + colour.reshape(state.colour.shape),
+        zero=state.zero + float(solution.own[-1]),
+        converged=solution.converged,
+    )
+
+
+def _weights(table: StarTable, powers: FloatArray, state: _State) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Final residuals, their standard deviation and weights (n, channels); NaN and weight 0 where nothing took part."""
+    residual, variance, expected = _residuals(table, powers, state, "linear")
+    takes_part = expected >= MIN_SNR
+    total = variance + state.floor**2
+    weight = np.where(takes_part, _tukey(residual / np.sqrt(total), STEPS[-1][1]) / total, 0.0)
+    return np.where(takes_part, residual, np.nan), np.sqrt(total), weight
+
+
+def _response_covariance(table: StarTable, powers: FloatArray, state: _State) -> FloatArray:
+    """Covariance (instruments, terms, terms) of the response coefficients with everything else free."""
+    residual, deviation, weight = _weights(table, powers, state)
+    n_instruments = len(state.coefficients)
+    active = np.ones(n_instruments, bool)
+    system = _system(table, powers, state, active, np.zeros_like(weight), weight)[0]
+    scale = max(1.0, _scale(residual / deviation))
+    first = state.ln_gain.size
+    covariance = np.zeros((n_instruments, RADIAL_TERMS, RADIAL_TERMS))
+    for k in range(n_instruments):
+        columns = first + k * RADIAL_TERMS + np.arange(RADIAL_TERMS)
+        for t, column in enumerate(columns):
+            unit = np.zeros(_own_size(state))
+            unit[column] = scale**2
+            covariance[k, :, t] = system.reduced_solve(unit)[0][columns]
+    return 0.5 * (covariance + covariance.transpose(0, 2, 1))
+
+
+def _scale(normalised: FloatArray) -> float:
+    """Robust standard deviation of normalised residuals; 1 when there are none."""
+    some = np.isfinite(normalised)
+    return 1.4826 * float(np.median(np.abs(normalised[some]))) if some.any() else 1.0
+
+
+def _result(table: StarTable, powers: FloatArray, state: _State, active: BoolArray, covariance: FloatArray) -> GainFit:
+    residual, deviation, weight = (a[:, table.reference] for a in _weights(table, powers, state))
+    n_frames, n_stars = len(table.instrument), len(table.vt)
+    used = weight > 0
+    seen = np.bincount(table.star[used], minlength=n_stars)
+    common = np.bincount(table.frame[used & (seen[table.star] > 1)], minlength=n_frames)
+    component = _components(table, used, n_frames, n_stars)
+    ln_gain, ln_star = _anchored(table, state, component, used)
+    middle = np.log(np.median(np.exp(ln_gain), axis=0))
+    bright = np.where(deviation < 3.0 * state.floor, np.abs(residual), np.nan)
+    # the median of chi^2 with one degree of freedom is 0.4549
+    chi2 = median_by(table.frame, (residual / deviation) ** 2, n_frames) / 0.4549
+    with np.errstate(over="ignore"):
+        star_flux = np.where(ln_star > -40.0, np.exp(np.minimum(ln_star + middle, 60.0)), np.nan)
+    return GainFit(
+        gain=np.exp(ln_gain - middle),
+        response=tuple(tuple(map(float, c)) if a else () for c, a in zip(state.coefficients, active)),
+        response_error=np.sqrt(covariance.sum(axis=(1, 2))),
+        star_flux=star_flux,
+        scatter=1.4826 * median_by(table.frame, bright, n_frames),
+        chi2=np.where(common >= 3, chi2, np.nan),
+        common=common,
+        component=component,
+        floor=state.floor,
+        converged=state.converged,
+    )
+
+
+def _components(table: StarTable, used: BoolArray, n_frames: int, n_stars: int) -> IntArray:
+    """Which frames are linked by stars that took part."""
+    frame, star = table.frame[used], n_frames + table.star[used]
+    graph = sp.csr_array((np.ones(len(frame)), (frame, star)), shape=(n_frames + n_stars,) * 2)
+    labels = connected_components(graph, directed=False)[1][:n_frames]
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
+def _anchored(table: StarTable, state: _State, component: IntArray, used: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Components without catalogue stars float: their median gain is set to that of the anchored ones (or 1)."""
+    known = used & np.isfinite(table.vt[table.star])
+    pairs = np.unique(np.stack([component[table.frame[known]], table.star[known]]), axis=1)[0]
+    anchors = np.bincount(pairs, minlength=int(component.max()) + 1)
+    largest = int(np.bincount(component).argmax())
+    held = anchors >= MIN_ANCHORS
+    held[largest] = True
+    if not (anchors[largest] >= MIN_ANCHORS):
+        held[:] = False
+        held[largest] = True
+    centre = np.median(state.ln_gain[held[component]], axis=0)
+    ln_gain, ln_star = state.ln_gain.copy(), state.ln_star.copy()
+    for k in np.flatnonzero(~held):
+        frames = component == k
+        shift = centre - np.median(ln_gain[frames], axis=0)
+        ln_gain[frames] += shift
+        ln_star[np.unique(table.star[used & frames[table.frame]])] -= shift
+    return ln_gain, ln_star

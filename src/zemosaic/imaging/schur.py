@@ -1,0 +1,82 @@
+"""Least squares with a few unknowns per frame and many shared ones (stars, sky nodes): the shared ones are eliminated.
+
+Normal equations in two blocks,
+
+    | own      cross  | | p |   | r |
+    | cross^T  shared | | q | = | s |
+
+are reduced to the Schur complement (own - cross shared^-1 cross^T) p = r - cross shared^-1 s, which is never formed:
+conjugate gradients apply it. With `own` as preconditioner the eigenvalues lie in [0, 1] and all but the few collective
+modes of the panels are near 1, so that the cost grows with the number of observations, not with pairs of frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, cg, splu
+
+__all__ = ["TwoBlockSolution", "TwoBlockSystem"]
+
+FloatArray = NDArray[np.float64]
+TOLERANCE = 1e-9
+MAX_STEPS = 2000
+
+
+@dataclass(frozen=True)
+class TwoBlockSolution:
+    """Both blocks of unknowns; `converged` is False when the conjugate gradients gave up."""
+
+    own: FloatArray  # (p,)
+    shared: FloatArray  # (q,)
+    converged: bool
+
+
+class TwoBlockSystem:
+    """The factorised matrix: solve it for one or several right-hand sides.
+
+    own : (p, p) sparse, positive definite; cross : (p, q) sparse; shared : (q, q) sparse, positive definite.
+    gauge : (g, p) sparse rows, or None. Directions in which the data say nothing: the solution with gauge @ p = 0 is
+    taken. Each row is scaled to unit length in the metric of `own`, so that it neither stalls the conjugate gradients
+    nor overrules data that do say something.
+    """
+
+    def __init__(self, own: sp.sparray, cross: sp.sparray, shared: sp.sparray, gauge: sp.sparray | None = None) -> None:
+        self._own = sp.csr_array(own)
+        self._cross = sp.csr_array(cross)
+        self._cross_t = sp.csr_array(self._cross.T)
+        self._own_lu = splu(sp.csc_matrix(own))
+        self._shared_lu = splu(sp.csc_matrix(shared))
+        self._gauge = None if gauge is None or gauge.shape[0] == 0 else self._scaled(sp.csr_array(gauge))
+
+    def _scaled(self, gauge: sp.csr_array) -> sp.csr_array:
+        dense = gauge.toarray()
+        length = np.einsum("ij,ji->i", dense, self._own_lu.solve(dense.T))
+        scaled: sp.csr_array = sp.csr_array(sp.diags_array(1.0 / np.sqrt(length)) @ gauge)
+        return scaled
+
+    def _apply(self, p: FloatArray) -> FloatArray:
+        product: FloatArray = self._own @ p - self._cross @ self._shared_lu.solve(self._cross_t @ p)
+        if self._gauge is not None:
+            product = product + self._gauge.T @ (self._gauge @ p)
+        return product
+
+    def reduced_solve(self, right: FloatArray, start: FloatArray | None = None) -> tuple[FloatArray, bool]:
+        """Solve the Schur complement for one right-hand side; its inverse is the covariance of the own unknowns."""
+        size = len(right)
+        operator = LinearOperator((size, size), matvec=self._apply, dtype=float)
+        preconditioner = LinearOperator((size, size), matvec=self._own_lu.solve, dtype=float)
+        p, info = cg(operator, right, x0=start, rtol=TOLERANCE, atol=0.0, maxiter=MAX_STEPS, M=preconditioner)
+        return p, info == 0
+
+    def solve(
+        self, right_own: FloatArray, right_shared: FloatArray, start: FloatArray | None = None
+    ) -> TwoBlockSolution:
+        """Both blocks; `start` is a guess of the own unknowns."""
+        reduced = right_own - self._cross @ self._shared_lu.solve(right_shared)
+        p, converged = self.reduced_solve(reduced, start)
+        q = self._shared_lu.solve(right_shared - self._cross_t @ p)
+        return TwoBlockSolution(p, q, converged)
