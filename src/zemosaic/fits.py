@@ -26,7 +26,7 @@ from numpy.typing import DTypeLike, NDArray
 from zemosaic.errors import FrameError, OutputError
 from zemosaic.model import Frame, FrameKind
 
-__all__ = ["ImageFile", "inspect", "read_header", "read_image", "read_raw", "write_fits"]
+__all__ = ["ImageFile", "inspect", "read_header", "read_image", "read_pixels", "read_raw", "write_fits"]
 
 Array = NDArray[Any]
 Readable = BinaryIO | io.FileIO | gzip.GzipFile
@@ -47,7 +47,7 @@ class ImageFile:
 
     path: Path
     header: fits.Header  # of the image HDU; of a tile-compressed image, the header of the image inside
-    axes: tuple[int, ...]  # NAXISn reversed (array order), without axes of length 1 in front
+    axes: tuple[int, ...]  # NAXISn reversed (array order), without axes of length 1 in front; () is no image at all
     bitpix: int
     offset: int  # bytes from the start of the (unpacked) file to the data
     packed: bool  # gzip
@@ -73,12 +73,12 @@ def read_header(path: Path) -> fits.Header:
 
 
 def inspect(path: Path) -> ImageFile:
-    """Find the image of a file and check that the file is as long as its header says; pixels are not read.
+    """Find the first image of a file and check that the file is as long as its header says; pixels are not read.
 
     Raises
     ------
     FrameError
-        The file is empty, not FITS, without an image, or cut short.
+        The file is empty, not FITS, or cut short.
     """
     with _in_words(path), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -114,12 +114,12 @@ def read_raw(frame: Frame, rows: slice | None = None) -> Array:
             f"{frame.path}: the image is now {_size(image.shape)}, the scan of the input had found {_size(expected)}; "
             "leave the input alone during a run and start the command again."
         )
-    return _read(image, rows)
+    return read_pixels(image, rows)
 
 
 def read_image(path: Path) -> Array:
     """All pixels of the image in a file, as `read_raw` gives them."""
-    return _read(inspect(path), None)
+    return read_pixels(inspect(path))
 
 
 @dataclass(frozen=True)
@@ -161,14 +161,15 @@ def _in_words(path: Path) -> Iterator[None]:
 
 
 def _find_image(source: _Source) -> ImageFile:
-    """Walk through the HDUs to the first image."""
+    """Walk through the HDUs to the first image; the primary header without axes when there is none."""
     path, packed = source.path, source.size is None
-    start, index = 0, 0
+    start, index, primary = 0, 0, fits.Header()
     while packed or start < (source.size or 1):
         text = _header_block(path, source.file, start)
         if text is None:
             break
         header = fits.Header.fromstring(text)
+        primary = primary or header
         offset = start + _padded(len(text))
         length = _data_length(header)
         tiled = bool(header.get("ZIMAGE", False))
@@ -178,7 +179,7 @@ def _find_image(source: _Source) -> ImageFile:
                 header = _tiled_header(path, index)
             return ImageFile(path, header, _axes(header), int(header["BITPIX"]), offset, packed, index, tiled)
         start, index = offset + _padded(length), index + 1
-    raise FrameError(f"{path}: the FITS file holds no image (expected one in the first or a later HDU); leave it out.")
+    return ImageFile(path, primary, (), 8, 0, packed, 0, False)
 
 
 def _header_block(path: Path, file: Readable, start: int) -> bytes | None:
@@ -256,9 +257,10 @@ def _tiled_header(path: Path, index: int) -> fits.Header:
     return header
 
 
-def _read(image: ImageFile, rows: slice | None) -> Array:
+def read_pixels(image: ImageFile, rows: slice | None = None) -> Array:
+    """Pixels of an image that `inspect` found, as `read_raw` gives them."""
     if not 2 <= len(image.shape) <= 3:
-        raise FrameError(f"{image.path}: {_size(image.shape)} is not an image of one or three planes; leave it out.")
+        raise FrameError(f"{image.path}: the file holds no image of one or several planes; leave it out.")
     height = image.shape[-2]
     first, last, step = (rows or slice(None)).indices(height)
     if step != 1:
