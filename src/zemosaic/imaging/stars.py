@@ -1,0 +1,300 @@
+"""Stars of a frame: places, widths, and fluxes that can be compared between frames of different seeing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import sep
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from zemosaic.imaging.demosaic import BILINEAR_VARIANCE, LUMINANCE_SIGMA, bilinear, luminance
+from zemosaic.model import Stars
+
+__all__ = ["StarsFound", "measure_stars"]
+
+FloatArray = NDArray[np.float32]
+DoubleArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+GAUSS = math.sqrt(8 * math.log(2))  # FWHM / sigma
+BACKGROUND_CELL = 64  # px
+DETECTION = 5.0  # sigma of the luminance, in which stars are searched
+MIN_PIXELS = 5
+MOST_STARS = 400
+REGIONS = (8, 5)  # along the longer and the shorter side
+STARS_PER_REGION = 5
+# Radius of the aperture over the FWHM of what is measured: 99.8 % of a Gaussian, so that the few per cent by which the
+# FWHM is uncertain move the flux by 0.1 %, where 1.0 FWHM (93.8 %) would move it by 1 %.
+APERTURE = 1.5
+# The S/N is that of the luminance in this radius: for a Gaussian on sky noise the best possible position error,
+# sqrt(2) sigma / (S/N of a fit), is then 0.42 FWHM / snr.
+SNR_APERTURE = 1.2
+FAINTEST_SNR = 3.0
+ANNULUS = (2.0, 3.5)  # inner and outer radius over the FWHM
+ANNULUS_CLIP = 3.0
+ANNULUS_PIXELS = 12.0  # at least so wide (outer radius, px): the sky is known better than the aperture's sum
+# Blur of a bilinear plane, px per axis: red and blue are spread by [1 2 1] / 4 along both axes, green by a cross.
+BILINEAR_SIGMA = (math.sqrt(0.5), 0.5, math.sqrt(0.5))
+# A frame that was debayered bilinearly: noise of a wide sum over the noise of its mean pixel (0.5625, 0.625 of a raw one).
+DEBAYERED_VARIANCE = (4.0 / 0.5625, 2.0 / 0.625, 4.0 / 0.5625)
+SATURATION = 0.95
+GOOD_SNR = 20.0
+GOOD_PEAK = 15.0  # sigma of the luminance
+FEWEST_GOOD = 5
+TYPICAL = 150  # brightest detections that give a first idea of the FWHM
+SUB_OBJECTS = 16384  # pieces of one detection that sep may look at: the Milky Way's clouds hold thousands
+SHARPEST = 0.5  # of the frame's FWHM; what is narrower is no star: cosmic hits, pairs of hot pixels
+WIDEST = 2.0  # what is wider is a galaxy, a nebula's knot or several stars
+MOST_ELONGATED = 10.0
+DISTURBING = 0.005  # flux of a neighbour over the star's
+
+
+@dataclass(frozen=True)
+class StarsFound:
+    """Stars and what they say about the frame; NaN when there is no good star."""
+
+    stars: Stars
+    fwhm: float  # px, median of good stars
+    elongation: float  # median of good stars
+
+
+@dataclass(frozen=True)
+class _Cutouts:
+    """Squares around stars: pixel indices (n, k, k), clipped into the frame, and distances from the star."""
+
+    iy: NDArray[np.intp]
+    ix: NDArray[np.intp]
+    dx: DoubleArray
+    dy: DoubleArray
+    inside: BoolArray
+
+
+def _cutouts(x: DoubleArray, y: DoubleArray, half: int, shape: tuple[int, int]) -> _Cutouts:
+    steps = np.arange(-half, half + 1)
+    ix = np.rint(x).astype(np.intp)[:, None, None] + steps[None, None, :]
+    iy = np.rint(y).astype(np.intp)[:, None, None] + steps[None, :, None]
+    ix, iy = np.broadcast_arrays(ix, iy)
+    inside = (ix >= 0) & (ix < shape[1]) & (iy >= 0) & (iy < shape[0])
+    dx, dy = ix - x[:, None, None], iy - y[:, None, None]
+    return _Cutouts(iy.clip(0, shape[0] - 1), ix.clip(0, shape[1] - 1), dx, dy, inside)
+
+
+def _spread_choice(x: DoubleArray, y: DoubleArray, flux: DoubleArray, shape: tuple[int, int]) -> NDArray[np.intp]:
+    """Indices of the stars to keep, brightest first: the best of every region of the frame, then the brightest of all."""
+    order = np.argsort(-flux, kind="stable")
+    ny, nx = REGIONS if shape[0] >= shape[1] else REGIONS[::-1]
+    region = (y[order] * ny / shape[0]).astype(int).clip(0, ny - 1) * nx
+    region += (x[order] * nx / shape[1]).astype(int).clip(0, nx - 1)
+    grouped = np.argsort(region, kind="stable")
+    first = np.searchsorted(region[grouped], region[grouped])
+    rank = np.empty(len(order), int)
+    rank[grouped] = np.arange(len(order)) - first
+    place = np.where(rank < STARS_PER_REGION, np.arange(len(order)), len(order) + np.arange(len(order)))
+    kept = np.argsort(place, kind="stable")[:MOST_STARS]
+    return order[np.sort(kept)]
+
+
+def _half_light_fwhm(image: FloatArray, x: DoubleArray, y: DoubleArray, reach: DoubleArray) -> DoubleArray:
+    """Gaussian-equivalent FWHM, px, of the frame itself: twice the half-light radius, less the luminance's blur."""
+    radius, flag = sep.flux_radius(image, x, y, reach, 0.5, subpix=5)
+    squared = (2 * radius) ** 2 - (GAUSS * LUMINANCE_SIGMA) ** 2
+    return np.where((flag & sep.APER_ALLMASKED) == 0, np.sqrt(np.maximum(squared, 0.0)), np.nan)
+
+
+def _elongations(image: FloatArray, x: DoubleArray, y: DoubleArray, fwhm: float) -> DoubleArray:
+    """Major over minor axis, 1 to MOST_ELONGATED, from moments under a round Gaussian weight.
+
+    The product of two Gaussians has the sum of their inverse covariances: so the weight is taken out again, then the
+    blur of the luminance. NaN where noise leaves no moments.
+    """
+    spread = math.hypot(fwhm / GAUSS, LUMINANCE_SIGMA)
+    cut = _cutouts(x, y, math.ceil(3 * spread), image.shape)
+    light = np.exp(-0.5 * (cut.dx**2 + cut.dy**2) / spread**2) * image[cut.iy, cut.ix] * cut.inside
+    total = light.sum(axis=(1, 2))
+    total[total <= 0] = np.nan
+    mx, my = (light * cut.dx).sum(axis=(1, 2)) / total, (light * cut.dy).sum(axis=(1, 2)) / total
+    xx = (light * cut.dx**2).sum(axis=(1, 2)) / total - mx**2
+    yy = (light * cut.dy**2).sum(axis=(1, 2)) / total - my**2
+    xy = (light * cut.dx * cut.dy).sum(axis=(1, 2)) / total - mx * my
+    half, turn = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    axes = []
+    for moment in (half - turn, half + turn):
+        inverse = 1 / np.clip(moment, 1e-3 * spread**2, None) - 1 / spread**2
+        axes.append(1 / np.maximum(inverse, 1e-3 / spread**2) - LUMINANCE_SIGMA**2)
+    minor = np.maximum(axes[0], (0.1 * spread) ** 2)
+    ratio: DoubleArray = np.sqrt(np.maximum(axes[1], minor) / minor)
+    return np.minimum(ratio, MOST_ELONGATED)
+
+
+@dataclass(frozen=True)
+class _Band:
+    """An image in which fluxes are measured."""
+
+    image: FloatArray  # (h, w) ADU
+    blur: float  # px, sigma per axis by which it is wider than the frame
+    variance: float  # ADU^2 per px, of a sum over a wide aperture
+
+
+def _bands(data: FloatArray, light: FloatArray, pattern: str | None, sigma: tuple[float, ...]) -> list[_Band]:
+    """The luminance and the channels."""
+    square = np.square(sigma)
+    if data.ndim == 3:
+        square = square * DEBAYERED_VARIANCE
+        channels = [_Band(np.ascontiguousarray(plane), 0.0, v) for plane, v in zip(data, square)]
+        return [_Band(light, LUMINANCE_SIGMA, float(square.sum()) / 9), *channels]
+    if pattern is None:
+        return [_Band(light, LUMINANCE_SIGMA, float(square[0])), _Band(data, 0.0, float(square[0]))]
+    planes = np.ascontiguousarray(np.moveaxis(bilinear(data, pattern), 2, 0))
+    variance = square * BILINEAR_VARIANCE
+    mean = float(square @ (0.25, 0.5, 0.25))  # each raw pixel enters a wide sum of the luminance once
+    channels = [_Band(*band) for band in zip(planes, BILINEAR_SIGMA, variance)]
+    return [_Band(light, LUMINANCE_SIGMA, mean), *channels]
+
+
+def _annulus_sky(image: FloatArray, x: DoubleArray, y: DoubleArray, fwhm: float) -> tuple[DoubleArray, int]:
+    """Clipped mean around each star, ADU, and the number of pixels. A mean, since that of a frame cut at 0 is no median."""
+    inner, outer = ANNULUS[0] * fwhm, max(ANNULUS[1] * fwhm, ANNULUS_PIXELS)
+    steps = np.arange(-math.ceil(outer), math.ceil(outer) + 1)
+    distance = np.hypot(steps[:, None], steps[None, :])
+    dy, dx = np.nonzero((distance >= inner) & (distance <= outer))
+    iy = (np.rint(y).astype(np.intp)[:, None] + steps[dy]).clip(0, image.shape[0] - 1)
+    ix = (np.rint(x).astype(np.intp)[:, None] + steps[dx]).clip(0, image.shape[1] - 1)
+    values = image[iy, ix].astype(np.float64)
+    kept = np.ones(values.shape, np.bool_)
+    for _ in range(3):
+        masked = np.where(kept, values, np.nan)
+        middle = np.nanmedian(masked, axis=1)[:, None]
+        spread = 1.4826 * np.nanmedian(np.abs(masked - middle), axis=1)[:, None]
+        kept = np.abs(values - middle) <= ANNULUS_CLIP * spread
+    return np.where(kept, values, 0.0).sum(axis=1) / kept.sum(axis=1), values.shape[1]
+
+
+def _fluxes(band: _Band, x: DoubleArray, y: DoubleArray, fwhm: float, aperture: float) -> tuple[DoubleArray, float]:
+    """Flux in an aperture whose radius is `aperture` times the FWHM in this band, ADU, and its noise from the sky."""
+    width = math.hypot(fwhm, GAUSS * band.blur)
+    radius = aperture * width
+    area = math.pi * radius**2
+    sky, n_sky = _annulus_sky(band.image, x, y, width)
+    total = sep.sum_circle(band.image, x, y, radius, subpix=0)[0]
+    covered = sep.sum_circle(np.ones_like(band.image), x, y, radius, subpix=0)[0]
+    return total - sky * covered, math.sqrt(band.variance * (area + area**2 / n_sky))
+
+
+def _nearest_disturbance(x: DoubleArray, y: DoubleArray, flux: DoubleArray, reach: float) -> BoolArray:
+    """Whether another detection within `reach` px has more than DISTURBING of a detection's flux."""
+    pairs = cKDTree(np.column_stack([x, y])).query_pairs(reach, output_type="ndarray")
+    out = np.zeros(len(x), np.bool_)
+    for one, other in (pairs.T, pairs.T[::-1]):
+        out[one[flux[other] > DISTURBING * flux[one]]] = True
+    return out
+
+
+@dataclass(frozen=True)
+class _Detections:
+    x: DoubleArray
+    y: DoubleArray
+    flux: DoubleArray
+    peak: DoubleArray  # sigma of the luminance
+    fwhm: DoubleArray  # px
+    saturated: BoolArray
+    blended: BoolArray
+    frame_fwhm: float  # px, median of the good ones
+
+    def take(self, index: NDArray[np.intp] | BoolArray) -> _Detections:
+        columns = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "frame_fwhm"}
+        return replace(self, **columns)
+
+
+def _near(mask: BoolArray, x: DoubleArray, y: DoubleArray, radius: float) -> BoolArray:
+    """Whether a pixel of the mask lies within a radius, px, of each place."""
+    cut = _cutouts(x, y, math.ceil(radius), mask.shape)
+    hit = mask[cut.iy, cut.ix] & cut.inside & (cut.dx**2 + cut.dy**2 <= radius**2)
+    return np.asarray(hit.any(axis=(1, 2)))
+
+
+def _detect(light: FloatArray, full: BoolArray, damaged: BoolArray | None) -> _Detections | None:
+    """Everything that looks like a star on the luminance (its sky taken off), brightest first; None when nothing does."""
+    background = sep.Background(light, bw=BACKGROUND_CELL, bh=BACKGROUND_CELL)
+    light -= background.back()
+    rms = background.globalrms
+    sep.set_extract_pixstack(light.size)
+    sep.set_sub_object_limit(SUB_OBJECTS)
+    found = sep.extract(light, DETECTION * rms, minarea=MIN_PIXELS, filter_kernel=None)
+    found = found[np.argsort(-found["flux"], kind="stable")]
+    if len(found) == 0:
+        return None
+    x, y, flux, peak = found["x"], found["y"], found["flux"], found["peak"] / rms
+    rough = _half_light_fwhm(light, x, y, 6 * found["a"])
+    scale = max(float(np.nanmedian(rough[:TYPICAL])), 1.0)
+    fwhm = _half_light_fwhm(light, x, y, np.full(len(x), 2 * math.hypot(scale, GAUSS * LUMINANCE_SIGMA)))
+    saturated = _near(full, x, y, max(scale, 2.0))
+    blended = _nearest_disturbance(x, y, flux, 2 * math.hypot(scale, GAUSS * LUMINANCE_SIGMA))
+    if damaged is not None:
+        blended |= _near(damaged, x, y, scale)
+    frame_fwhm = _typical(fwhm, ~saturated & ~blended & (peak > GOOD_PEAK), ~saturated)
+    return _Detections(x, y, flux, peak, fwhm, saturated, blended, frame_fwhm)
+
+
+def _typical(values: DoubleArray, good: BoolArray, fair: BoolArray) -> float:
+    """Median over the good ones; over the fair ones when there are too few, over all when there is nothing else."""
+    for choice in (good, fair, np.ones(len(values), np.bool_)):
+        chosen = values[choice & np.isfinite(values)]
+        if len(chosen) >= FEWEST_GOOD:
+            return float(np.median(chosen))
+    return float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan")
+
+
+def _nothing(channels: int) -> StarsFound:
+    empty, none = np.zeros(0), np.zeros(0, np.bool_)
+    table = np.zeros((0, channels))
+    stars = Stars(empty, empty, table, table, empty, empty, empty, none, none)
+    return StarsFound(stars, float("nan"), float("nan"))
+
+
+def measure_stars(
+    data: FloatArray, pattern: str | None, sigma: tuple[float, ...], saturation: float, damaged: BoolArray | None = None
+) -> StarsFound:
+    """Find and measure up to MOST_STARS stars, brightest first.
+
+    data : (h, w) or (3, h, w) float32, ADU; single damaged pixels replaced (`zemosaic.imaging.sky.repaired`)
+    sigma : ADU, noise of one sky pixel per channel
+    saturation : ADU; NaN when unknown
+    damaged : (h, w) bool, the replaced pixels; stars on top of one are called blended
+
+    The FWHM is that of a Gaussian with the same half-light radius, in the frame as it is, with the width of its pixels
+    and without the blur of the luminance.
+    """
+    light = luminance(data.mean(axis=0) if data.ndim == 3 else data)
+    brightest = data.max(axis=0) if data.ndim == 3 else data
+    found = _detect(light, brightest >= SATURATION * saturation, damaged)
+    if found is None:
+        return _nothing(len(sigma))
+    found = found.take(found.fwhm >= SHARPEST * found.frame_fwhm)
+    found = found.take(_spread_choice(found.x, found.y, found.flux, light.shape))
+    fwhm = found.frame_fwhm
+    width = math.hypot(fwhm, GAUSS * LUMINANCE_SIGMA)
+    x, y, _ = sep.winpos(light, found.x, found.y, width / GAUSS)
+    bands = _bands(data, light, pattern, sigma)
+    total, error = _fluxes(bands[0], x, y, fwhm, SNR_APERTURE)
+    measured = [_fluxes(band, x, y, fwhm, APERTURE) for band in bands[1:]]
+    reach = APERTURE * width
+    border = (x < reach) | (y < reach) | (x > light.shape[1] - 1 - reach) | (y > light.shape[0] - 1 - reach)
+    elongation = _elongations(light, x, y, fwhm)
+    order = np.argsort(-total, kind="stable")
+    order = order[total[order] >= FAINTEST_SNR * error]
+    stars = Stars(
+        x=x[order],
+        y=y[order],
+        flux=np.column_stack([flux for flux, _ in measured])[order],
+        flux_err=np.tile([sky_error for _, sky_error in measured], (len(order), 1)),
+        snr=total[order] / error,
+        fwhm=found.fwhm[order],
+        elongation=elongation[order],
+        saturated=found.saturated[order],
+        blended=(found.blended | border | (found.fwhm > WIDEST * fwhm))[order],
+    )
+    good = ~stars.saturated & ~stars.blended & (stars.snr > GOOD_SNR)
+    return StarsFound(stars, fwhm, _typical(stars.elongation, good, ~stars.saturated))

@@ -1,0 +1,73 @@
+"""Passes over the raw pixels: single damaged pixels, and means in cells."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zemosaic.kernels._jit import kernel
+
+__all__ = ["cell_sums", "find_damaged"]
+
+
+@kernel
+def find_damaged(
+    raw: NDArray[np.float32],
+    level: NDArray[np.float32],
+    cell: int,
+    limit: NDArray[np.float32],
+    contrast: float,
+    out: NDArray[np.bool_],
+) -> None:
+    """Mark pixels that stand out from the sky while their eight neighbours, of any colour, do not follow.
+
+    A pixel is damaged when it is more than `limit` away from the sky and the mean excess of its neighbours is less
+    than `contrast` times its own. Edge pixels have fewer neighbours.
+
+    raw : (h, w) float32, ADU
+    level : (2, 2, ny, nx) float32, ADU, sky of the pixels at (y % 2, x % 2) in cells of `cell` px
+    limit : (2, 2) float32, ADU
+    out : (h, w) bool
+    """
+    h, w = raw.shape
+    ny, nx = level.shape[2], level.shape[3]
+    for y in range(h):
+        cy = min(y // cell, ny - 1)
+        for x in range(w):
+            cx = min(x // cell, nx - 1)
+            excess = raw[y, x] - level[y % 2, x % 2, cy, cx]
+            out[y, x] = False
+            if not abs(excess) > limit[y % 2, x % 2]:
+                continue
+            total, count = 0.0, 0
+            for j in range(max(y - 1, 0), min(y + 2, h)):
+                for i in range(max(x - 1, 0), min(x + 2, w)):
+                    if j != y or i != x:
+                        total += raw[j, i] - level[j % 2, i % 2, cy, cx]
+                        count += 1
+            mean = total / count
+            out[y, x] = mean < contrast * excess if excess > 0 else mean > contrast * excess
+
+
+@kernel
+def cell_sums(
+    raw: NDArray[np.float32],
+    damaged: NDArray[np.bool_],
+    colours: NDArray[np.int64],
+    cell: int,
+    total: NDArray[np.float64],
+    count: NDArray[np.int64],
+) -> None:
+    """Add up the finite, undamaged pixels of each colour in cells that tile the frame from (0, 0).
+
+    raw : (h, w) float32; damaged : (h, w) bool; colours : (2, 2) channel at (y % 2, x % 2)
+    total, count : (ny, nx, channels), zero on entry, ny = ceil(h / cell)
+    """
+    h, w = raw.shape
+    for y in range(h):
+        for x in range(w):
+            value = raw[y, x]
+            if not damaged[y, x] and np.isfinite(value):
+                channel = colours[y % 2, x % 2]
+                total[y // cell, x // cell, channel] += value
+                count[y // cell, x // cell, channel] += 1
