@@ -18,6 +18,7 @@ import math
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -26,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from astropy import units
 from astropy.coordinates import FK5, ICRS, CartesianRepresentation
-from astropy.io.fits import Header, VerifyError
+from astropy.io.fits import Header
 from astropy.time import Time
 from astropy.wcs import WCS
 from numpy.typing import NDArray
@@ -35,7 +36,11 @@ from zemosaic.model import Frame, FrameKind, Solution
 
 __all__ = ["frame_from_header", "number", "text"]
 
+Cards = Mapping[str, str]  # as `zemosaic.fits.cards` gives them
 NAN = float("nan")
+WCS_CARD = re.compile(
+    r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)[12]|(CD|PC)[12]_[12]|PV[12]_\d+|LONPOLE|LATPOLE|[AB]P?_.+"
+)
 PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 ARCSEC_PER_UM_MM = 206.265  # arcsec/px = 206.265 * pixel size (um) / focal length (mm)
 SCALES = (0.05, 120.0)  # arcsec/px that a telescope or a lens can have
@@ -66,14 +71,14 @@ DWARF_MINI = Telescope("DWARF mini", 2.9, 150.0, "RGGB", (1080, 1920))
 
 
 def frame_from_header(
-    header: Header, shape: tuple[int, ...], path: Path, stat: os.stat_result, *, id: int = 0, digest: str = ""
+    header: Cards, shape: tuple[int, ...], path: Path, stat: os.stat_result, *, id: int = 0, digest: str = ""
 ) -> Frame:
     """Describe a light frame from its header.
 
     Parameters
     ----------
-    shape
-        (h, w) or (3, h, w), as `zemosaic.fits.inspect` gives it.
+    header, shape
+        Cards, and (h, w) or (3, h, w), as `zemosaic.fits.inspect` gives them.
     stat
         Of the file: size and modification time.
     """
@@ -114,40 +119,33 @@ def frame_from_header(
     )
 
 
-def text(header: Header, *keys: str) -> str:
-    """First of the cards that holds something, as text without blanks around it; "" when none does."""
-    for key in keys:
-        try:
-            value = header.get(key)
-        except (VerifyError, ValueError):  # a card that cannot be parsed is a missing card
-            continue
-        if value is not None and str(value).strip() and isinstance(value, str | int | float):
-            return str(value).strip()
-    return ""
+def text(header: Cards, *keys: str) -> str:
+    """First of the cards that holds something; "" when none does."""
+    return next((value for value in (header.get(key, "") for key in keys) if value), "")
 
 
-def number(header: Header, key: str) -> float:
+def number(header: Cards, key: str) -> float:
     """A card as a finite number, also when it was written as text; NaN when it is missing or says something else."""
     try:
-        value = float(text(header, key))
+        value = float(header.get(key, "").replace("D", "E"))  # FITS allows 1.0D-4
     except ValueError:
         return NAN
     return value if math.isfinite(value) else NAN
 
 
-def _first(header: Header, *keys: str) -> float:
+def _first(header: Cards, *keys: str) -> float:
     return next((value for value in (number(header, key) for key in keys) if not math.isnan(value)), NAN)
 
 
-def _positive(header: Header, *keys: str) -> float:
+def _positive(header: Cards, *keys: str) -> float:
     return next((value for value in (number(header, key) for key in keys) if value > 0), NAN)
 
 
-def _maker(header: Header) -> str:
+def _maker(header: Cards) -> str:
     return " ".join(text(header, key) for key in ("TELESCOP", "INSTRUME", "CREATOR", "ORIGIN")).upper()
 
 
-def _telescope(header: Header, width: int, height: int) -> Telescope | None:
+def _telescope(header: Cards, width: int, height: int) -> Telescope | None:
     """The smart telescope that took the frame; None for other instruments."""
     maker = _maker(header)
     if "DWARF" in maker:
@@ -164,7 +162,7 @@ def _telescope(header: Header, width: int, height: int) -> Telescope | None:
     return None
 
 
-def _pattern(header: Header, height: int, scope: Telescope | None, width: int) -> str | None:
+def _pattern(header: Cards, height: int, scope: Telescope | None, width: int) -> str | None:
     """Colour filter array of the array as read; None for mono."""
     name = text(header, "BAYERPAT", "BAYRPAT", "COLORTYP").upper().strip("'\" ")
     if name not in PATTERNS:
@@ -177,7 +175,7 @@ def _pattern(header: Header, height: int, scope: Telescope | None, width: int) -
     return "".join(name[2 * (y % 2) + (x + dx) % 2] for y in rows for x in (0, 1))
 
 
-def date_obs(header: Header) -> str:
+def date_obs(header: Cards) -> str:
     """Start of the exposure, ISO 8601, UTC; "" when unknown."""
     written = text(header, "DATE-OBS", "DATE_OBS").replace(" ", "T").replace("/", "-")
     if "T" not in written:
@@ -191,7 +189,7 @@ def date_obs(header: Header) -> str:
     return moment.isoformat() if moment.year > 1980 else ""
 
 
-def _pixel_size(header: Header, scope: Telescope | None) -> float:
+def _pixel_size(header: Cards, scope: Telescope | None) -> float:
     """Pixel pitch with binning, um: XPIXSZ includes the binning, PIXSIZE1 (INDI) does not."""
     binned = _positive(header, "XPIXSZ")
     if binned > 0:
@@ -202,26 +200,26 @@ def _pixel_size(header: Header, scope: Telescope | None) -> float:
     return bare * _binning(header)[0]
 
 
-def _focal_length(header: Header, scope: Telescope | None) -> float:
+def _focal_length(header: Cards, scope: Telescope | None) -> float:
     written = _positive(header, "FOCALLEN", "FOCAL")
     if math.isnan(written) and scope is not None and _main_camera(header):
         return scope.focal
     return written
 
 
-def _main_camera(header: Header) -> bool:
+def _main_camera(header: Cards) -> bool:
     """Dwarf telescopes have a wide-angle camera as well."""
     return "WIDE" not in text(header, "CAMERA", "INSTRUME").upper()
 
 
-def _binning(header: Header) -> tuple[int, int]:
+def _binning(header: Cards) -> tuple[int, int]:
     x = _positive(header, "XBINNING", "CCDXBIN")
     y = _positive(header, "YBINNING", "CCDYBIN")
     across = 1 if math.isnan(x) else max(1, round(x))
     return across, across if math.isnan(y) else max(1, round(y))
 
 
-def _scale(header: Header, pixel: float, focal: float) -> float:
+def _scale(header: Cards, pixel: float, focal: float) -> float:
     """Arcsec/px from the optics, else from a card that states it."""
     stated = (number(header, key) for key in ("SECPIX1", "SECPIX", "PIXSCALE", "SCALE"))
     for value in (ARCSEC_PER_UM_MM * pixel / focal, *stated):
@@ -230,7 +228,7 @@ def _scale(header: Header, pixel: float, focal: float) -> float:
     return NAN
 
 
-def _instrument(header: Header, scope: Telescope | None, pixel: float, focal: float, width: int, height: int) -> str:
+def _instrument(header: Cards, scope: Telescope | None, pixel: float, focal: float, width: int, height: int) -> str:
     """Key of the optics and the sensor. INSTRUME counts only without a serial number: other programs rewrite it."""
     name = text(header, "TELESCOP")
     serial = scope is not None and re.fullmatch(r".+_[0-9A-Za-z]{4,}", name) is not None
@@ -242,7 +240,7 @@ def _instrument(header: Header, scope: Telescope | None, pixel: float, focal: fl
     return " ".join([name, *optics, f"{across}x{down}", f"{width}x{height}"])
 
 
-def _saturation(header: Header) -> float:
+def _saturation(header: Cards) -> float:
     """ADU at which the file is full; infinite for floats without a SATURATE card, whose unit nobody states."""
     stated = _positive(header, "SATURATE")
     if stated > 0:
@@ -255,7 +253,7 @@ def _saturation(header: Header) -> float:
     return FULL.get(int(bits), math.inf)
 
 
-def _position(header: Header, scope: Telescope | None, date: str) -> tuple[float, float]:
+def _position(header: Cards, scope: Telescope | None, date: str) -> tuple[float, float]:
     """Commanded position, degrees ICRS; NaN when unknown."""
     for ra_key, dec_key in (("RA", "DEC"), ("OBJCTRA", "OBJCTDEC")):
         ra, dec = _angle(text(header, ra_key)), _angle(text(header, dec_key))
@@ -286,7 +284,7 @@ def _angle(written: str) -> _Angle:
     return _Angle(-size if written.strip().startswith("-") else size, len(values) > 1)
 
 
-def _equinox(header: Header, scope: Telescope | None, date: str) -> float:
+def _equinox(header: Cards, scope: Telescope | None, date: str) -> float:
     """Julian year of the coordinates; 2000 when nothing better is known.
 
     A Seestar driven by N.I.N.A. (SWCREATE) carries J2000 coordinates; its own firmware's are of date whatever
@@ -318,7 +316,7 @@ def _to_icrs(ra: float, dec: float, year: float) -> tuple[float, float]:
     return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
 
 
-def _solution(header: Header, width: int, height: int) -> Solution | None:
+def _solution(header: Cards, width: int, height: int) -> Solution | None:
     """The header's WCS as a linear solution about the frame's centre; None when there is none or it is absurd."""
     if not text(header, "CTYPE1").startswith(("RA--", "DEC-")) or not text(header, "CRVAL1"):
         return None
@@ -326,17 +324,26 @@ def _solution(header: Header, width: int, height: int) -> Solution | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on deprecated cards: they change nothing here
-            wcs = WCS(header, naxis=2)
+            wcs = WCS(_wcs_header(header), naxis=2)
             step = np.array([[0.0, 0.0], [0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
             sky = wcs.celestial.all_pix2world(step + (x, y), 0)
             plane = _tangent_plane(sky)
-    except (ValueError, VerifyError, ArithmeticError, TypeError, KeyError, IndexError, MemoryError):
+    except (ValueError, ArithmeticError, TypeError, KeyError, IndexError, MemoryError):
         return None  # wcslib's errors are ValueErrors: a WCS that cannot be used is a missing WCS
     east, north = plane[1] - plane[2], plane[3] - plane[4]
     cd = (float(east[0]), float(north[0]), float(east[1]), float(north[1]))
     if not _plausible(cd, sky[0]):
         return None
     return Solution(ra=float(sky[0, 0]) % 360.0, dec=float(sky[0, 1]), x=x, y=y, cd=cd, solver="header")
+
+
+def _wcs_header(header: Cards) -> Header:
+    """The cards of the projection only: dates and equinoxes out of order must not spoil it."""
+    out = Header()
+    for key in filter(WCS_CARD.fullmatch, header):
+        value = number(header, key)
+        out[key] = header[key] if math.isnan(value) else int(value) if key.endswith("_ORDER") else value
+    return out
 
 
 def _tangent_plane(sky: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -151,7 +151,7 @@ def _look(file: _File, own: Path | None) -> Frame | LeftOut:
         state, reason = _not_usable(image, file.inside)
         if state is not None:
             return LeftOut(path, state, reason)
-        return frame_from_header(image.header, image.shape, path, path.stat(), digest=_digest(image))
+        return frame_from_header(image.cards, image.shape, path, path.stat(), digest=_digest(image))
     except FrameError as error:
         return LeftOut(path, FrameState.DAMAGED, _sentence(str(error).removeprefix(f"{path}: ")))
     except OSError as error:
@@ -164,7 +164,7 @@ def _sentence(words: str) -> str:
 
 def _not_usable(image: ImageFile, inside: tuple[str, ...]) -> tuple[FrameState | None, str]:
     """Why an image is not a light that can be combined; (None, "") when it is one."""
-    software = text(image.header, "SOFTWARE")
+    software = text(image.cards, "SOFTWARE")
     if software.lower().startswith("zemosaic"):
         return FrameState.OWN_OUTPUT, f"The file is a result of ZeMosaic (SOFTWARE = {software}), not a sub."
     stack = _signs_of_a_stack(image, inside[-1])
@@ -190,7 +190,7 @@ def _unsupported(image: ImageFile) -> tuple[FrameState | None, str]:
 
 def _signs_of_a_stack(image: ImageFile, name: str) -> str:
     """What gives a stack away, in words; "" for single exposures."""
-    header = image.header
+    header = image.cards
     if STACK_NAME.search(name):
         return "by its name"
     for key in ("STACKCNT", "NCOMBINE", "NIMAGES", "NSTACK"):
@@ -210,7 +210,7 @@ def _signs_of_a_stack(image: ImageFile, name: str) -> str:
 
 def _signs_of_calibration(image: ImageFile, inside: tuple[str, ...]) -> str:
     """What gives a dark, flat or bias away; the header's word counts more than names."""
-    kind = text(image.header, "IMAGETYP", "FRAME", "FRAMETYP", "OBSTYPE")
+    kind = text(image.cards, "IMAGETYP", "FRAME", "FRAMETYP", "OBSTYPE")
     lower = kind.lower()
     if any(word in lower for word in ("dark", "flat", "bias", "offset", "zero")):
         return f"IMAGETYP = {kind}"
@@ -234,7 +234,7 @@ def _digest(image: ImageFile) -> str:
     Programs that rewrite headers drop the fraction of DATE-OBS; the pixels tell such exposures apart.
     """
     state = hashlib.blake2b(digest_size=16)
-    state.update(f"{date_obs(image.header)[:19]} {image.shape}".encode())
+    state.update(f"{date_obs(image.cards)[:19]} {image.shape}".encode())
     state.update(_values(image, slice(0, DIGEST_ROWS)))
     return state.hexdigest()
 
