@@ -238,7 +238,7 @@ def _system(
     zero_row = np.full(n_stars, own.shape[0] - 1)
     zero_cross = sp.csr_array((-anchor_weight, (zero_row, reference)), shape=(own.shape[0], n_stars * channels))
     cross = weighted.T @ stars + zero_cross
-    shared: FloatArray = np.bincount(star_column, w, n_stars * channels) + FREE_PRIOR**-2
+    shared: FloatArray = np.bincount(star_column, w, n_stars * channels).astype(float) + FREE_PRIOR**-2
     shared[reference] += anchor_weight
     right_own = weighted.T @ r + prior_right
     right_own[-1] -= float(anchor_weight @ anchor_residual)

@@ -1,0 +1,146 @@
+"""Sky meshes made ready for the sky fit: stars masked the same way in every frame, cells binned, placed on the sky.
+
+The star mask lives on the sky: a cell that a star of the common list touches is dropped in every frame that sees it,
+whatever that frame's seeing, so that all frames average the same light. (A median would not: how much of a faint
+star a median keeps depends on the seeing, which bends the background in the Milky Way.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zemosaic.imaging.projection import pixel_area, pixel_to_sky, sky_to_pixel, tan_project
+from zemosaic.imaging.response import frame_coordinates, response
+from zemosaic.model import Solution
+
+__all__ = ["MaskStars", "SkyCells", "bin_factor", "frame_cells", "join", "mask_radius", "star_mask", "thinned"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+MAX_CELLS = 3_000_000  # of all frames together, ~120 bytes each in the fit
+MAX_MASKED = 0.4  # share of the sky that the star mask may take
+
+
+@dataclass(frozen=True)
+class MaskStars:
+    """Stars of the common list, brightest first."""
+
+    ra: FloatArray  # (n,) deg
+    dec: FloatArray  # (n,) deg
+    radius: FloatArray  # (n,) deg
+
+
+@dataclass(frozen=True)
+class SkyCells:
+    """Surviving cells of one or all frames."""
+
+    frame: IntArray  # (n,) index of the frame
+    x: FloatArray  # (n,) deg, standard coordinates on a common tangent plane
+    y: FloatArray  # (n,) deg
+    u: FloatArray  # (n,) offset from the frame's centre over the half-diagonal
+    v: FloatArray  # (n,)
+    omega: FloatArray  # (n,) solid angle of a pixel, relative to a common reference
+    value: FloatArray  # (n, channels) ADU, mean over the cell / F; NaN is no data
+    variance: FloatArray  # (n, channels) ADU^2
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def mask_radius(snr: FloatArray, fwhm: FloatArray, saturated: BoolArray) -> FloatArray:
+    """Radius beyond which a star no longer shows in a cell's mean differently in good and bad seeing, in units of `fwhm`."""
+    growth = 1.5 + np.log10(np.maximum(snr, 5.0) / 5.0) + 2.0 * saturated
+    radius: FloatArray = np.clip(growth, 1.5, 7.0) * fwhm
+    return radius
+
+
+def thinned(stars: MaskStars, covered: float, cell: float) -> MaskStars:
+    """The brightest stars whose circles, grown by half a cell, take at most `MAX_MASKED` of `covered` square degrees.
+
+    In the Milky Way a mask of every star would leave no sky; the fainter stars are then part of the sky, the same in all frames.
+    """
+    taken = np.cumsum((2.0 * stars.radius + cell) ** 2)
+    keep = int(np.searchsorted(taken, -np.log(1.0 - MAX_MASKED) * covered))
+    return MaskStars(stars.ra[:keep], stars.dec[:keep], stars.radius[:keep])
+
+
+def star_mask(stars: MaskStars, solution: Solution, scale: float, shape: tuple[int, int], cell: int) -> BoolArray:
+    """(ny, nx) cells of a mesh of `shape` that a star touches; scale in deg/px."""
+    ny, nx = shape
+    x, y = sky_to_pixel(solution, stars.ra, stars.dec)
+    radius = stars.radius / scale
+    near = (x > -radius) & (x < nx * cell + radius) & (y > -radius) & (y < ny * cell + radius)
+    x, y, radius = x[near] + 0.5, y[near] + 0.5, radius[near]  # cell k spans k * cell .. (k + 1) * cell
+    column, row = np.floor(x / cell).astype(int), np.floor(y / cell).astype(int)
+    masked = np.zeros(shape, bool)
+    reach = int(np.ceil(radius.max(initial=0.0) / cell))
+    for j in range(-reach, reach + 1):
+        for i in range(-reach, reach + 1):
+            left, low = (column + i) * cell, (row + j) * cell
+            away = np.hypot(
+                np.maximum(0, np.maximum(left - x, x - left - cell)), np.maximum(0, np.maximum(low - y, y - low - cell))
+            )
+            touched = (away < radius) & (column + i >= 0) & (column + i < nx) & (row + j >= 0) & (row + j < ny)
+            masked[row[touched] + j, column[touched] + i] = True
+    return masked
+
+
+def bin_factor(cells: int) -> int:
+    """How many cells to a side are averaged, for so many cells in all frames together: 2, or more for very many frames."""
+    return max(2, int(np.ceil(np.sqrt(cells / MAX_CELLS))))
+
+
+def frame_cells(
+    index: int,
+    mean: NDArray[np.float32],
+    masked: BoolArray,
+    cell: int,
+    solution: Solution,
+    size: tuple[int, int],
+    coefficients: tuple[float, ...],
+    sigma: FloatArray,
+    plane: tuple[float, float],
+    reference_area: float,
+    bins: int,
+) -> SkyCells:
+    """The surviving cells of one frame.
+
+    Parameters
+    ----------
+    mean : (ny, nx, channels) ADU, NaN is no data; masked : (ny, nx); cell : px.
+    size : (width, height) px of the frame.
+    coefficients : of the sensor response.
+    sigma : (channels,) ADU, noise of the mean of one whole cell.
+    plane : tangent point (ra, dec) of the common plane, degrees.
+    reference_area : square degrees of a pixel with omega = 1.
+    bins : cells to a side that are averaged.
+    """
+    ny, nx = masked.shape
+    width, height = size
+    y, x = np.mgrid[0:ny, 0:nx].astype(float)
+    x, y = ((k * cell + np.minimum((k + 1) * cell, n) - 1) / 2 for k, n in ((x, width), (y, height)))
+    u, v = frame_coordinates(x, y, width, height)
+    value = mean / response(coefficients, u * u + v * v)[..., None]
+    good = np.isfinite(value).all(axis=2) & ~masked
+    j, i = np.nonzero(good)
+    group, inverse, count = np.unique(j // bins * nx + i // bins, return_inverse=True, return_counts=True)
+    stack = np.concatenate([np.stack([x[good], y[good]], axis=1), value[good]], axis=1)
+    sums = np.stack([np.bincount(inverse, column, len(group)) for column in stack.T], axis=1) / count[:, None]
+    x, y, value = sums[:, 0], sums[:, 1], sums[:, 2:]
+    u, v = frame_coordinates(x, y, width, height)
+    shape = response(coefficients, u * u + v * v)[:, None]
+    plane_x, plane_y = tan_project(*pixel_to_sky(solution, x, y), *plane)
+    omega = pixel_area(solution, x, y) / reference_area
+    variance = (np.asarray(sigma) / shape) ** 2 / count[:, None]
+    return SkyCells(np.full(len(x), index), plane_x, plane_y, u, v, omega, value, variance)
+
+
+def join(parts: list[SkyCells]) -> SkyCells:
+    """The cells of several frames as one table."""
+    names = ("frame", "x", "y", "u", "v", "omega", "value", "variance")
+    return SkyCells(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

@@ -1,0 +1,285 @@
+"""Sky backgrounds of the frames from the sky that they have in common.
+
+Model of a mesh cell of frame i: mesh / F = a_i Omega S(s) + B_i(u, v). S is unknown too: values at the nodes of a coarse grid
+on the sky, interpolated bilinearly, eliminated in the solution (see `schur`), so that no pairs of frames are ever formed.
+B_i is a plane.
+
+Gauge: the data cannot tell a constant or a tilt of S from the same in all B. In each group of connected frames the mean
+constant of B is 0 (the mean sky stays in the mosaic) and the gain-weighted mean gradient of B on the sky is 0, which is the
+solution of minimum norm. A frame alone keeps B = 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+
+from zemosaic.imaging.schur import TwoBlockSolution, TwoBlockSystem
+from zemosaic.imaging.skycells import SkyCells
+
+__all__ = ["PanelDifference", "SkyFit", "fit_sky", "panel_differences"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+HUBER = 2.0  # sigma; trails, halos and ghosts are many and one-sided
+ITERATIONS = 5
+SMOOTHNESS = 1e-6  # of the mean weight of a node: fills nodes that only masked cells would feed
+RIDGE = 1e-9  # of the weight of a frame, on its own terms
+MIN_SHARED = 3  # cells by which a frame must touch a patch of sky to be connected through it
+
+
+@dataclass(frozen=True)
+class SkyFit:
+    """Backgrounds and what they leave."""
+
+    sky: FloatArray  # (frames, channels, 3) ADU: c0 + c1 u + c2 v
+    nodes: FloatArray  # (nodes, channels) ADU at gain 1 and omega 1: the sky that was eliminated
+    node_x: FloatArray  # (nodes,) deg on the common plane
+    node_y: FloatArray  # (nodes,) deg
+    residual: FloatArray  # (cells, channels) ADU in the frame; NaN is no data
+    weight: FloatArray  # (cells, channels) ADU^-2, robust
+    patch: IntArray  # (cells,) square of the node grid in which the cell lies
+    component: IntArray  # (frames,) frames with the same number are connected by common sky; -1 = no cells
+    converged: bool
+
+
+@dataclass(frozen=True)
+class PanelDifference:
+    """Mean difference between two panels over the sky that both see, mosaic units."""
+
+    first: int
+    second: int
+    n_cells: int  # patches of sky
+    difference: FloatArray  # (channels,) first minus second
+    error: FloatArray  # (channels,) expected from the noise
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Geometry shared by the channels."""
+
+    design: sp.csr_array  # (cells, nodes) bilinear
+    own: sp.csr_array  # (cells, frames * terms) plane of each frame
+    smooth: sp.csr_array  # (nodes, nodes)
+    node_x: FloatArray
+    node_y: FloatArray
+    patch: IntArray
+    component: IntArray
+    terms: int  # 1 or 3
+
+
+def fit_sky(cells: SkyCells, gain: FloatArray, spacing: float, *, order: int = 1) -> SkyFit:
+    """Solve for the backgrounds of all frames.
+
+    gain : (frames, channels). spacing : deg, between nodes; cells must not be larger. order : of B, 0 (constants) or 1.
+    """
+    n_frames, channels = gain.shape
+    problem = _problem(cells, n_frames, spacing, order)
+    sky = np.zeros((n_frames, channels, 3))
+    nodes = np.full((problem.design.shape[1], channels), np.nan)
+    residual, weight = np.full(cells.value.shape, np.nan), np.zeros(cells.value.shape)
+    converged = True
+    for c in range(channels):
+        own, nodes[:, c], residual[:, c], weight[:, c], done = _fit_channel(cells, problem, gain, c)
+        sky[:, c, : problem.terms] = own.reshape(n_frames, problem.terms)
+        converged = converged and done
+        _level_components(cells, problem, gain[:, c], sky[:, c], nodes[:, c])
+    x, y = problem.node_x * spacing, problem.node_y * spacing
+    return SkyFit(sky, nodes, x, y, residual, weight, problem.patch, problem.component, converged)
+
+
+def _problem(cells: SkyCells, n_frames: int, spacing: float, order: int) -> _Problem:
+    column, row = cells.x / spacing, cells.y / spacing
+    i, j = np.floor(column).astype(np.int64), np.floor(row).astype(np.int64)
+    i0, j0 = i.min(), j.min()
+    stride = int(i.max() - i0) + 2
+    squares, patch = np.unique((j - j0) * stride + (i - i0), return_inverse=True)
+    keys, corner = np.unique(squares[:, None] + np.array([0, 1, stride, stride + 1]), return_inverse=True)
+    corner = corner.reshape(len(squares), 4)[patch]
+    s, t = column - i, row - j
+    values = np.stack([(1 - s) * (1 - t), s * (1 - t), (1 - s) * t, s * t], axis=1)
+    rows = np.arange(len(cells))
+    shape = (len(cells), len(keys))
+    design = sp.csr_array((values.ravel(), (np.repeat(rows, 4), corner.ravel())), shape=shape)
+    terms = 1 if order == 0 else 3
+    plane = np.stack([np.ones(len(cells)), cells.u, cells.v], axis=1)[:, :terms]
+    columns = cells.frame[:, None] * terms + np.arange(terms)
+    own = sp.csr_array((plane.ravel(), (np.repeat(rows, terms), columns.ravel())), shape=(len(cells), n_frames * terms))
+    component = _components(cells.frame, patch, n_frames, len(squares))
+    node_x, node_y = keys % stride + i0, keys // stride + j0
+    return _Problem(design, own, _neighbours(keys, stride), node_x, node_y, patch, component, terms)
+
+
+def _neighbours(keys: IntArray, stride: int) -> sp.csr_array:
+    """Graph Laplacian of the nodes: sum over neighbours of squared differences."""
+    pairs = []
+    for step in (1, stride):
+        place = np.searchsorted(keys, keys + step).clip(max=len(keys) - 1)
+        found = (keys[place] == keys + step) & ((step > 1) | ((keys + 1) % stride != 0))
+        pairs.append(np.stack([np.flatnonzero(found), place[found]]))
+    a, b = np.concatenate(pairs, axis=1)
+    rows = np.arange(len(a))
+    shape = (len(a), len(keys))
+    difference = sp.csr_array((np.ones(len(a)), (rows, a)), shape=shape) - sp.csr_array(
+        (np.ones(len(b)), (rows, b)), shape=shape
+    )
+    laplacian: sp.csr_array = sp.csr_array(difference.T @ difference)
+    return laplacian
+
+
+def _components(frame: IntArray, patch: IntArray, n_frames: int, n_patches: int) -> IntArray:
+    """Which frames are connected by patches of sky that they really share."""
+    count = sp.csr_array((np.ones(len(frame)), (frame, n_frames + patch)), shape=(n_frames + n_patches,) * 2)
+    count.sum_duplicates()
+    enough = int(np.clip(np.median(count.data), 1, MIN_SHARED))
+    count.data = (count.data >= enough).astype(float)
+    count.eliminate_zeros()
+    labels = connected_components(count, directed=False)[1][:n_frames]
+    component: IntArray = np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    component[np.bincount(frame, minlength=n_frames) == 0] = -1
+    return component
+
+
+def _gauge(cells: SkyCells, problem: _Problem, gain: FloatArray) -> sp.csr_array:
+    """Rows per component: sum of the constants, and gain-weighted sums of the gradients along x and y on the sky."""
+    n_frames, terms = len(gain), problem.terms
+    rows = []
+    turn = _frame_axes(cells, n_frames) if terms == 3 else None
+    for k in range(int(problem.component.max()) + 1):
+        member = problem.component == k
+        constant = np.zeros((n_frames, terms))
+        constant[member, 0] = 1.0
+        rows.append(constant.ravel())
+        if turn is None:
+            continue
+        for axis in range(2):
+            gradient = np.zeros((n_frames, terms))
+            gradient[member, 1:] = gain[member, None] * turn[member, :, axis]
+            rows.append(gradient.ravel())
+    return sp.csr_array(np.array(rows))
+
+
+def _frame_axes(cells: SkyCells, n_frames: int) -> FloatArray:
+    """(frames, 2, 2): d(u, v) / d(x, y) by least squares over the cells of each frame; the identity without cells."""
+
+    def mean(values: FloatArray) -> FloatArray:
+        count = np.maximum(np.bincount(cells.frame, minlength=n_frames), 1)
+        result: FloatArray = np.bincount(cells.frame, values, n_frames) / count
+        return result
+
+    x, y = cells.x - mean(cells.x)[cells.frame], cells.y - mean(cells.y)[cells.frame]
+    sky = np.array([[mean(x * x), mean(x * y)], [mean(x * y), mean(y * y)]]).transpose(2, 0, 1)
+    frame = np.array([[mean(cells.u * x), mean(cells.u * y)], [mean(cells.v * x), mean(cells.v * y)]]).transpose(
+        2, 0, 1
+    )
+    regular = np.linalg.det(sky) > 1e-6 * np.trace(sky, axis1=1, axis2=2) ** 2
+    axes = np.tile(np.eye(2), (n_frames, 1, 1))
+    axes[regular] = frame[regular] @ np.linalg.inv(sky[regular])
+    return axes
+
+
+def _fit_channel(
+    cells: SkyCells, problem: _Problem, gain: FloatArray, channel: int
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, bool]:
+    """Backgrounds (frames * terms,), nodes, residuals and weights (cells,) of one channel, and whether it converged."""
+    value, noise = cells.value[:, channel], cells.variance[:, channel]
+    good = np.isfinite(value) & (noise > 0)
+    scale = gain[cells.frame, channel] * cells.omega
+    design = sp.csr_array(problem.design.multiply(scale[:, None]))
+    gauge = _gauge(cells, problem, gain[:, channel])
+    data = np.where(good, value, 0.0)
+    weight = np.where(good, 1.0 / np.where(good, noise, 1.0), 0.0)
+    own = np.zeros(problem.own.shape[1])
+    for _ in range(ITERATIONS):
+        solution = _solve(problem, design, gauge, data, weight, own)
+        own = solution.own
+        residual = np.where(good, data - design @ solution.shared - problem.own @ own, np.nan)
+        weight = _robust(residual, noise, good)
+    return own, solution.shared, residual, weight, solution.converged
+
+
+def _solve(
+    problem: _Problem,
+    design: sp.csr_array,
+    gauge: sp.csr_array,
+    data: FloatArray,
+    weight: FloatArray,
+    start: FloatArray,
+) -> TwoBlockSolution:
+    """Weighted least squares for all planes and nodes of one channel."""
+    weighted = sp.csr_array(problem.own.multiply(weight[:, None]))
+    own = problem.own.T @ weighted
+    diagonal = own.diagonal()
+    own = own + sp.diags_array(np.maximum(RIDGE * diagonal, RIDGE * diagonal.max() + 1e-30))
+    sky = sp.csr_array(design.multiply(weight[:, None]))
+    shared = design.T @ sky
+    shared = shared + SMOOTHNESS * shared.diagonal().mean() * (problem.smooth + 1e-3 * sp.eye_array(shared.shape[0]))
+    system = TwoBlockSystem(own, weighted.T @ design, shared, gauge)
+    return system.solve(weighted.T @ data, sky.T @ data, start)
+
+
+def _robust(residual: FloatArray, noise: FloatArray, good: NDArray[np.bool_]) -> FloatArray:
+    """Huber weights about the noise and what the residuals show beyond it (structure finer than the nodes)."""
+    normalised = np.abs(residual[good]) / np.sqrt(noise[good])
+    excess = max(0.0, (1.4826 * float(np.median(normalised))) ** 2 - 1.0) if normalised.size else 0.0
+    variance = np.where(good, noise, 1.0) * (1.0 + excess)
+    deviation = np.where(good, np.abs(residual), 0.0) / np.sqrt(variance)
+    weight: FloatArray = np.where(good, np.minimum(1.0, HUBER / np.maximum(deviation, HUBER)) / variance, 0.0)
+    return weight
+
+
+def _level_components(cells: SkyCells, problem: _Problem, gain: FloatArray, sky: FloatArray, nodes: FloatArray) -> None:
+    """Give unconnected components the same median sky: shift their nodes and constants (in place)."""
+    n_components = int(problem.component.max()) + 1
+    if n_components < 2:
+        return
+    node_component = np.full(len(nodes), -1)
+    node_component[problem.design.indices] = np.repeat(problem.component[cells.frame], 4)
+    level = np.array([np.median(nodes[node_component == k]) for k in range(n_components)])
+    share = np.bincount(problem.component[problem.component >= 0], minlength=n_components)
+    shift = np.sum(level * share) / share.sum() - level
+    nodes += np.where(node_component >= 0, shift[node_component], 0.0)
+    member = problem.component >= 0
+    sky[member, 0] -= gain[member] * shift[problem.component[member]]
+
+
+def panel_differences(
+    cells: SkyCells, fit: SkyFit, gain: FloatArray, panel: IntArray, n_panels: int
+) -> tuple[PanelDifference, ...]:
+    """Residual steps between panels after matching, where they see the same patches of sky.
+
+    panel : (frames,) number of the panel of each frame, -1 = none. Residuals about the common sky are averaged, so that cells
+    need not coincide.
+    """
+    n_patches = int(fit.patch.max()) + 1
+    inside = panel[cells.frame] >= 0
+    place = panel[cells.frame[inside]] * n_patches + fit.patch[inside]
+    means, variances = [], []
+    for c in range(gain.shape[1]):
+        scale = (gain[cells.frame, c] * cells.omega)[inside]
+        weight = fit.weight[inside, c] * scale**2
+        total = np.bincount(place, weight, n_panels * n_patches).reshape(n_panels, n_patches)
+        matched = np.nan_to_num(fit.residual[inside, c]) / scale
+        mean = np.bincount(place, weight * matched, n_panels * n_patches).reshape(n_panels, n_patches)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means.append(mean / total)
+            variances.append(1.0 / total)
+    seen: NDArray[np.bool_] = np.all(np.isfinite(np.array(means)), axis=0)
+    sharing = sp.csr_array(seen.astype(np.int32))
+    pairs = sp.coo_array(sp.triu(sharing @ sharing.T, 1))
+    return tuple(
+        _difference(int(a), int(b), np.array(means), np.array(variances), seen) for a, b in sorted(zip(*pairs.coords))
+    )
+
+
+def _difference(a: int, b: int, mean: FloatArray, variance: FloatArray, seen: NDArray[np.bool_]) -> PanelDifference:
+    both = seen[a] & seen[b]
+    weight = 1.0 / (variance[:, a, both] + variance[:, b, both])
+    total = weight.sum(axis=1)
+    difference = np.sum(weight * (mean[:, a, both] - mean[:, b, both]), axis=1) / total
+    return PanelDifference(a, b, int(both.sum()), difference, 1.0 / np.sqrt(total))

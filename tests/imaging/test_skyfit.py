@@ -1,0 +1,256 @@
+"""Sky backgrounds from common sky, against planted truth: a nebula larger than the panels must survive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from zemosaic.imaging.projection import pixel_area, pixel_to_sky, tan_project
+from zemosaic.imaging.response import frame_coordinates, response
+from zemosaic.imaging.skycells import (
+    MaskStars,
+    SkyCells,
+    bin_factor,
+    frame_cells,
+    join,
+    mask_radius,
+    star_mask,
+    thinned,
+)
+from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences
+from zemosaic.model import Distortion, Solution
+
+WIDTH, HEIGHT, CELL = 1080, 1920, 16
+SCALE = 2.374 / 3600
+RADIUS = 0.5 * np.hypot(WIDTH, HEIGHT)
+PLANE = (10.68, 41.27)
+SPACING = 64 * SCALE
+LEVEL, PEAK = 900.0, 250.0  # ADU
+RESPONSE = (-0.09, -0.03)
+PANELS = [(0.0, 0.0), (0.61, 0.0), (0.0, 1.08), (0.61, 1.08)]  # deg, 14 % overlap
+
+
+def nebula(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """ADU above the sky, on the common plane in degrees: a broad cloud over all panels and a filament."""
+    broad = np.exp(-0.5 * (((x - 0.2) / 0.55) ** 2 + ((y - 0.7) / 0.6) ** 2))
+    ridge = np.exp(-0.5 * ((x - 0.4 - 0.2 * np.sin(4 * y)) / 0.06) ** 2)
+    return PEAK * (0.75 * broad + 0.25 * ridge)
+
+
+@dataclass(frozen=True)
+class Night:
+    cells: SkyCells
+    gain: np.ndarray  # (frames, channels)
+    sky: np.ndarray  # (frames, channels, 3) true B
+    panel: np.ndarray  # (frames,)
+
+
+def solution_at(dx: float, dy: float, turn: float) -> Solution:
+    """A mirrored frame at an offset (deg) from the plane's tangent point, with 1.5 px of cubic distortion in the corners."""
+    ra, dec = PLANE[0] + dx / np.cos(np.radians(PLANE[1] + dy)), PLANE[1] + dy
+    c, s = SCALE * np.cos(np.radians(turn)), SCALE * np.sin(np.radians(turn))
+    return Solution(
+        ra, dec, (WIDTH - 1) / 2, (HEIGHT - 1) / 2, (c, -s, s, c), Distortion(k3=1.5 / RADIUS, radius=RADIUS)
+    )
+
+
+def observe(
+    frames: int,
+    panels: list[tuple[float, float]],
+    *,
+    seed: int = 1,
+    channels: int = 1,
+    sigma: float = 59.0,
+    gradient: float = 0.2,
+    turning: float = 10.0,
+    outliers: float = 0.0,
+    dither: float = 0.02,
+) -> Night:
+    """Frames over panels in turn; sky level +-20 %, gradients of `gradient` of the level that turn with the night."""
+    rng = np.random.default_rng(seed)
+    gain = rng.uniform(0.5, 1.0, (frames, channels))
+    gain /= np.median(gain, axis=0)
+    sky = np.zeros((frames, channels, 3))
+    parts = []
+    for i in range(frames):
+        dx, dy = np.array(panels[i % len(panels)]) + dither * rng.uniform(-1, 1, 2)
+        solution = solution_at(dx, dy, turning * rng.uniform(-1, 1))
+        angle = 2 * np.pi * i / frames + rng.normal(0, 0.5)
+        slope = gradient * LEVEL * rng.uniform(0.5, 1.0)
+        for c in range(channels):
+            sky[i, c] = LEVEL * rng.uniform(-0.2, 0.2), slope * np.cos(angle), slope * np.sin(angle)
+        mean = mesh(solution, gain[i], sky[i]) + sigma / np.sqrt(64) * rng.normal(size=(120, 68, channels))
+        wrong = rng.random(mean.shape[:2]) < outliers
+        mean[wrong] += rng.exponential(300.0, (wrong.sum(), 1))
+        noise = np.full(channels, sigma / np.sqrt(64))
+        masked = rng.random(mean.shape[:2]) < 0.15
+        parts.append(cells_of(i, mean.astype(np.float32), masked, solution, noise))
+    return Night(join(parts), gain, sky, np.arange(frames) % len(panels))
+
+
+def cells_of(i: int, mean: np.ndarray, masked: np.ndarray, solution: Solution, noise: np.ndarray) -> SkyCells:
+    size = (WIDTH, HEIGHT)
+    return frame_cells(i, mean, masked, CELL, solution, size, RESPONSE, noise, PLANE, SCALE**2, 2)
+
+
+def mesh(solution: Solution, gain: np.ndarray, sky: np.ndarray) -> np.ndarray:
+    """(ny, nx, channels) noiseless mesh of a frame; the last column of cells is half as wide."""
+    y, x = np.mgrid[0:120, 0:68] * 16.0 + 7.5
+    x[:, -1] = (67 * 16 + WIDTH - 1) / 2
+    u, v = frame_coordinates(x, y, WIDTH, HEIGHT)
+    place = tan_project(*pixel_to_sky(solution, x, y), *PLANE)
+    true = (LEVEL + nebula(*place)) * pixel_area(solution, x, y) / SCALE**2
+    background = sky[:, 0] + u[..., None] * sky[:, 1] + v[..., None] * sky[:, 2]
+    return response(RESPONSE, u * u + v * v)[..., None] * (gain * true[..., None] + background)
+
+
+def matched_error(night: Night, fit: SkyFit) -> tuple[np.ndarray, np.ndarray]:
+    """Error of the mosaic's sky (frames, channels, points) at common points of each frame, as B's error over the gain."""
+    u, v = (a.ravel() for a in np.meshgrid(np.linspace(-0.45, 0.45, 7), np.linspace(-0.8, 0.8, 9)))
+    basis = np.stack([np.ones_like(u), u, v])
+    return (night.sky - fit.sky) @ basis / night.gain[:, :, None], basis
+
+
+def step_between(night: Night, fit: SkyFit, first: int, second: int) -> float:
+    """True difference (ADU) between the mean errors of two panels where both see the sky."""
+    cells, values = night.cells, []
+    for panel in (first, second):
+        on = night.panel[cells.frame] == panel
+        b = night.sky[cells.frame[on], 0] - fit.sky[cells.frame[on], 0]
+        error = (b[:, 0] + b[:, 1] * cells.u[on] + b[:, 2] * cells.v[on]) / night.gain[cells.frame[on], 0]
+        n = int(fit.patch.max()) + 1
+        count = np.bincount(fit.patch[on], minlength=n)
+        values.append(np.where(count > 0, np.bincount(fit.patch[on], error, n) / np.maximum(count, 1), np.nan))
+    return float(np.nanmean(values[0] - values[1]))
+
+
+def bend(night: Night, fit: SkyFit) -> np.ndarray:
+    """Error of the sky that the mosaic would show (cells,), ADU, without its mean and tilt: those are conventions."""
+    cells = night.cells
+    b = night.sky[cells.frame, 0] - fit.sky[cells.frame, 0]
+    error = (b[:, 0] + b[:, 1] * cells.u + b[:, 2] * cells.v) / (night.gain[cells.frame, 0] * cells.omega)
+    basis = np.stack([np.ones(len(cells)), cells.x, cells.y], axis=1)
+    error = error - basis @ np.linalg.lstsq(basis, error, rcond=None)[0]
+    n = int(fit.patch.max()) + 1
+    count = np.bincount(fit.patch, minlength=n)
+    return np.bincount(fit.patch, error, n) / np.maximum(count, 1)
+
+
+@pytest.mark.parametrize("outliers", [0.0, 0.03])
+def test_nebula_over_four_panels_survives(outliers: float) -> None:
+    night = observe(60, PANELS, outliers=outliers)
+    fit = fit_sky(night.cells, night.gain, SPACING)
+    assert fit.converged
+    for first, second in [(0, 1), (0, 2), (1, 3), (2, 3)]:
+        assert abs(step_between(night, fit, first, second)) < 0.002 * PEAK
+    assert np.sqrt(np.mean(bend(night, fit) ** 2)) < 0.004 * PEAK
+    assert np.abs(bend(night, fit)).max() < 0.01 * PEAK
+
+
+def test_frames_of_one_pointing_agree_to_the_noise() -> None:
+    night = observe(20, PANELS[:1], turning=40.0, seed=2)
+    fit = fit_sky(night.cells, night.gain, SPACING)
+    error, basis = matched_error(night, fit)
+    common = error - np.mean(error, axis=0)
+    centre = np.argmin(np.abs(basis[1]) + np.abs(basis[2]))
+    assert np.std(common[:, 0, centre]) < 0.3  # ADU, of a sky of 900 with sigma 59 per pixel
+
+
+def test_gauge_keeps_the_mean_sky_and_the_smallest_gradients() -> None:
+    night = observe(12, PANELS[:1], turning=0.0, dither=0.0, gradient=0.1, seed=3)
+    fit = fit_sky(night.cells, night.gain, SPACING)
+    assert np.mean(fit.sky[:, 0, 0]) == pytest.approx(0.0, abs=1e-3)
+    gradients = np.sum(night.gain * fit.sky[:, 0, 1:], axis=0)
+    np.testing.assert_allclose(gradients, 0.0, atol=0.1)
+
+
+def test_frame_alone_keeps_its_sky() -> None:
+    night = observe(1, PANELS[:1], seed=4)
+    fit = fit_sky(night.cells, night.gain, SPACING)
+    np.testing.assert_allclose(fit.sky, 0.0, atol=0.05)
+    inner = np.abs(fit.residual[:, 0]) < 5 * 59 / 16
+    assert inner.mean() > 0.99
+
+
+def test_isolated_panel_gets_the_sky_level_of_the_others() -> None:
+    night = observe(16, [(0.0, 0.0), (4.0, 0.0)], gradient=0.0, seed=5)
+    night.cells.value[night.cells.frame % 2 == 1] += 500.0
+    fit = fit_sky(night.cells, night.gain, SPACING)
+    assert set(fit.component) == {0, 1}
+    far = fit.node_x > 2.0
+    assert np.median(fit.nodes[far, 0]) == pytest.approx(np.median(fit.nodes[~far, 0]), abs=1.0)
+    assert np.abs(fit.residual[:, 0]).mean() < 4.0
+
+
+def test_constants_only() -> None:
+    night = observe(12, PANELS, gradient=0.0, seed=6)
+    fit = fit_sky(night.cells, night.gain, SPACING, order=0)
+    np.testing.assert_array_equal(fit.sky[:, :, 1:], 0.0)
+    error = (night.sky[:, 0, 0] - fit.sky[:, 0, 0]) / night.gain[:, 0]
+    assert np.std(error - error.mean()) < 1.0
+
+
+def test_channels_are_independent_and_missing_data_harmless() -> None:
+    night = observe(8, PANELS[:2], channels=3, seed=7)
+    together = fit_sky(night.cells, night.gain, SPACING)
+    value = night.cells.value[:, 1:2].copy()
+    single = replace(night.cells, value=value, variance=night.cells.variance[:, 1:2])
+    alone = fit_sky(single, night.gain[:, 1:2], SPACING)
+    np.testing.assert_allclose(together.sky[:, 1], alone.sky[:, 0], atol=1e-3)
+    value[::7] = np.nan
+    holes = fit_sky(single, night.gain[:, 1:2], SPACING)
+    assert np.isfinite(holes.sky).all()
+    assert np.isnan(holes.residual[::7]).all()
+
+
+def test_panel_differences_find_a_planted_step() -> None:
+    """A step that the model cannot take (half of each frame's overlap) shows with its sign, in units of its noise."""
+    night = observe(24, PANELS[:2], seed=8)
+    fit = fit_sky(night.cells, night.gain, SPACING)
+    (clean,) = panel_differences(night.cells, fit, night.gain, night.panel, 2)
+    assert (clean.first, clean.second) == (0, 1)
+    assert abs(clean.difference[0]) < 5 * clean.error[0]
+    residual = fit.residual + 3.0 * (night.panel[night.cells.frame] == 0)[:, None] * night.gain[night.cells.frame]
+    (stepped,) = panel_differences(night.cells, replace(fit, residual=residual), night.gain, night.panel, 2)
+    assert stepped.difference[0] - clean.difference[0] == pytest.approx(3.0, abs=0.1)
+    assert stepped.n_cells > 20
+
+
+def test_star_mask_takes_the_same_sky_in_every_frame() -> None:
+    star = MaskStars(np.array([PLANE[0] + 0.05]), np.array([PLANE[1] + 0.1]), np.array([20 * SCALE]))
+    for turn in (0.0, 69.5):
+        solution = solution_at(0.01, -0.02, turn)
+        masked = star_mask(star, solution, SCALE, (120, 68), CELL)
+        y, x = np.mgrid[0:120, 0:68] * 16.0 + 7.5
+        ra, dec = pixel_to_sky(solution, x, y)
+        away = np.hypot((ra - star.ra[0]) * np.cos(np.radians(star.dec[0])), dec - star.dec[0]) / SCALE
+        assert masked[away < 20].all()
+        assert not masked[away > 20 + 8 * np.sqrt(2) + 0.5].any()
+        assert masked.sum() >= 4
+
+
+def test_mask_grows_with_the_star_and_leaves_sky_in_the_milky_way() -> None:
+    fwhm = np.full(3, 3.0)
+    radius = mask_radius(np.array([5.0, 50.0, 5000.0]), fwhm, np.array([False, False, True]))
+    np.testing.assert_allclose(radius, [4.5, 7.5, 3.0 * 6.5])
+    rng = np.random.default_rng(0)
+    crowd = MaskStars(rng.uniform(10, 11, 50000), rng.uniform(41, 42, 50000), np.full(50000, 8 * SCALE))
+    kept = thinned(crowd, 1.0, CELL * SCALE)
+    assert 100 < len(kept.ra) < 10000
+    np.testing.assert_array_equal(kept.ra, crowd.ra[: len(kept.ra)])
+    masked = star_mask(kept, solution_at(0, 0, 0), SCALE, (120, 68), CELL)
+    assert masked.mean() < 0.5
+
+
+def test_cells_carry_positions_response_and_noise() -> None:
+    solution = solution_at(0.0, 0.0, 0.0)
+    flat = mesh(solution, np.ones(1), np.zeros((1, 3))).astype(np.float32)
+    cells = cells_of(3, flat, np.zeros((120, 68), bool), solution, np.array([4.0]))
+    assert len(cells) == 60 * 34 and set(cells.frame) == {3}
+    expected = (LEVEL + nebula(cells.x, cells.y)) * cells.omega
+    np.testing.assert_allclose(cells.value[:, 0], expected, rtol=1e-3)
+    centre = np.argmin(np.hypot(cells.u, cells.v))
+    assert cells.variance[centre, 0] == pytest.approx(4.0, rel=1e-3)  # four cells of variance 16
+    assert bin_factor(60 * 8160) == 2 and bin_factor(10_000 * 8160) == 6
