@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from zemosaic.imaging.demosaic import BILINEAR_VARIANCE, LUMINANCE_SIGMA, bilinear, luminance
+from zemosaic.imaging.noise import colour_index
+from zemosaic.imaging.places import fit_places
 from zemosaic.model import Stars
 
 __all__ = ["StarsFound", "measure_stars"]
@@ -20,6 +22,7 @@ DoubleArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 GAUSS = math.sqrt(8 * math.log(2))  # FWHM / sigma
+PIXEL_SIGMA = math.sqrt(1 / 12)  # px per axis; apertures see an image of flat squares
 BACKGROUND_CELL = 64  # px
 DETECTION = 5.0  # sigma of the luminance, in which stars are searched
 MIN_PIXELS = 5
@@ -46,6 +49,7 @@ GOOD_PEAK = 15.0  # sigma of the luminance
 FEWEST_GOOD = 5
 TYPICAL = 150  # brightest detections that give a first idea of the FWHM
 SUB_OBJECTS = 16384  # pieces of one detection that sep may look at: the Milky Way's clouds hold thousands
+SHARPEST_FRAME = 1.0  # px; no telescope gives less, and what looks like it is a frame of cosmic hits
 SHARPEST = 0.5  # of the frame's FWHM; what is narrower is no star: cosmic hits, pairs of hot pixels
 WIDEST = 2.0  # what is wider is a galaxy, a nebula's knot or several stars
 MOST_ELONGATED = 10.0
@@ -100,7 +104,7 @@ def _spread_choice(x: DoubleArray, y: DoubleArray, flux: DoubleArray, shape: tup
 def _half_light_fwhm(image: FloatArray, x: DoubleArray, y: DoubleArray, reach: DoubleArray) -> DoubleArray:
     """Gaussian-equivalent FWHM, px, of the frame itself: twice the half-light radius, less the luminance's blur."""
     radius, flag = sep.flux_radius(image, x, y, reach, 0.5, subpix=5)
-    squared = (2 * radius) ** 2 - (GAUSS * LUMINANCE_SIGMA) ** 2
+    squared = (2 * radius) ** 2 - GAUSS**2 * (LUMINANCE_SIGMA**2 + PIXEL_SIGMA**2)
     return np.where((flag & sep.APER_ALLMASKED) == 0, np.sqrt(np.maximum(squared, 0.0)), np.nan)
 
 
@@ -173,14 +177,20 @@ def _annulus_sky(image: FloatArray, x: DoubleArray, y: DoubleArray, fwhm: float)
 
 
 def _fluxes(band: _Band, x: DoubleArray, y: DoubleArray, fwhm: float, aperture: float) -> tuple[DoubleArray, float]:
-    """Flux in an aperture whose radius is `aperture` times the FWHM in this band, ADU, and its noise from the sky."""
-    width = math.hypot(fwhm, GAUSS * band.blur)
+    """Flux in an aperture whose radius is `aperture` times the FWHM in this band, ADU, and its noise from the sky.
+
+    The blur softens the edge of the aperture as the raw pixels see it: the mean square of their weights is that of an
+    area smaller by E|t1 - t2| / 2 = sigma / sqrt(pi) all round, t1 and t2 two draws from the blur.
+    """
+    blur = math.hypot(band.blur, PIXEL_SIGMA)
+    width = math.hypot(fwhm, GAUSS * blur)
     radius = aperture * width
     area = math.pi * radius**2
+    seen = area * (1 - 2 * blur / (math.sqrt(math.pi) * radius))
     sky, n_sky = _annulus_sky(band.image, x, y, width)
     total = sep.sum_circle(band.image, x, y, radius, subpix=0)[0]
     covered = sep.sum_circle(np.ones_like(band.image), x, y, radius, subpix=0)[0]
-    return total - sky * covered, math.sqrt(band.variance * (area + area**2 / n_sky))
+    return total - sky * covered, math.sqrt(band.variance * (seen + area**2 / n_sky))
 
 
 def _nearest_disturbance(x: DoubleArray, y: DoubleArray, flux: DoubleArray, reach: float) -> BoolArray:
@@ -234,17 +244,17 @@ def _detect(light: FloatArray, full: BoolArray, damaged: BoolArray | None) -> _D
     blended = _nearest_disturbance(x, y, flux, 2 * math.hypot(scale, GAUSS * LUMINANCE_SIGMA))
     if damaged is not None:
         blended |= _near(damaged, x, y, scale)
-    frame_fwhm = _typical(fwhm, ~saturated & ~blended & (peak > GOOD_PEAK), ~saturated)
+    frame_fwhm = max(_typical(fwhm, ~saturated & ~blended & (peak > GOOD_PEAK), ~saturated), SHARPEST_FRAME)
     return _Detections(x, y, flux, peak, fwhm, saturated, blended, frame_fwhm)
 
 
 def _typical(values: DoubleArray, good: BoolArray, fair: BoolArray) -> float:
     """Median over the good ones; over the fair ones when there are too few, over all when there is nothing else."""
-    for choice in (good, fair, np.ones(len(values), np.bool_)):
-        chosen = values[choice & np.isfinite(values)]
-        if len(chosen) >= FEWEST_GOOD:
-            return float(np.median(chosen))
-    return float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan")
+    known = np.isfinite(values)
+    for choice in (good & known, fair & known):
+        if choice.sum() >= FEWEST_GOOD:
+            return float(np.median(values[choice]))
+    return float(np.median(values[known])) if known.any() else float("nan")
 
 
 def _nothing(channels: int) -> StarsFound:
@@ -276,7 +286,10 @@ def measure_stars(
     found = found.take(_spread_choice(found.x, found.y, found.flux, light.shape))
     fwhm = found.frame_fwhm
     width = math.hypot(fwhm, GAUSS * LUMINANCE_SIGMA)
+    frame = data.mean(axis=0) if data.ndim == 3 else data
+    noise = np.array(sigma) if data.ndim == 2 else np.ones(1)
     x, y, _ = sep.winpos(light, found.x, found.y, width / GAUSS)
+    x, y = fit_places(frame, colour_index(pattern), noise, x, y, fwhm)
     bands = _bands(data, light, pattern, sigma)
     total, error = _fluxes(bands[0], x, y, fwhm, SNR_APERTURE)
     measured = [_fluxes(band, x, y, fwhm, APERTURE) for band in bands[1:]]
