@@ -1,0 +1,328 @@
+"""The phases on one page: scan, measure, solve, match, plan, assemble, export."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from zemosaic import __version__
+from zemosaic.errors import InputError, OutputError
+from zemosaic.events import FrameLeftOut, Note, PhaseFinished, PhaseStarted, Reporter, RunFinished, Warned
+from zemosaic.execution import memory_budget, open_executor, worker_count
+from zemosaic.imaging.calibrate import Feather
+from zemosaic.ledger import Ledger, to_json
+from zemosaic.model import Frame, Group, LeftOut, Measurement, Plan, Solution
+from zemosaic.phases.assemble import Exposure, Recipe, assemble
+from zemosaic.phases.export import Outputs, Provenance, export
+from zemosaic.phases.match import MatchResult, match
+from zemosaic.phases.measure import measure
+from zemosaic.phases.plan import group_frames, make_plan, summary
+from zemosaic.phases.scan import scan
+from zemosaic.phases.solve import SolveResult, solve
+from zemosaic.settings import Settings
+
+__all__ = ["make_mosaic"]
+
+MANY_LEFT_OUT = 0.2  # of the lights; above that the user is warned
+SPARE_DISK = 200 * 2**20  # bytes
+
+
+def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, reporter: Reporter) -> Outputs:
+    """Make one mosaic of the lights in `inputs` and write it, its companions and its preview into `output`.
+
+    Inputs are only read. What is known about each frame is kept in a ledger under `output`, so that the same command goes
+    on where an earlier run stopped.
+
+    Raises
+    ------
+    MosaicError
+        The run cannot go on: the input gives nothing to work with, the output cannot be written, a worker died
+        twice on the same task, or the user asked to stop.
+    """
+    began = time.monotonic()
+    with Ledger(output) as ledger:
+        run = _Run(ledger, settings, reporter)
+        frames = run.scan(inputs, output)
+        memory = memory_budget(settings.memory_limit)
+        with open_executor(worker_count(settings.num_processing_workers, memory)) as executor:
+            measurements = run.measure(frames, executor)
+            solved = run.solve(frames, measurements, executor)
+            groups = group_frames(
+                [f for f in frames if f.id in solved.solutions], solved.solutions, settings.cluster_panel_threshold
+            )
+            matched = run.match(frames, measurements, solved.solutions, groups)
+            plan = run.plan(frames, solved.solutions, groups, matched, memory, executor.workers)
+            exposures = run.exposures(frames, measurements, solved, matched)
+            outputs, used = run.assemble_and_export(plan, frames, exposures, solved, matched, output, executor)
+    reporter.emit(RunFinished(outputs.mosaic, outputs.preview, used, len(run.left_out), time.monotonic() - began))
+    return outputs
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """What the ledger keeps of a finished mosaic: made from exactly this, it need not be made again."""
+
+    manifest: str  # hash
+    outputs: Outputs
+    used: tuple[int, ...]
+
+
+class _Run:
+    """One run: what its phases share, and the ledger's view of each."""
+
+    def __init__(self, ledger: Ledger, settings: Settings, reporter: Reporter) -> None:
+        self.ledger, self.settings, self.reporter = ledger, settings, reporter
+        self.left_out: list[LeftOut] = []
+
+    @contextmanager
+    def phase(self, name: str, items: int, unit: str = "frames") -> Iterator[list[str]]:
+        """Tell when a phase begins and ends; its one-sentence summary goes into the list."""
+        self.reporter.emit(PhaseStarted(name, items, unit))
+        began, sentence = time.monotonic(), [""]
+        yield sentence
+        seconds = time.monotonic() - began
+        self.ledger.record_phase(name, seconds, items)
+        self.reporter.emit(PhaseFinished(name, seconds, sentence[0]))
+
+    def leave_out(self, some: Iterable[LeftOut]) -> None:
+        """Record frames that will not be in the picture and say why."""
+        for each in some:
+            self.left_out.append(each)
+            self.ledger.record_left_out([each])
+            self.reporter.emit(FrameLeftOut(each))
+
+    def scan(self, inputs: Sequence[Path], output: Path) -> tuple[Frame, ...]:
+        with self.phase("scan", 0, "files") as sentence:
+            found = scan(inputs, output, self.reporter)
+            self.ledger.record_scan(found.frames, ())
+            self.leave_out(found.left_out)
+            exposure = sum(f.exposure for f in found.frames if f.exposure == f.exposure)
+            sentence[0] = f"{len(found.frames)} lights, {exposure / 60:.1f} minutes, {len(found.left_out)} other files"
+        return found.frames
+
+    def measure(self, frames: Sequence[Frame], executor: Executor) -> dict[int, Measurement]:
+        """Measure the frames that no earlier run has measured."""
+        known = self.ledger.measured(frames)
+        new = [f for f in frames if f.id not in known]
+        folder = self.ledger.workspace / "frames"
+        with self.phase("measure", len(new)) as sentence:
+            for result in measure(new, folder, executor, self.reporter):
+                if isinstance(result, LeftOut):
+                    self.leave_out([result])
+                else:
+                    self.ledger.record_measured(result)
+                    known[result.frame_id] = result
+            widths = sorted(m.fwhm for m in known.values())
+            sentence[0] = f"{len(new)} measured, {len(frames) - len(new)} known from before"
+            if widths:
+                sentence[0] += f", median FWHM {widths[len(widths) // 2]:.2f} px"
+        return known
+
+    def solve(
+        self, frames: Sequence[Frame], measurements: Mapping[int, Measurement], executor: Executor
+    ) -> SolveResult:
+        usable = [f for f in frames if f.id in measurements]
+        with self.phase("solve", len(usable)) as sentence:
+            result = solve(
+                usable,
+                measurements,
+                method=self.settings.solver_method,
+                search_radius=self.settings.astap_default_search_radius,
+                executor=executor,
+                reporter=self.reporter,
+            )
+            self.leave_out(result.left_out)
+            self.ledger.record_solved(result.solutions)
+            sentence[0] = f"{len(result.solutions)} of {len(usable)} solved"
+        if not result.solutions:
+            raise InputError(
+                f"none of the {len(frames)} lights has a position on the sky, so there is nothing to assemble; "
+                "the log says for each what was tried"
+            )
+        return result
+
+    def match(
+        self,
+        frames: Sequence[Frame],
+        measurements: Mapping[int, Measurement],
+        solutions: Mapping[int, Solution],
+        groups: Sequence[Group],
+    ) -> MatchResult:
+        usable = [f for f in frames if f.id in solutions]
+        with self.phase("match", len(usable)) as sentence:
+            result = match(
+                usable,
+                measurements,
+                solutions,
+                groups,
+                normalize=self.settings.stacking_normalize_method,
+                weighting=self.settings.stacking_weighting_method,
+                reporter=self.reporter,
+            )
+            self.leave_out(result.left_out)
+            self.ledger.record_matched(result.corrections)
+            self.ledger.put("overlaps", result.overlaps)
+            sentence[0] = f"{len(result.corrections)} frames, {_worst_overlap(result)}"
+        if not result.corrections:
+            raise InputError("every frame was left out while brightness and sky were matched; the log says why")
+        self._warn_of_losses(len(frames), len(result.corrections))
+        return result
+
+    def _warn_of_losses(self, lights: int, kept: int) -> None:
+        if lights - kept > MANY_LEFT_OUT * lights:
+            states = Counter(each.state.value for each in self.left_out)
+            counts = ", ".join(f"{n} {state}" for state, n in states.most_common())
+            self.reporter.emit(
+                Warned(f"{lights - kept} of {lights} lights are left out ({counts}); the log names each")
+            )
+
+    def plan(
+        self,
+        frames: Sequence[Frame],
+        solutions: Mapping[int, Solution],
+        groups: Sequence[Group],
+        matched: MatchResult,
+        memory: int,
+        workers: int,
+    ) -> Plan:
+        usable = [f for f in frames if f.id in matched.corrections]
+        kept = [replace(g, frames=tuple(i for i in g.frames if i in matched.corrections)) for g in groups]
+        with self.phase("plan", len(usable)) as sentence:
+            plan = make_plan(
+                usable,
+                solutions,
+                tuple(g for g in kept if g.frames),
+                output_scale=self.settings.output_scale,
+                memory=memory,
+                workers=workers,
+            )
+            self.ledger.put("plan", plan)
+            sentence[0] = summary(plan)
+        self._check_disk(plan)
+        return plan
+
+    def _check_disk(self, plan: Plan) -> None:
+        free = shutil.disk_usage(self.ledger.workspace).free
+        # the workspace and the exported files hold the same planes once each
+        needed = 2 * plan.disk + SPARE_DISK
+        if free < needed:
+            raise OutputError(
+                f"{self.ledger.workspace.parent}: the mosaic needs {needed / 2**30:.1f} GB of disk, {free / 2**30:.1f} GB "
+                "are free; make room, choose another output folder, or a coarser output_scale"
+            )
+
+    def exposures(
+        self,
+        frames: Sequence[Frame],
+        measurements: Mapping[int, Measurement],
+        solved: SolveResult,
+        matched: MatchResult,
+    ) -> dict[int, Exposure]:
+        """What the assembly needs to know of each frame."""
+        folder = self.ledger.workspace / "rejected"
+        return {
+            f.id: Exposure(
+                frame=f,
+                solution=solved.solutions[f.id],
+                correction=matched.corrections[f.id],
+                sigma=measurements[f.id].sigma,
+                sky=measurements[f.id].sky,
+                clipped=measurements[f.id].clipped,
+                rejected=folder / f"{f.id}.npz",
+            )
+            for f in frames
+            if f.id in matched.corrections
+        }
+
+    def assemble_and_export(
+        self,
+        plan: Plan,
+        frames: Sequence[Frame],
+        exposures: Mapping[int, Exposure],
+        solved: SolveResult,
+        matched: MatchResult,
+        output: Path,
+        executor: Executor,
+    ) -> tuple[Outputs, int]:
+        """The picture, unless it is there already, made from exactly the same."""
+        recipe = _recipe(self.settings)
+        manifest = hashlib.sha256(to_json((__version__, plan, tuple(exposures.values()), recipe)).encode()).hexdigest()
+        before = self.ledger.get("finished", _Finished)
+        if before and before.manifest == manifest and all(path.is_file() for path in vars(before.outputs).values()):
+            self.ledger.record_used(before.used)
+            self.reporter.emit(Note("nothing has changed since the last run: its mosaic is kept"))
+            return before.outputs, len(before.used)
+        steps = 2 * len(plan.superblocks) + len(exposures)
+        with self.phase("assemble", steps, "steps") as sentence:
+            mosaic, rejected = assemble(
+                plan, exposures, recipe, self.ledger.workspace / "mosaic", executor, self.reporter
+            )
+            sentence[0] = f"{len(mosaic.frames)} frames"
+            if rejected:
+                share = sum(r.pixels for r in rejected) / sum(r.total for r in rejected)
+                trails = sum(r.streaks > 0 for r in rejected)
+                sentence[0] += f", {100 * share:.2f} % of the raw pixels rejected, trails in {trails} frames"
+        self.ledger.record_used(mosaic.frames)
+        provenance = self._provenance(plan, frames, mosaic.frames, solved, matched)
+        with self.phase("export", 4 * plan.grid.height, "rows") as sentence:
+            outputs = export(mosaic, frames, provenance, output, self.reporter)
+            sentence[0] = str(outputs.mosaic)
+        self.ledger.put("finished", _Finished(manifest, outputs, mosaic.frames))
+        shutil.rmtree(self.ledger.workspace / "mosaic")
+        return outputs, len(mosaic.frames)
+
+    def _provenance(
+        self, plan: Plan, frames: Sequence[Frame], used: Sequence[int], solved: SolveResult, matched: MatchResult
+    ) -> Provenance:
+        s = self.settings
+        digests = "".join(f.digest for f in frames if f.id in set(used))
+        solutions = [solved.solutions[i] for i in used]
+        rms = sorted(each.rms for each in solutions if each.rms == each.rms)
+        return Provenance(
+            groups=len(plan.groups),
+            listed=len(frames),
+            normalization=s.stacking_normalize_method,
+            weighting=s.stacking_weighting_method,
+            rejection=s.stacking_rejection_algorithm,
+            kappa_low=s.stacking_kappa_low,
+            kappa_high=s.stacking_kappa_high,
+            combine="mean",
+            assembly=s.final_assembly_method,
+            radial_weight=s.apply_radial_weight,
+            zero_point=matched.zero_point,
+            zero_point_scatter=matched.zero_point_scatter,
+            version=__version__,
+            input_hash=hashlib.sha256(digests.encode()).hexdigest()[:32],
+            solvers=tuple(Counter(each.solver for each in solutions).most_common()),
+            astrometric_rms=rms[len(rms) // 2] if rms else float("nan"),
+        )
+
+
+def _recipe(settings: Settings) -> Recipe:
+    feather = Feather(
+        taper=float(settings.edge_taper),
+        crop=settings.master_tile_crop_percent / 100.0 if settings.apply_master_tile_crop else 0.0,
+        radial_fraction=settings.radial_feather_fraction if settings.apply_radial_weight else 0.0,
+        radial_power=settings.radial_shape_power,
+        radial_floor=settings.min_radial_weight_floor,
+    )
+    return Recipe(
+        feather,
+        equal_weights=settings.stacking_weighting_method == "none",
+        reject=settings.stacking_rejection_algorithm != "none",
+        kappa_low=settings.stacking_kappa_low,
+        kappa_high=settings.stacking_kappa_high,
+    )
+
+
+def _worst_overlap(matched: MatchResult) -> str:
+    """The largest difference between two panels, in units of what noise explains."""
+    worst = max((abs(d) / e for o in matched.overlaps for d, e in zip(o.difference, o.error) if e > 0), default=None)
+    return "no panels overlap" if worst is None else f"largest difference between panels {worst:.1f} sigma"
