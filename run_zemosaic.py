@@ -1,0 +1,13 @@
+"""`python run_zemosaic.py INPUT OUTPUT [flags]`: the same as `zemosaic run`, from a checkout, as in the first release."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
+
+from zemosaic.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["run", *sys.argv[1:]]))

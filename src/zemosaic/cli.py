@@ -1,0 +1,352 @@
+"""The command line: a thin shell over the library.
+
+Flags come from the declaration of the settings. What a command needs is imported when it runs, so that help is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import errno
+import io
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from zemosaic import __version__
+from zemosaic.errors import Cancelled, InputError, OutputError, SettingsError, ZeMosaicError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from zemosaic.events import Reporter
+    from zemosaic.messages import Messages
+    from zemosaic.settings import Declared, Settings
+
+__all__ = ["EXIT_CODES", "main"]
+
+DONE, FAILED, USAGE, NO_INPUT, NO_OUTPUT, STOPPED = 0, 1, 2, 3, 4, 130
+EXIT_CODES = {
+    DONE: "done",
+    FAILED: "failed; the message says why",
+    USAGE: "wrong use: a flag, a setting or a settings file",
+    NO_INPUT: "the input gives nothing to work with",
+    NO_OUTPUT: "the output cannot be written",
+    STOPPED: "stopped by the user; the same command goes on where it stopped",
+}
+CODE_OF_ERROR = ((Cancelled, STOPPED), (SettingsError, USAGE), (InputError, NO_INPUT), (OutputError, NO_OUTPUT))
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# flags of the first release that took no value, and names that say yes or no
+OLD_SWITCHES = (
+    "coadd_use_memmap",
+    "coadd_cleanup_memmap",
+    "no_auto_limit_frames",
+    "auto_limit_frames_per_master_tile",
+    "use_gpu_phase5",
+    "save_final_as_uint16",
+    "force_lum",
+)
+YES_OR_NO = ("true", "false", "yes", "no", "on", "off", "1", "0")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; errors are told in words, their traceback goes to the log."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file name that the terminal cannot show is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
+    if arguments and arguments[0] in COMMANDS:
+        try:
+            return COMMANDS[arguments[0]].run(arguments[1:])
+        except ZeMosaicError as error:  # before there is a log and a language
+            print(f"zemosaic: {error}", file=sys.stderr)
+            return _code(error)
+        except KeyboardInterrupt:
+            return STOPPED
+    return _overview(arguments)
+
+
+def _code(error: BaseException) -> int:
+    return next((code for kind, code in CODE_OF_ERROR if isinstance(error, kind)), FAILED)
+
+
+def _overview(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="zemosaic",
+        description="Raw smart-telescope subs in, one seamless linear mosaic out.",
+        epilog="\n".join(
+            ["commands:", *(f"  {name:<10}{command.text}" for name, command in COMMANDS.items()), "", _exit_code_text()]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="zemosaic COMMAND ...",
+    )
+    parser.add_argument("--version", action="version", version=f"zemosaic {__version__}")
+    parser.add_argument("command", metavar="COMMAND", choices=[*COMMANDS], help="see below; COMMAND --help says more")
+    parser.parse_args(arguments)
+    return USAGE
+
+
+def _exit_code_text() -> str:
+    return "\n".join(["exit codes:", *(f"  {code:<10}{text}" for code, text in EXIT_CODES.items())])
+
+
+# ---- zemosaic run
+
+
+def _run(arguments: list[str]) -> int:
+    from zemosaic.settings import declared
+
+    parser = _parser("run", "INPUT [INPUT ...] OUTPUT [flags]", "Make a mosaic of the raw subs in files and folders.")
+    parser.add_argument(
+        "paths", nargs="*", metavar="INPUT ... OUTPUT", type=Path, default=[], help="what to read; where to write"
+    )
+    _add_settings(parser, list(declared()))
+    switches = [*OLD_SWITCHES, *(about.name for about in declared().values() if about.kind is bool)]
+    given = _parsed(parser, _spelled_out(arguments, switches))
+    *inputs, output = given.pop("paths") or [Path()]
+    if not inputs:
+        parser.error("INPUT and OUTPUT are needed (a window for choosing them comes with a later release)")
+    if output.exists() and any(path.exists() and path.samefile(output) for path in inputs):
+        parser.error(f"{output} is input and output at once; nothing is ever written into an input: choose another")
+    settings, notes = _settings(given)
+
+    def work(reporter: Reporter) -> None:
+        from zemosaic.pipeline import make_mosaic
+
+        make_mosaic(inputs, output, settings, reporter)
+
+    return _session(settings, notes, output, work)
+
+
+def _parser(command: str, usage: str, text: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"zemosaic {command}",
+        usage=f"zemosaic {command} {usage}",
+        description=text,
+        epilog=_exit_code_text(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """Flags for these settings, and unseen those that only the first release knew."""
+    from zemosaic.settings import NO_EFFECT, RENAMED, declared
+
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (JSON, comments allowed)")
+    parser.add_argument(_flag("solver_settings"), type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("-W", dest="winsor_workers", help=argparse.SUPPRESS)
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for name in names:
+        about = declared()[name]
+        group = groups.get(about.group) or groups.setdefault(about.group, parser.add_argument_group(about.group))
+        group.add_argument(_flag(name), dest=name, metavar=_metavar(about), help=_help(about))
+    for name in (*NO_EFFECT, *RENAMED):
+        parser.add_argument(_flag(name), dest=name, help=argparse.SUPPRESS)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _metavar(about: Declared) -> str:
+    if about.choices:
+        return "{" + ",".join(about.choices) + "}"
+    return {bool: "{true,false}", int: "N", float: "X"}[about.kind]
+
+
+def _help(about: Declared) -> str:
+    limits = f" Expected: {about.range_text()}." if about.limits else ""
+    return f"{about.text}{limits} Default: {str(about.default).lower()}.".replace("%", "%%")
+
+
+def _spelled_out(arguments: Sequence[str], switches: Sequence[str]) -> list[str]:
+    """Flags with hyphens; `--switch` alone is `--switch=true`, what follows is its value only if it says yes or no."""
+    known = {_flag(name) for name in switches}
+    result: list[str] = []
+    for argument in (*arguments, ""):
+        if result and result[-1] in known:
+            said = argument.lower() in YES_OR_NO
+            result[-1] += f"={argument}" if said else "=true"
+            if said:
+                continue
+        name, equals, value = argument.partition("=")
+        result.append(_flag(name[2:]) + equals + value if name.startswith("--") else argument)
+    return result[:-1]
+
+
+def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, Any]:
+    """What was given, by name; flags may stand between the paths."""
+    from zemosaic.settings import suggestion
+
+    known, unknown = parser.parse_known_intermixed_args(arguments)
+    if unknown:
+        name = unknown[0].lstrip("-").split("=")[0].replace("-", "_")
+        parser.error(f"there is no flag {unknown[0]}{suggestion(name)}")
+    return vars(known)
+
+
+def _settings(given: dict[str, Any]) -> tuple[Settings, list[str]]:
+    from zemosaic.settings import load_settings
+
+    files = [given.pop(name) for name in ("solver_settings", "config") if name in given]
+    return load_settings(given, files=files)
+
+
+# ---- zemosaic simulate
+
+
+def _simulate(arguments: list[str]) -> int:
+    from zemosaic.events import Note
+    from zemosaic.simulate import NightPlan, simulate_night
+
+    parser = _parser("simulate", "OUTPUT [flags]", "Simulate a night of raw subs with a known truth.")
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder for the subs and the truth")
+    parser.add_argument("--panels", metavar="2x2", help="panels across and up (short for --panels-x and --panels-y)")
+    _add_settings(parser, ["language", "num_processing_workers"])
+    night = parser.add_argument_group("the night")
+    defaults = {field.name: field.default for field in dataclasses.fields(NightPlan)}
+    for name, default in defaults.items():
+        reader = _reader(type(default))
+        night.add_argument(_flag(name), dest=name, metavar="X", type=reader, help=f"default: {default}")
+    switches = [name for name, default in defaults.items() if isinstance(default, bool)]
+    given = _parsed(parser, _spelled_out(arguments, switches))
+    output, panels = given.pop("output"), given.pop("panels", None)
+    plan: dict[str, Any] = {name: given.pop(name) for name in defaults if name in given}
+    if panels is not None:
+        plan["panels_x"], plan["panels_y"] = _across_and_up(parser, panels)
+    night_plan = NightPlan(**plan)
+    settings, notes = _settings(given)
+
+    def work(reporter: Reporter) -> None:
+        from zemosaic.execution import open_executor, worker_count
+
+        with open_executor(worker_count(settings.num_processing_workers)) as executor:
+            made = simulate_night(output, night_plan, reporter, executor)
+        reporter.emit(Note(f"{len(made.subs)} subs in {made.lights}, their truth in {made.truth}"))
+
+    return _session(settings, notes, output, work)
+
+
+def _reader(kind: type) -> Callable[[str], object]:
+    """What turns the text of a flag into a value; argparse tells its errors."""
+
+    if kind is tuple:
+        return lambda text: tuple(map(float, text.split(",", 1)))
+    if kind is bool:
+        return lambda text: YES_OR_NO.index(text.lower()) % 2 == 0
+    return kind
+
+
+def _across_and_up(parser: argparse.ArgumentParser, text: str) -> tuple[int, int]:
+    across, _, up = text.lower().partition("x")
+    if not (across.isdigit() and up.isdigit()):
+        parser.error(f"--panels must be two whole numbers such as 2x2 (got {text!r})")
+    return int(across), int(up)
+
+
+# ---- zemosaic score
+
+
+def _score(arguments: list[str]) -> int:
+    from zemosaic.score import score
+
+    parser = _parser("score", "MOSAIC TRUTH", "Compare the mosaic of a simulated night with its truth.")
+    parser.add_argument("mosaic", type=Path, metavar="MOSAIC", help="the mosaic's FITS file")
+    parser.add_argument("truth", type=Path, metavar="TRUTH", help="truth.json of the night, or its folder")
+    given = _parsed(parser, arguments)
+    result = score(given["mosaic"], given["truth"])
+    print(result.table())
+    return DONE if result.ok else FAILED
+
+
+# ---- what the commands share
+
+
+def _session(settings: Settings, notes: Sequence[str], output: Path, work: Callable[[Reporter], object]) -> int:
+    """Do the work with a log, a terminal and Ctrl-C; what it raises becomes words and an exit code."""
+    from zemosaic.events import Note
+    from zemosaic.messages import Messages
+    from zemosaic.reporters import Broadcast, LogFile, open_log, terminal
+
+    messages, stop = Messages(settings.language), threading.Event()
+    with open_log(output) as log, _stop_on_ctrl_c(stop, messages):
+        listeners = (LogFile(), terminal(sys.stdout, messages, log))
+        reporter = Broadcast(listeners, stop)
+        logger = logging.getLogger("zemosaic")
+        logger.info("zemosaic %s: %s", __version__, settings.model_dump_json())
+        failure: BaseException | None = None
+        try:
+            for note in notes:
+                reporter.emit(Note(note))
+            work(reporter)
+        except Exception as error:
+            failure = error
+            logger.log(logging.INFO if isinstance(error, Cancelled) else logging.ERROR, "stopped", exc_info=error)
+        finally:
+            for listener in listeners:
+                listener.close()
+        if failure is None:
+            return DONE
+        text, code = _in_words(failure, messages, log)
+        print(text, file=sys.stderr)
+        return code
+
+
+def _in_words(error: BaseException, messages: Messages, log: Path) -> tuple[str, int]:
+    """What a person reads about an error, and the exit code."""
+    if isinstance(error, ZeMosaicError):
+        return messages(f"error.{type(error).__name__}", text=error), _code(error)
+    if isinstance(error, MemoryError):
+        return messages("error.memory"), FAILED
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        return messages("error.OutputError", text=error), NO_OUTPUT
+    return messages("error.unexpected", kind=type(error).__name__, text=error, log=log), FAILED
+
+
+@contextlib.contextmanager
+def _stop_on_ctrl_c(stop: threading.Event, messages: Messages) -> Iterator[None]:
+    """The first Ctrl-C (or the system's request to end) asks the run to stop, the second one ends it at once."""
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if stop.is_set():
+            _end_at_once()
+        stop.set()
+        print(messages("stop.asked"), file=sys.stderr, flush=True)
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(each, ask) for each in signals]
+    try:
+        yield
+    finally:
+        for each, handler in zip(signals, before, strict=True):
+            signal.signal(each, handler)
+
+
+def _end_at_once() -> NoReturn:
+    for process in multiprocessing.active_children():
+        process.kill()
+    os._exit(STOPPED)
+
+
+@dataclass(frozen=True)
+class Command:
+    run: Callable[[list[str]], int]
+    text: str
+
+
+COMMANDS = {
+    "run": Command(_run, "make a mosaic of the raw subs in files and folders"),
+    "simulate": Command(_simulate, "simulate a night of raw subs with a known truth"),
+    "score": Command(_score, "compare the mosaic of a simulated night with its truth"),
+}

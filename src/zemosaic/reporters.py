@@ -1,0 +1,253 @@
+"""Who listens to a run at the command line: progress bars, plain lines, the log file.
+
+The log is in English and complete; the terminal speaks the user's language and is short.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from zemosaic import events
+from zemosaic.errors import OutputError
+from zemosaic.events import Event
+from zemosaic.messages import Messages
+
+__all__ = ["LOG_NAME", "Bars", "Broadcast", "LogFile", "PlainLines", "open_log", "terminal"]
+
+LOG_NAME = "zemosaic_worker.log"
+LINE_EVERY = 5.0  # s between two plain lines of progress
+LEFT_OUT_LINES = 10  # frames that the terminal names; the log names all
+
+
+class Listener(Protocol):
+    """One place where events are shown."""
+
+    def emit(self, event: Event) -> None: ...
+
+    def close(self) -> None:
+        """Nothing more will come (also after an error)."""
+        ...
+
+
+class Broadcast:
+    """The reporter of a run: every event goes to every listener; `stop` is set when the user asks to stop."""
+
+    def __init__(self, listeners: Sequence[Listener], stop: threading.Event) -> None:
+        self._listeners = tuple(listeners)
+        self._stop = stop
+
+    def emit(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener.emit(event)
+
+    def cancelled(self) -> bool:
+        return self._stop.is_set()
+
+
+def terminal(stream: TextIO, messages: Messages, log: Path | None) -> Listener:
+    """Progress bars where they can be drawn, plain lines otherwise (files, pipes, continuous integration)."""
+    console = Console(file=stream, soft_wrap=True, highlight=False)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return Bars(console, messages, log)
+    return PlainLines(stream, messages, log)
+
+
+class _Words:
+    """Events as lines in the user's language; counts frames that are left out by state."""
+
+    def __init__(self, messages: Messages, log: Path | None) -> None:
+        self.messages = messages
+        self._log = log
+        self._left_out: Counter[str] = Counter()
+        self._unit = ""
+
+    def phase(self, name: str) -> str:
+        return self.messages.word("phase", name)
+
+    def unit(self) -> str:
+        return self.messages.word("unit", self._unit)
+
+    def line(self, event: Event) -> str | None:
+        """The text of an event, None where nothing is to be said."""
+        say = self.messages
+        match event:
+            case events.PhaseStarted():
+                self._unit = event.unit
+                return say("event.PhaseStarted", phase=self.phase(event.phase))
+            case events.PhaseFinished():
+                seconds = say.duration(event.seconds)
+                phase = self.phase(event.phase)
+                return say("event.PhaseFinished", phase=phase, summary=event.summary, seconds=seconds)
+            case events.FrameLeftOut():
+                return self._left_out_line(event)
+            case events.Note():
+                return say("event.Note", text=event.text)
+            case events.Warned():
+                return say("event.Warned", text=event.text)
+            case events.RunFinished():
+                return self._finished(event)
+            case events.PhaseProgress():
+                return None
+
+    def _left_out_line(self, event: events.FrameLeftOut) -> str | None:
+        what = event.what
+        self._left_out[what.state] += 1
+        if self._log is not None and sum(self._left_out.values()) > LEFT_OUT_LINES:
+            more = sum(self._left_out.values()) == LEFT_OUT_LINES + 1
+            return self.messages("event.FrameLeftOut.more") if more else None
+        state = self.messages.word("state", what.state)
+        return self.messages("event.FrameLeftOut", path=what.path, state=state, reason=what.reason)
+
+    def _finished(self, event: events.RunFinished) -> str:
+        text = self.messages(
+            "event.RunFinished",
+            mosaic=event.mosaic,
+            preview=event.preview,
+            used=event.used,
+            left_out=event.left_out,
+            seconds=self.messages.duration(event.seconds),
+        )
+        if not self._left_out:
+            return text
+        counts = (f"{n} {self.messages.word('state', state)}" for state, n in self._left_out.most_common())
+        return f"{text}\n{self.messages('event.RunFinished.states', states=', '.join(counts), log=self._log or '-')}"
+
+
+class PlainLines:
+    """Lines, with progress at most every few seconds."""
+
+    def __init__(
+        self, stream: TextIO, messages: Messages, log: Path | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream = stream
+        self._words = _Words(messages, log)
+        self._clock = clock
+        self._began = self._said = clock()
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, events.PhaseStarted):
+            self._began = self._said = self._clock()
+        line = self._progress(event) if isinstance(event, events.PhaseProgress) else self._words.line(event)
+        if line is not None:
+            print(line, file=self._stream, flush=True)
+
+    def _progress(self, event: events.PhaseProgress) -> str | None:
+        now = self._clock()
+        if now - self._said < LINE_EVERY:
+            return None
+        self._said = now
+        values = {
+            "phase": self._words.phase(event.phase),
+            "done": event.done,
+            "total": event.total or "?",
+            "unit": self._words.unit(),
+        }
+        if not 0 < event.done < event.total:
+            return self._words.messages("event.PhaseProgress", **values)
+        left = self._words.messages.duration((now - self._began) / event.done * (event.total - event.done))
+        return self._words.messages("event.PhaseProgress.left", **values, left=left)
+
+    def close(self) -> None:
+        self._stream.flush()
+
+
+class Bars:
+    """One progress bar with the time that is left, for the phase at work; finished phases become lines."""
+
+    def __init__(self, console: Console, messages: Messages, log: Path | None) -> None:
+        self._words = _Words(messages, log)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[item]}"),
+            console=console,
+            transient=True,
+        )
+        self._progress.start()
+
+    def emit(self, event: Event) -> None:
+        line = self._words.line(event)
+        if isinstance(event, events.PhaseStarted):
+            self._clear()
+            self._progress.add_task(
+                self._words.phase(event.phase), total=event.total or None, unit=self._words.unit(), item=""
+            )
+        elif isinstance(event, events.PhaseProgress):
+            for task in self._progress.task_ids:
+                self._progress.update(task, completed=event.done, total=event.total or None, item=escape(event.item))
+        elif line is not None:
+            if isinstance(event, events.PhaseFinished):
+                self._clear()
+            style = "yellow" if isinstance(event, events.Warned | events.FrameLeftOut) else None
+            self._progress.console.print(line, markup=False, style=style)
+
+    def _clear(self) -> None:
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+class LogFile:
+    """Every event but the progress, in English with the time, into the log file."""
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("zemosaic")
+        self._words = _Words(Messages("en"), None)
+
+    def emit(self, event: Event) -> None:
+        line = self._words.line(event)
+        if line is not None:
+            serious = isinstance(event, events.Warned | events.FrameLeftOut)
+            self._logger.log(logging.WARNING if serious else logging.INFO, "%s", line)
+
+    def close(self) -> None:
+        """The handler belongs to `open_log`."""
+
+
+@contextlib.contextmanager
+def open_log(output: Path) -> Iterator[Path]:
+    """Append what is logged and warned in the block to the log file in `output`, which is made when it is absent.
+
+    Raises
+    ------
+    OutputError
+        The folder or the file cannot be written.
+    """
+    path = output / LOG_NAME
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, "a", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise OutputError(f"cannot write into the output folder {output}: {error}") from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("zemosaic", "py.warnings")]
+    logging.captureWarnings(True)
+    for logger in loggers:
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.addHandler(handler)
+    try:
+        yield path
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+            logger.propagate = True
+        logging.captureWarnings(False)
+        handler.close()
