@@ -318,7 +318,8 @@ def _to_icrs(ra: float, dec: float, year: float) -> tuple[float, float]:
 
 def _solution(header: Cards, width: int, height: int) -> Solution | None:
     """The header's WCS as a linear solution about the frame's centre; None when there is none or it is absurd."""
-    if not text(header, "CTYPE1").startswith(("RA--", "DEC-")) or not text(header, "CRVAL1"):
+    at = number(header, "CRVAL1"), number(header, "CRVAL2")
+    if not text(header, "CTYPE1").startswith(("RA--", "DEC-")) or math.isnan(sum(at)) or at == (0.0, 0.0):
         return None
     x, y = (width - 1) / 2.0, (height - 1) / 2.0
     try:
@@ -356,7 +357,7 @@ def _tangent_plane(sky: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _plausible(cd: tuple[float, float, float, float], centre: NDArray[np.float64]) -> bool:
     matrix = np.array(cd).reshape(2, 2)
-    if not (np.all(np.isfinite(matrix)) and np.all(np.isfinite(centre))) or not np.any(centre):
+    if not (np.all(np.isfinite(matrix)) and np.all(np.isfinite(centre))):
         return False
     longer, shorter = np.linalg.svd(matrix, compute_uv=False) * 3600.0
     return bool(SCALES[0] <= shorter and longer <= min(SCALES[1], LONGEST_STRETCH * shorter))
