@@ -26,7 +26,7 @@ class Feather:
 
     taper: float = 80.0  # px, C1 rise from the border
     crop: float = 0.0  # share of the width and height left out on each side
-    radial_fraction: float = 0.0  # of the half-diagonal, where the radial weight begins to fall; 0 = none
+    radial_fraction: float = 0.0  # of the half-diagonal, where the radial weight reaches its floor; 0 = none
     radial_power: float = 2.0
     radial_floor: float = 0.0
 
@@ -86,11 +86,12 @@ def calibration(
 
 
 def _radial(feather: Feather, rho: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cosine fall beyond the given fraction of the half-diagonal, never below the floor."""
+    """Power of a cosine that is 1 in the centre and reaches the floor at the given fraction of the half-diagonal."""
     if feather.radial_fraction <= 0.0:
         return np.ones_like(rho)
-    t = np.clip((rho - feather.radial_fraction) / max(1.0 - feather.radial_fraction, 1e-6), 0.0, 1.0)
-    falling: NDArray[np.float64] = np.cos(0.5 * np.pi * t) ** feather.radial_power
+    falling: NDArray[np.float64] = (
+        np.cos(0.5 * np.pi * np.minimum(rho / feather.radial_fraction, 1.0)) ** feather.radial_power
+    )
     return np.maximum(falling, feather.radial_floor)
 
 

@@ -86,22 +86,22 @@ def calibrate(raw, row0, colours, scale, offset, step, out):  # type: ignore[no-
 
 @kernel
 def single_pixels(raw, colours, sigma, kappa, out):  # type: ignore[no-untyped-def]
-    """Raw pixels that stand alone: far above (or below) their own colour and without light in the pixels around.
+    """Hot pixels that a single frame gives away: bright alone, without light in the pixels around.
 
-    A pixel counts when it differs by more than kappa * sigma from the median of its eight same-colour neighbours (two
-    pixels away) and the largest excess among its four adjacent pixels, over their own same-colour surroundings two
-    pixels farther out, is less than 12 % of its own: the light of a star with FWHM 2 px puts 30 to 50 % there.
+    A pixel counts when it exceeds the median of its eight same-colour neighbours (two pixels away) by more than
+    kappa * sigma, the brightest of them by half as much, and its four adjacent pixels exceed their own colour three
+    pixels farther out by less than 12 % of that: the light of a star with FWHM 2 px puts 30 to 50 % there.
 
     raw : (h, w) float32; sigma : (channels,) ADU; out : (h, w) bool, out
     """
     h, w = raw.shape
     ring = np.empty(8, np.float32)
     out[:] = False
-    for y in range(3, h - 3):
-        for x in range(3, w - 3):
+    for y in range(4, h - 4):
+        for x in range(4, w - 4):
             limit = kappa * sigma[colours[y % 2, x % 2]]
             value = raw[y, x]
-            if abs(value - raw[y, x - 2]) <= limit or abs(value - raw[y - 2, x]) <= limit:
+            if value - raw[y, x - 2] <= 0.5 * limit or value - raw[y - 2, x] <= 0.5 * limit:
                 continue
             n = 0
             for dy in range(-2, 3, 2):
@@ -111,15 +111,14 @@ def single_pixels(raw, colours, sigma, kappa, out):  # type: ignore[no-untyped-d
                         n += 1
             ring.sort()
             excess = value - 0.5 * (ring[3] + ring[4])
-            if abs(excess) <= limit or abs(value - (ring[7] if excess > 0 else ring[0])) <= 0.5 * abs(excess):
+            if excess <= limit or value - ring[7] <= 0.5 * excess:
                 continue
             light = 0.0
             for k in range(4):
                 dy, dx = (0, 1) if k == 0 else ((0, -1) if k == 1 else ((1, 0) if k == 2 else (-1, 0)))
-                adjacent = raw[y + dy, x + dx] - raw[y + 3 * dy, x + 3 * dx]
-                light += adjacent if excess > 0 else -adjacent
+                light += 0.25 * (raw[y + dy, x + dx] - raw[y + 3 * dy, x + 3 * dx])
             adjacent_sigma = 0.5 * (sigma[colours[y % 2, (x + 1) % 2]] + sigma[colours[(y + 1) % 2, x % 2]])
-            if 0.25 * light < 0.12 * abs(excess) + 1.0 * adjacent_sigma:
+            if light < 0.12 * excess + adjacent_sigma:
                 out[y, x] = True
 
 

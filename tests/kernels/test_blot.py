@@ -1,0 +1,101 @@
+"""Kernels on raw pixels against slow and obvious twins."""
+
+import numpy as np
+import pytest
+
+from zemosaic.imaging.demosaic import bilinear, cfa_colours
+from zemosaic.kernels.blot import blot, calibrate, invalidate, single_pixels
+
+STEP = 32
+GRBG = cfa_colours("GRBG")
+
+
+def test_blot_reads_a_smooth_mosaic_back():
+    y, x = np.mgrid[0:120, 0:140].astype(float)
+    planes = np.stack([np.sin(x / 9) + y / 20, np.cos(y / 8), x / 30]).astype(np.float32)
+    fy, fx = np.mgrid[0 : 80 + STEP : STEP, 0 : 70 + STEP : STEP].astype(float)
+    nodes_x, nodes_y = 0.97 * fx + 0.1 * fy + 21.3, -0.1 * fx + 0.97 * fy + 19.6
+    out, spread = np.empty((71, 63), np.float32), np.empty((71, 63), np.float32)
+    samples = np.empty((71, 63), np.uint16)
+    count = np.full((120, 140), 7, np.uint16)
+    blot(planes, count, (0, 0), nodes_x, nodes_y, STEP, GRBG, out, spread, samples)
+    gy, gx = np.mgrid[0:71, 0:63].astype(float)
+    mx, my = 0.97 * gx + 0.1 * gy + 21.3, -0.1 * gx + 0.97 * gy + 19.6
+    truth = np.stack([np.sin(mx / 9) + my / 20, np.cos(my / 8), mx / 30])
+    expected = np.take_along_axis(truth, GRBG[np.arange(71)[:, None] % 2, np.arange(63) % 2][None], 0)[0]
+    np.testing.assert_allclose(out, expected, atol=2e-3)
+    assert (samples == 7).all()
+    assert 0.0 < spread.max() < 0.5
+
+
+def test_blot_knows_no_data():
+    planes = np.ones((1, 40, 40), np.float32)
+    planes[0, 20, 20] = np.nan
+    fy, fx = np.mgrid[0:64:STEP, 0:64:STEP].astype(float)
+    out, spread = np.empty((40, 40), np.float32), np.empty((40, 40), np.float32)
+    blot(
+        planes, np.ones((40, 40), np.uint16), (0, 0), fx, fy, STEP, np.zeros((2, 2), np.int64), out, spread,
+        np.empty((40, 40), np.uint16),
+    )  # fmt: skip
+    assert np.isnan(out[20, 20]) and np.isnan(out[0, 0])
+    assert out[10, 10] == pytest.approx(1.0)
+
+
+def test_calibrate_is_scale_and_offset_of_the_pixels_colour():
+    rng = np.random.default_rng(1)
+    raw = rng.uniform(0, 1000, (41, 37)).astype(np.float32)
+    scale, offset = np.empty((3, 3, 3), np.float32), np.empty((3, 3, 3), np.float32)
+    scale[:], offset[:] = [2.0, 3.0, 4.0], [10.0, 20.0, 30.0]
+    out = np.empty_like(raw)
+    calibrate(raw, 0, GRBG, scale, offset, STEP, out)
+    c = GRBG[np.arange(41)[:, None] % 2, np.arange(37) % 2]
+    np.testing.assert_allclose(out, raw * np.array([2, 3, 4])[c] - np.array([10, 20, 30])[c], rtol=1e-6)
+    part = np.empty_like(raw[6:])
+    calibrate(raw[6:], 6, GRBG, scale, offset, STEP, part)
+    np.testing.assert_array_equal(part, out[6:])
+
+
+def test_invalidate_takes_off_what_demosaicing_spreads():
+    for place in [(8, 9), (9, 9), (9, 8), (0, 0), (20, 21)]:
+        lanes = np.ones((21, 22, 4), np.float32)
+        invalidate(np.array([place[0]]), np.array([place[1]]), GRBG, True, lanes)
+        one = np.zeros((21, 22), np.float32)
+        one[place] = 1.0
+        spread = bilinear(one, "GRBG").max(axis=2)
+        inside = np.s_[2:-2, 2:-2]
+        np.testing.assert_allclose(1.0 - lanes[..., 3][inside], spread[inside], atol=1e-6)
+
+
+def star_field(fwhm, rng, colour=(1.0, 1.0, 1.0), n=40, shape=(400, 400)):
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
+    image = np.zeros(shape)
+    sigma = fwhm / 2.3548
+    for _ in range(n):
+        cx, cy = rng.uniform(20, shape[1] - 20), rng.uniform(20, shape[0] - 20)
+        image += 3000 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * sigma**2))
+    image *= np.asarray(colour)[GRBG[y % 2, x % 2]]
+    return (image + rng.normal(200, 20, shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("fwhm", [2.0, 2.6, 3.8])
+@pytest.mark.parametrize("colour", [(1.0, 1.0, 1.0), (0.45, 1.0, 0.55)])
+def test_stars_are_not_lone_pixels(fwhm, colour):
+    raw = star_field(fwhm, np.random.default_rng(7), colour)
+    out = np.empty(raw.shape, bool)
+    single_pixels(raw, GRBG, np.full(3, 20.0, np.float32), 6.0, out)
+    bright = raw > 400
+    assert (out & bright).sum() <= 0.001 * bright.sum()
+
+
+def test_lone_pixels_are_found():
+    rng = np.random.default_rng(8)
+    raw = star_field(3.0, rng)
+    ys, xs = rng.integers(10, 390, 300), rng.integers(10, 390, 300)
+    quiet = raw[ys, xs] < 280
+    ys, xs = ys[quiet], xs[quiet]
+    raw[ys, xs] += 12 * 20.0
+    out = np.empty(raw.shape, bool)
+    single_pixels(raw, GRBG, np.full(3, 20.0, np.float32), 6.0, out)
+    assert out[ys, xs].mean() > 0.85
+    out[ys, xs] = False
+    assert out.sum() < 20

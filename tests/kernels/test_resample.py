@@ -1,0 +1,154 @@
+"""Kernels of the resampling against slow and obvious twins."""
+
+import numpy as np
+import pytest
+
+from zemosaic.kernels.resample import LANCZOS_TABLE, add_to_buckets, add_to_sums, bucket_centre
+
+STEP = 32
+
+
+def lanczos(t):
+    return np.where(np.abs(t) < 3, np.sinc(t) * np.sinc(t / 3), 0.0)
+
+
+def naive_sample(plane, x, y):
+    ix, iy = int(np.floor(x)), int(np.floor(y))
+    wx, wy = lanczos(x - np.arange(ix - 2, ix + 4)), lanczos(y - np.arange(iy - 2, iy + 4))
+    return (wy / wy.sum()) @ plane[iy - 2 : iy + 4, ix - 2 : ix + 4] @ (wx / wx.sum())
+
+
+def naive_taper(p, last, margin, width):
+    t = np.clip((min(p, last - p) - margin) / width, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def affine_nodes(size, origin=(0, 0), a=0.98, b=0.05, dx=4.3, dy=6.7):
+    """Nodes of x' = a x - b y + dx, y' = b x + a y + dy over a region, exact under bilinear interpolation."""
+    j0, i0 = origin[0] // STEP, origin[1] // STEP
+    ny, nx = (origin[0] + size[0]) // STEP + 2 - j0, (origin[1] + size[1]) // STEP + 2 - i0
+    y, x = np.mgrid[j0 : j0 + ny, i0 : i0 + nx] * float(STEP)
+    return a * x - b * y + dx, b * x + a * y + dy, (j0, i0)
+
+
+@pytest.fixture
+def frame():
+    rng = np.random.default_rng(3)
+    image = rng.normal(100, 10, (71, 83, 4)).astype(np.float32)
+    image[..., 3] = 1.0
+    return image
+
+
+def run_buckets(frame, size=(50, 60), origin=(0, 0), times=1):
+    nx, ny, node0 = affine_nodes(size, origin)
+    weights = np.full((5, 5, 3), 0.25, np.float32)
+    buckets = np.zeros((*size, 9, 6), np.float32)
+    count = np.zeros(size, np.uint16)
+    box = (origin[0], origin[0] + size[0], origin[1], origin[1] + size[1])
+    for _ in range(times):
+        add_to_buckets(
+            frame, 0, frame.shape[0], LANCZOS_TABLE, nx, ny, node0, STEP, weights, STEP,
+            np.array([3.5, 3.5, 10.0]), origin, box, buckets, count,
+        )  # fmt: skip
+    return buckets, count
+
+
+def test_a_pixel_is_one_lanczos_interpolation(frame):
+    buckets, count = run_buckets(frame)
+    centre = np.empty((3, 50, 60), np.float32)
+    bucket_centre(buckets, centre)
+    for y, x in [(10, 12), (25, 30), (40, 55)]:
+        fx, fy = 0.98 * x - 0.05 * y + 4.3, 0.05 * x + 0.98 * y + 6.7
+        assert count[y, x] == 1
+        for c in range(3):
+            assert centre[c, y, x] == pytest.approx(naive_sample(frame[..., c], fx, fy), abs=0.02)
+        taper = naive_taper(fx, 82, 3.5, 10) * naive_taper(fy, 70, 3.5, 10)
+        assert buckets[y, x, 0, 1] == pytest.approx(0.25 * taper, rel=1e-5)
+
+
+def test_the_weight_reaches_zero_at_the_border_without_a_step(frame):
+    nx, ny, node0 = affine_nodes((71, 83), a=1.0, b=0.0, dx=0.0, dy=0.0)
+    buckets, count = np.zeros((71, 83, 9, 6), np.float32), np.zeros((71, 83), np.uint16)
+    weights = np.ones((5, 5, 3), np.float32)
+    add_to_buckets(
+        frame, 0, 71, LANCZOS_TABLE, nx, ny, node0, STEP, weights, STEP,
+        np.array([3.5, 3.5, 20.0]), (0, 0), (0, 71, 0, 83), buckets, count,
+    )  # fmt: skip
+    profile = buckets[:, 40, 0, 1]
+    assert profile[:4].max() == 0.0 and profile[35] == 1.0
+    assert 0.0 < profile[4] < 0.01
+    assert np.abs(np.diff(profile)).max() < 1.6 / 20
+    assert np.abs(np.diff(profile[:33], 2)).max() < 6.5 / 20**2
+
+
+def test_samples_go_round_the_nine_buckets(frame):
+    buckets, count = run_buckets(frame, times=11)
+    assert count[25, 30] == 11
+    weights = buckets[25, 30, :, 1] / buckets[25, 30, 8, 1]
+    np.testing.assert_allclose(weights, [2, 2, 1, 1, 1, 1, 1, 1, 1], rtol=1e-6)
+
+
+def test_a_pixel_does_not_depend_on_the_region(frame):
+    whole, count = run_buckets(frame, size=(60, 60))
+    part, part_count = run_buckets(frame, size=(23, 31), origin=(17, 9))
+    np.testing.assert_array_equal(whole[17:40, 9:40], part)
+    np.testing.assert_array_equal(count[17:40, 9:40], part_count)
+
+
+def test_rows_of_a_frame_give_the_same_as_the_frame(frame):
+    whole, _ = run_buckets(frame, size=(20, 60))
+    nx, ny, node0 = affine_nodes((20, 60))
+    buckets, count = np.zeros((20, 60, 9, 6), np.float32), np.zeros((20, 60), np.uint16)
+    weights = np.full((5, 5, 3), 0.25, np.float32)
+    add_to_buckets(
+        frame[2:40], 2, frame.shape[0], LANCZOS_TABLE, nx, ny, node0, STEP, weights, STEP,
+        np.array([3.5, 3.5, 10.0]), (0, 0), (0, 20, 0, 60), buckets, count,
+    )  # fmt: skip
+    np.testing.assert_array_equal(whole, buckets)
+
+
+def test_centre_is_the_median_of_the_bucket_means():
+    rng = np.random.default_rng(5)
+    buckets = rng.normal(10, 1, (7, 5, 9, 6)).astype(np.float32)
+    buckets[..., 1::2] = rng.integers(0, 3, (7, 5, 9, 3))
+    buckets[0, 0, :, 1::2] = 0.0
+    out = np.empty((3, 7, 5), np.float32)
+    bucket_centre(buckets, out)
+    for y, x, c in np.ndindex(7, 5, 3):
+        good = buckets[y, x, :, 2 * c + 1] > 0
+        means = buckets[y, x, good, 2 * c] / buckets[y, x, good, 2 * c + 1]
+        if means.size:
+            assert out[c, y, x] == pytest.approx(np.median(means), rel=1e-6)
+        else:
+            assert np.isnan(out[c, y, x])
+
+
+def test_sums_give_mean_and_formal_variance(frame):
+    nx, ny, node0 = affine_nodes((50, 60))
+    weights, variances = np.full((5, 5, 3), 0.25, np.float32), np.full((5, 5, 3), 4.0, np.float32)
+    sums = np.zeros((50, 60, 9), np.float32)
+    count, rejected = np.zeros((50, 60), np.uint16), np.zeros((50, 60), np.uint16)
+    damaged = frame.copy()
+    damaged[30:40, 30:40, 3] = 0.0
+    for image in (frame, damaged):
+        add_to_sums(
+            image, 0, 71, LANCZOS_TABLE, nx, ny, node0, STEP, weights, variances, STEP,
+            np.array([3.5, 3.5, 1.0]), (0, 0), (0, 50, 0, 60), sums, count, rejected,
+        )  # fmt: skip
+    assert (count[27, 32], rejected[27, 32]) == (1, 1)
+    assert (count[10, 12], rejected[10, 12]) == (2, 0)
+    weight = sums[10, 12, 1] ** 2 / sums[10, 12, 2]
+    assert weight == pytest.approx(2 / 4.0, rel=1e-5)
+    assert sums[10, 12, 0] / sums[10, 12, 1] == pytest.approx(
+        naive_sample(frame[..., 0], 0.98 * 12 - 0.5 + 4.3, 0.6 + 9.8 + 6.7), abs=0.02
+    )
+
+
+def test_nan_in_a_frame_stays_no_data(frame):
+    frame[30, 30, 0] = np.nan
+    buckets, _ = run_buckets(frame)
+    centre = np.empty((3, 50, 60), np.float32)
+    bucket_centre(buckets, centre)
+    near = centre[:, 24, 27]
+    assert np.isnan(buckets[24, 27, 0, 0])
+    assert np.isfinite(near[1:]).all()
