@@ -12,6 +12,8 @@ The steps, each on covered pixels only:
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,11 +39,19 @@ SATURATED_SHARE = 0.05  # of the stars, the brightest: their colour may be clipp
 BALANCE_LIMIT = 3.0
 SOFT_RADIUS = 2.5  # px, Gaussian sigma of the local mean of the luminance
 SOFT_RADIUS_COLOUR = 8.0  # px, of the colour differences
-STAR_REACH = 8.0  # sigma; what stands out more does not colour the local mean of its neighbours
+STAR_REACH = 4.0  # sigma; what stands out more does not colour the local mean of its neighbours
 DOUBT = 3.0  # local power below so many times the noise power counts as noise: it is itself noisy
+POWER_RADIUS = 1.5  # px
 GRAIN = 0.4  # share of the typical noise that stays visible
 COLOUR_GRAIN = 0.1
+ARCSINH_SHARE = 0.35
+WHITE = 0.9999  # quantile of the luminance that is shown white
+KNEE = 0.85  # display value of the brightest channel above which colours give way to white
 COLOUR_KEPT = 0.7  # 1 keeps the ratios of the channels, 0 stretches each channel by itself
+
+
+BAND_ROWS = 128
+SAMPLE = 1_000_000  # px, from which medians and quantiles of large pictures are taken
 
 
 @dataclass(frozen=True)
@@ -106,11 +116,14 @@ def measure_tone(data: FloatImage, weight: FloatImage) -> Tone:
     sky_mask = _sky_pixels(data, weight)
     sky = tuple(float(np.median(channel[sky_mask])) if sky_mask.any() else 0.0 for channel in data)
     balance = _white_balance(data, sky, weight) if len(data) > 1 else (1.0,)
-    noise = tuple(_low_side_sigma(c, s, weight) * b for c, s, b in zip(data, sky, balance))
+    good = _well_covered(weight, np.isfinite(data).all(axis=0) & (weight > 0))
+    noise = tuple(_spread_below(c[good], s) * b for c, s, b in zip(data, sky, balance))
     return Tone(sky=sky, noise=noise, balance=balance)
 
 
-def autostretch(data: FloatImage, weight: FloatImage, background: float = BACKGROUND) -> NDArray[np.uint8]:
+def autostretch(
+    data: FloatImage, weight: FloatImage, background: float = BACKGROUND, *, overwrite: bool = False
+) -> NDArray[np.uint8]:
     """A picture of a linear mosaic with a neutral dark sky; rows in the order of `data`.
 
     Parameters
@@ -118,6 +131,7 @@ def autostretch(data: FloatImage, weight: FloatImage, background: float = BACKGR
     data : (channels, h, w) float32, ADU, 1 or 3 channels; NaN is no data
     weight : (h, w) float32, inverse variance, any constant factor; 0 is no data
     background : display level of the sky, 0..1
+    overwrite : use the memory of `data` for work; about 40 bytes a pixel are needed at the peak, 50 without
 
     Returns
     -------
@@ -129,19 +143,26 @@ def autostretch(data: FloatImage, weight: FloatImage, background: float = BACKGR
     if not covered.any():
         return np.zeros(shape, np.uint8)
     tone = measure_tone(data, weight)
-    values = np.empty_like(data, dtype=np.float32)
-    for out, channel, sky, balance in zip(values, data, tone.sky, tone.balance):
-        out[:] = np.where(covered, (channel - np.float32(sky)) * np.float32(balance), np.float32(0))
+    values = data if overwrite else data.astype(np.float32)
+    for channel, sky, balance in zip(values, tone.sky, tone.balance):
+        channel -= np.float32(sky)
+        channel *= np.float32(balance)
+        channel[~covered] = 0
     if max(tone.noise) > 0:
         _even_noise(values, weight, covered)
     _apply_curve(values, weight, covered, background)
-    picture = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
-    picture[:, ~covered] = 0
-    return np.ascontiguousarray(np.moveaxis(picture, 0, -1)) if len(data) == 3 else picture[0]
+    picture = np.empty((*covered.shape, len(values)), np.uint8)
+    for c, channel in enumerate(values):
+        picture[..., c] = np.where(covered, np.rint(np.clip(channel, 0, 1) * 255), 0)
+    return picture.reshape(shape)
 
 
 def _well_covered(weight: FloatImage, covered: Mask) -> Mask:
-    return covered & (weight >= WELL_COVERED * np.median(weight[covered]))
+    """Covered pixels of typical noise."""
+    if not covered.any():
+        return covered
+    good: Mask = covered & (weight >= WELL_COVERED * np.median(weight[covered]))
+    return good
 
 
 def _sky_pixels(data: FloatImage, weight: FloatImage) -> Mask:
@@ -169,10 +190,9 @@ def _sky_pixels(data: FloatImage, weight: FloatImage) -> Mask:
     return near if near.any() else good
 
 
-def _low_side_sigma(channel: FloatImage, level: float, weight: FloatImage) -> float:
-    """Sigma of the pixels below a level: stars and nebulae are all above it."""
-    covered = np.isfinite(channel) & (weight > 0)
-    below = level - channel[covered & (channel < level)]
+def _spread_below(values: FloatImage, level: float) -> float:
+    """Sigma of the values below a level: stars and nebulae are all above it."""
+    below = level - values[values < level]
     return NORMAL_MAD * float(np.median(below)) if below.size else 0.0
 
 
@@ -224,39 +244,75 @@ def _wiener(image: FloatImage, weight: FloatImage, covered: Mask, radius: float,
     """Local mean plus as much of the detail as is not noise (Lee 1980, IEEE PAMI-2, 165).
 
     The noise is that of the well covered pixels, scaled by the weight; `grain` of the typical noise stays, so that
-    the result does not look like plastic. No data counts as sky.
+    the result does not look like plastic. No data has no part in the mean.
     """
-    well = _well_covered(weight, covered)
-    typical = float(np.median(weight[covered]))
-    detail = image - ndimage.gaussian_filter(image, radius)
-    sigma = NORMAL_MAD * float(np.median(np.abs(detail[well])))
+    sigma = NORMAL_MAD * float(np.median(np.abs(_sample(_detail(image, radius), _well_covered(weight, covered)))))
     if sigma == 0:
-        return image
-    noise = np.where(covered, sigma * np.sqrt(typical / np.where(covered, weight, 1)), np.inf).astype(np.float32)
-    reach = np.where(covered, np.float32(STAR_REACH) * noise, np.float32(0))
-    mean = ndimage.gaussian_filter(np.clip(image, -reach, reach), radius)
-    detail = image - mean
-    power = ndimage.gaussian_filter(detail * detail, 1.5)
-    keep = 1 - DOUBT * noise * noise / np.maximum(power, np.finfo(np.float32).tiny)
-    keep = np.clip(keep, np.minimum(1, grain * sigma / noise), 1)
-    result: FloatImage = mean + keep * detail
+        return image.copy()
+    typical = float(np.median(_sample(weight, covered)))
+    result = np.empty_like(image)
+    for inner, outer, core in _bands(len(image), int(8 * radius) + 8):
+        seen = covered[outer]
+        noise = np.where(seen, sigma * np.sqrt(typical / np.where(seen, weight[outer], 1)), np.inf).astype(np.float32)
+        result[inner] = _denoised(image[outer], noise, seen, radius, grain * sigma)[core]
     return result
+
+
+def _detail(image: FloatImage, radius: float) -> FloatImage:
+    smooth: FloatImage = ndimage.gaussian_filter(image, radius)
+    np.subtract(image, smooth, out=smooth)
+    return smooth
+
+
+def _denoised(image: FloatImage, noise: FloatImage, covered: Mask, radius: float, grain: float) -> FloatImage:
+    """Local mean of the calm pixels, and the detail that stands out of the noise or is no more than `grain`."""
+    calm = covered & (np.abs(_detail(image, radius)) <= STAR_REACH * noise)
+    share = ndimage.gaussian_filter(calm.astype(np.float32), radius)
+    mean = ndimage.gaussian_filter(np.where(calm, image, np.float32(0)), radius)
+    mean /= np.maximum(share, np.float32(0.1))
+    detail = image - mean
+    power = ndimage.gaussian_filter(detail * detail, POWER_RADIUS)
+    keep = 1 - DOUBT * noise * noise / np.maximum(power, np.finfo(np.float32).tiny)
+    result: FloatImage = mean + np.clip(keep, np.minimum(1, grain / noise), 1) * detail
+    return result
+
+
+def _bands(height: int, margin: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Bands of rows that keep temporaries small: the band, the band with its margins, the band inside that."""
+    for start in range(0, height, BAND_ROWS):
+        stop = min(start + BAND_ROWS, height)
+        first, last = max(0, start - margin), min(height, stop + margin)
+        yield slice(start, stop), slice(first, last), slice(start - first, stop - first)
+
+
+def _sample(image: FloatImage, mask: Mask) -> FloatImage:
+    """Masked pixels, from a regular subset of a large image."""
+    step = math.ceil(math.sqrt(image.size / SAMPLE))
+    chosen: FloatImage = image[::step, ::step][mask[::step, ::step]]
+    return chosen if chosen.size else image[mask]
 
 
 def _apply_curve(values: FloatImage, weight: FloatImage, covered: Mask, background: float) -> None:
     """From sky-subtracted, balanced values to display values 0..1, in place."""
-    noise = max(_low_side_sigma(channel, 0.0, np.where(covered, weight, np.float32(0))) for channel in values)
-    lowest = -min(float(np.quantile(channel[covered], CLIPPED)) for channel in values)
+    sampled_weight = _sample(weight, covered)
+    good = sampled_weight >= WELL_COVERED * np.median(sampled_weight)
+    sampled = np.stack([_sample(channel, covered) for channel in values])
+    noise = max(_spread_below(channel[good], 0.0) for channel in sampled)
+    lowest = -float(np.quantile(sampled, CLIPPED, axis=1).min())
     black = float(np.clip(lowest, BLACK_POINTS[0] * noise, BLACK_POINTS[1] * noise)) or 1.0
-    light = np.maximum(values.mean(axis=0) + np.float32(black), np.float32(1e-3 * black))
-    white = max(float(np.quantile(light[covered], 0.9999)), 3 * black)
+    white = max(float(np.quantile(sampled.mean(axis=0), WHITE)) + black, 2 * black / background)
+    for band, _, _ in _bands(values.shape[1], 0):
+        _colour(values[:, band], black, white, background)
+
+
+def _colour(values: FloatImage, black: float, white: float, background: float) -> None:
+    """The curve of the luminance, with the channels' ratios mostly kept, in place."""
+    values += np.float32(black)
+    light = np.maximum(values.mean(axis=0), np.float32(1e-3 * black))
     display = _curve(light, black, white, background)
-    ratio = display / light
     for channel in values:
-        own = _curve(np.maximum(channel + np.float32(black), 0), black, white, background)
-        channel += np.float32(black)
-        channel *= ratio
-        channel *= COLOUR_KEPT
+        own = _curve(np.maximum(channel, 0), black, white, background)
+        channel *= COLOUR_KEPT * display / light
         channel += (1 - COLOUR_KEPT) * own
     _into_gamut(values, display)
 
@@ -264,15 +320,15 @@ def _apply_curve(values: FloatImage, weight: FloatImage, covered: Mask, backgrou
 def _curve(x: FloatImage, sky: float, white: float, background: float) -> FloatImage:
     """Display values 0..1 of x / white, the sky at the background level.
 
-    Mean of the midtones transfer function (faint light) and of an arcsinh (Lupton et al. 2004, PASP 116, 133), which
+    Weighted mean of the midtones transfer function (faint light) and of an arcsinh (Lupton et al. 2004, PASP 116, 133), which
     leaves structure in the cores of galaxies where the first alone has run into white.
     """
     part = np.clip(x / np.float32(white), 0, 1)
     level = sky / white
     result = midtones(part, float(midtones(np.array([level], np.float32), background)[0]))
     softening = _arcsinh_softening(level, background)
-    result += np.arcsinh(part * np.float32(softening)) / np.float32(np.arcsinh(softening))
-    result *= np.float32(0.5)
+    result *= np.float32(1 - ARCSINH_SHARE)
+    result += np.arcsinh(part * np.float32(softening)) * np.float32(ARCSINH_SHARE / np.arcsinh(softening))
     return result
 
 
@@ -289,10 +345,11 @@ def _arcsinh_softening(level: float, background: float) -> float:
 
 
 def _into_gamut(values: FloatImage, display: FloatImage) -> None:
-    """Bring colours brighter than the screen back towards white at the same luminance, in place."""
+    """Bring colours that are too bright for the screen towards white at the same luminance, softly, in place."""
     highest = values.max(axis=0)
-    room = np.maximum(highest - display, np.float32(1e-6))
-    shrink = np.clip((1 - display) / room, 0, 1)
+    room = np.float32(1 - KNEE)
+    allowed = np.where(highest > KNEE, 1 - room * np.exp(-(highest - np.float32(KNEE)) / room), highest)
+    shrink = np.clip((allowed - display) / np.maximum(highest - display, np.float32(1e-6)), 0, 1)
     for channel in values:
         channel -= display
         channel *= shrink
