@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits as astropy_fits
+from hypothesis import given
+from hypothesis import strategies as st
 
+from zemosaic.checksum import add, sum_of
 from zemosaic.errors import FrameError, OutputError
 from zemosaic.fits import inspect, read_header, read_image, read_raw, write_fits
 from zemosaic.headers import frame_from_header
@@ -191,6 +194,11 @@ def test_written_files_pass_astropys_checks(tmp_path, dtype, shape):
         assert hdus[0].header["OBJECT"] == "M 31" and list(hdus[0].header["HISTORY"]) == ["one", "two"]
         np.testing.assert_array_equal(hdus[0].data, data)
     assert [p.name for p in tmp_path.iterdir()] == ["m.fits"]
+
+
+@given(st.binary(max_size=64), st.integers(0, 7))
+def test_checksums_of_pieces_are_the_checksum_of_the_whole(data, cut):
+    assert add(sum_of(data[:cut], 0), sum_of(data[cut:], min(cut, len(data)))) == sum_of(data, 0)
 
 
 def test_a_wrong_checksum_would_be_seen(tmp_path):

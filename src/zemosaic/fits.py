@@ -16,7 +16,7 @@ import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,6 +25,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import DTypeLike, NDArray
 
+from zemosaic.checksum import add, encode, sum_of
 from zemosaic.errors import FrameError, OutputError
 from zemosaic.model import Frame, FrameKind
 
@@ -60,7 +61,7 @@ class ImageFile:
 
     @cached_property
     def header(self) -> fits.Header:
-        """The header as astropy knows it: built when asked, which takes longer than all the rest of a scan."""
+        """The header as astropy knows it: built when asked, which takes longer than the rest of the scan of a file."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return fits.Header.fromstring(self.text)
@@ -91,7 +92,13 @@ def inspect(path: Path) -> ImageFile:
     FrameError
         The file is empty, not FITS, or cut short.
     """
-    with _in_words(path), path.open("rb") as file:
+    with _in_words(path):
+        image = _inspect(path)
+        return _inside_tiles(image) if image.tiled else image
+
+
+def _inspect(path: Path) -> ImageFile:
+    with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         packed = file.read(2) == GZIP_MAGIC
         file.seek(0)
@@ -174,7 +181,7 @@ def _in_words(path: Path) -> Iterator[None]:
 def cards(text: str) -> dict[str, str]:
     """Keywords and values of header cards as text without quotes and comments; of repeated ones the first.
 
-    Thirty times faster than `astropy.io.fits.Header` (0.03 ms against 1 ms a header), and no card can break it.
+    Twenty times faster than `astropy.io.fits.Header` (0.03 ms against 0.6 ms a header), and no card can break it.
     """
     found: dict[str, str] = {}
     for start in range(0, len(text), CARD):
@@ -203,9 +210,6 @@ def _find_image(source: _Source) -> ImageFile:
         tiled = header.get("ZIMAGE") == "T"
         if tiled or (header.get("XTENSION", "IMAGE") == "IMAGE" and _axes(header)):
             _check_length(source, offset + length)
-            if tiled:
-                text = _tiled_header(path, index)
-                header = cards(text)
             return ImageFile(path, text, header, _axes(header), int(header["BITPIX"]), offset, packed, index, tiled)
         start, index = offset + _padded(length), index + 1
     return ImageFile(path, primary, cards(primary), (), 8, 0, packed, 0, False)
@@ -280,9 +284,12 @@ def _check_length(source: _Source, expected: int) -> None:
         )
 
 
-def _tiled_header(path: Path, index: int) -> str:
-    with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
-        return str(hdus[index].header.tostring())
+def _inside_tiles(image: ImageFile) -> ImageFile:
+    """The same with the header of the compressed image in place of its table's."""
+    with fits.open(image.path, memmap=False) as hdus:
+        text = str(hdus[image.hdu].header.tostring())
+    header = cards(text)
+    return replace(image, text=text, cards=header, axes=_axes(header), bitpix=int(header["BITPIX"]))
 
 
 def read_pixels(image: ImageFile, rows: slice | None = None) -> Array:
@@ -352,17 +359,20 @@ def _read_tiled(image: ImageFile, first: int, last: int) -> Array:
 
 def _physical(stored: Array, header: dict[str, str]) -> Array:
     """Apply BZERO, BSCALE and BLANK; 16-bit unsigned data without a detour through floats."""
-    zero, scale = float(header.get("BZERO") or 0.0), float(header.get("BSCALE") or 1.0)
-    blank = (header.get("BLANK") or None) if stored.dtype.kind in "iu" else None
-    if stored.dtype.str == ">i2" and zero == UNSIGNED_ZERO and scale == 1.0 and blank is None:
+    zero, scale, blank = _number(header, "BZERO", 0.0), _number(header, "BSCALE", 1.0), _number(header, "BLANK", np.nan)
+    if stored.dtype.str == ">i2" and zero == UNSIGNED_ZERO and scale == 1.0 and np.isnan(blank):
         return stored.astype(np.int16, order="C").view(np.uint16) ^ np.uint16(0x8000)
     exact = stored.dtype.itemsize <= 2 and scale == 1.0  # float32 holds every 16-bit value
     values: Array = stored.astype(np.float32 if exact else np.float64, order="C")
     if scale != 1.0 or zero != 0.0:
         values = values * scale + zero
-    if blank is not None:
+    if stored.dtype.kind in "iu" and not np.isnan(blank):
         values[stored == int(blank)] = np.nan
     return values.astype(np.float32, copy=False)
+
+
+def _number(header: dict[str, str], key: str, default: float) -> float:
+    return float(header.get(key, "").replace("D", "E") or default)
 
 
 def write_fits(
@@ -390,26 +400,27 @@ def write_fits(
     kind = np.dtype(dtype)
     prepared = _image_header(header, shape, kind)
     try:
-        try:
+        with _writing(path):
             file = temporary.open("wb")
-        except OSError as error:
-            raise _cannot_write(path, error) from error
         with file:
             _write_image(path, file, prepared, shape, strips, kind)
-        try:
+        with _writing(path):
             temporary.replace(path)
-        except OSError as error:
-            raise _cannot_write(path, error) from error
         _sync_folder(path.parent)
     finally:
         with suppress(OSError):  # already renamed, or the folder is gone: the first error is the one to show
             temporary.unlink(missing_ok=True)
 
 
-def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{path}: cannot be written ({error.strerror or error}); free some space or choose another output folder."
-    )
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"{path}: cannot be written ({reason}); free some space or choose another output folder."
+        ) from error
 
 
 def _image_header(header: fits.Header, shape: tuple[int, ...], dtype: np.dtype[Any]) -> fits.Header:
@@ -444,10 +455,8 @@ def _write_image(
     """Header place-holder, data, then the header with its sums."""
     offset = len(header.tostring())
     length = math.prod(shape) * dtype.itemsize
-    try:
+    with _writing(path):
         file.truncate(offset + _padded(length))
-    except OSError as error:
-        raise _cannot_write(path, error) from error
     total, row = 0, 0
     for strip in strips:
         block = _stored(strip, dtype)
@@ -455,20 +464,22 @@ def _write_image(
         block = block.reshape(planes, -1, width)
         for plane in range(planes):
             at = (plane * height + row) * width * dtype.itemsize
-            total = _add_sums(total, _block_sum(block[plane].tobytes(), at))
-            _write_at(path, file, offset + at, block[plane])
+            data = block[plane].tobytes()
+            total = add(total, sum_of(data, at))
+            with _writing(path):
+                file.seek(offset + at)
+                file.write(data)
         row += block.shape[1]
     if row != shape[-2]:
         raise ValueError(f"{path}: {row} rows were given, {shape[-2]} expected")
     header["DATASUM"] = str(total)
     text = header.tostring().encode("ascii")
-    header["CHECKSUM"] = _encoded(_add_sums(total, _block_sum(text, 0)))
-    _write_at(path, file, 0, np.frombuffer(header.tostring().encode("ascii"), np.uint8))
-    try:
+    header["CHECKSUM"] = encode(add(total, sum_of(text, 0)))
+    with _writing(path):
+        file.seek(0)
+        file.write(header.tostring().encode("ascii"))
         file.flush()
         os.fsync(file.fileno())
-    except OSError as error:
-        raise _cannot_write(path, error) from error
 
 
 def _stored(strip: Array, dtype: np.dtype[Any]) -> Array:
@@ -476,14 +487,6 @@ def _stored(strip: Array, dtype: np.dtype[Any]) -> Array:
     if dtype == np.uint16:
         return (np.asarray(strip, np.uint16) ^ np.uint16(0x8000)).view(np.int16).astype(">i2")
     return np.ascontiguousarray(strip, dtype.newbyteorder(">"))
-
-
-def _write_at(path: Path, file: BinaryIO, offset: int, block: Array) -> None:
-    try:
-        file.seek(offset)
-        file.write(np.ascontiguousarray(block).tobytes())
-    except OSError as error:
-        raise _cannot_write(path, error) from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -494,37 +497,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _add_sums(a: int, b: int) -> int:
-    """Sum of two 32-bit words in ones' complement."""
-    total = a + b
-    while total >> 32:
-        total = (total & 0xFFFFFFFF) + (total >> 32)
-    return total
-
-
-def _block_sum(data: bytes, at: int) -> int:
-    """Ones' complement sum of 32-bit big-endian words; the bytes begin at offset `at` (FITS standard 4.0, app. J)."""
-    lead = at % 4
-    aligned = bytes(lead) + data if lead else data
-    whole = len(aligned) // 4 * 4
-    total = int(np.frombuffer(aligned, ">u4", whole // 4).sum(dtype=np.uint64))
-    return _add_sums(total, int.from_bytes(aligned[whole:].ljust(4, b"\0"), "big"))
-
-
-def _encoded(total: int) -> str:
-    """The CHECKSUM string that brings the sum of the HDU to -0 (FITS standard 4.0, app. J)."""
-    value = 0xFFFFFFFF - total
-    columns: list[list[int]] = []
-    for shift in (24, 16, 8, 0):
-        byte = (value >> shift) & 0xFF
-        quarters = [byte // 4 + 48 + byte % 4, byte // 4 + 48, byte // 4 + 48, byte // 4 + 48]
-        while any(58 <= q <= 64 or 91 <= q <= 96 for q in quarters):  # punctuation: move by pairs, the sum stays
-            for i in (0, 2):
-                if any(58 <= q <= 64 or 91 <= q <= 96 for q in quarters[i : i + 2]):
-                    quarters[i] += 1
-                    quarters[i + 1] -= 1
-        columns.append(quarters)
-    letters = "".join(chr(columns[column][row]) for row in range(4) for column in range(4))
-    return letters[-1] + letters[:-1]
