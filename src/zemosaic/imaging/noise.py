@@ -56,8 +56,10 @@ def _quiet_pairs(plane: FloatArray) -> tuple[FloatArray, float]:
     sums = _tiles(around)
     middle = sums.shape[1] // 2
     median = np.partition(sums, middle, axis=1)[:, middle, None]
-    quiet = (sums <= median) & (median != 0)  # tiles of nothing but 0 are the border of a registered frame
+    quiet = (sums <= median) & (sums != 0)  # nothing but 0 around is the black border of a registered frame
     left, right = _tiles(first)[quiet], _tiles(second)[quiet]
+    known = np.isfinite(left - right)
+    left, right = left[known], right[known]
     if left.size == 0:
         return left, 0.0
     return left - right, float(np.mean(left == 0) + np.mean(right == 0)) / 2
@@ -87,7 +89,7 @@ def sky_noise(data: FloatArray, pattern: str | None) -> tuple[float, ...]:
 
     Frames cut at 0 give the noise before the cut. The neighbours lie 2 px apart, with or without a colour filter array.
 
-    data : (h, w) or (3, h, w) float32, ADU; at least 8 x 8 px
+    data : (h, w) or (3, h, w) float32, ADU; at least 8 x 8 px; NaN is no data
     pattern : of the colour filter array; None for mono and for three planes
     """
     planes = data if data.ndim == 3 else data[None]

@@ -1,0 +1,103 @@
+"""Sky in cells, and the damaged pixels that stay out of it."""
+
+import numpy as np
+import pytest
+from scipy.special import ndtr
+from test_stars import SIGMA, SKY, grid, planes, sensor
+
+from zemosaic.imaging.sky import CELL, damaged_pixels, repaired, sky_level, sky_mesh, uncut_mean
+from zemosaic.model import SkyMesh
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (66, 50), (18, 100), (11, 7)])
+@pytest.mark.parametrize("pattern", ["GRBG", "BGGR", None])
+def test_cells_are_plain_means(shape, pattern):
+    rng = np.random.default_rng(0)
+    raw = rng.normal(500, 50, shape).astype(np.float32)
+    damaged = rng.random(shape) < 0.02
+    mesh = sky_mesh(raw, pattern, damaged, (50.0,) * 3, 0.0)
+    letters = np.array(list(pattern or "RRRR")).reshape(2, 2)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    for cy in range(-(-shape[0] // CELL)):
+        for cx in range(-(-shape[1] // CELL)):
+            for channel, letter in enumerate("RGB" if pattern else "R"):
+                mine = (y // CELL == cy) & (x // CELL == cx) & ~damaged & (letters[y % 2, x % 2] == letter)
+                assert mesh.mean[cy, cx, channel] == pytest.approx(raw[mine].mean(dtype=float), rel=1e-6)
+
+
+def test_cell_without_data_is_nan():
+    data = np.full((3, 40, 40), 7, np.float32)
+    data[:, 16:32, :16] = np.nan
+    mesh = sky_mesh(data, None, None, (1.0, 1.0, 1.0), 0.0)
+    assert mesh.mean.shape == (3, 3, 3)
+    assert np.isnan(mesh.mean[1, 0]).all()
+    assert np.isfinite(np.delete(mesh.mean.reshape(9, 3), 3, axis=0)).all()
+
+
+@pytest.mark.parametrize("z", [-2.0, -0.5, 0.0, 1.6, 3.0, 8.0])
+def test_uncut_mean_inverts_the_formula(z):
+    cut = z * ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
+    assert uncut_mean(59 * cut, 59.0) == pytest.approx(59 * z, abs=1e-6)
+
+
+def test_uncut_mean_of_nothing():
+    below, unknown = uncut_mean([0.0, np.nan], 59.0)
+    assert below == -3 * 59
+    assert np.isnan(unknown)
+
+
+def test_sky_of_a_cut_frame():
+    raw = np.maximum(np.round(np.random.default_rng(1).normal(95, 59, (960, 1080))), 0).astype(np.float32)
+    sigma = (59.0, 59.0, 59.0)
+    damaged = damaged_pixels(raw, "GRBG", sigma)
+    mesh = sky_mesh(raw, "GRBG", damaged, sigma, float(np.mean(raw == 0)))
+    np.testing.assert_allclose(mesh.mean.mean(axis=(0, 1)), 95, atol=0.25)  # 59 / sqrt(259200) = 0.12 for R and B
+    assert raw.mean() > 96.2
+
+
+def test_level_is_that_of_the_sky_between_the_stars():
+    rng = np.random.default_rng(2)
+    x, y = rng.uniform(0, 600, 700), rng.uniform(0, 480, 700)
+    light = planes(x, y, 8e3 * rng.random(700) ** -0.8, 3.5, shape=(480, 600))
+    mesh = sky_mesh(sensor(light, rng), "GRBG", None, SIGMA, 0.0)
+    np.testing.assert_allclose(sky_level(mesh), SKY, atol=0.2 * min(SIGMA))
+    assert np.all(mesh.mean.mean(axis=(0, 1)) > np.array(SKY) + 0.3 * max(SIGMA))
+
+
+def test_level_without_data():
+    assert np.isnan(sky_level(SkyMesh(np.full((2, 2, 1), np.nan, np.float32), CELL))).all()
+
+
+@pytest.mark.parametrize("pattern", ["GRBG", None])
+def test_planted_pixels_are_found_and_stars_are_not(pattern):
+    rng = np.random.default_rng(3)
+    shape = (800, 1000)
+    x, y = grid(rng, shape, 40)
+    light = planes(x, y, rng.uniform(1e3, 3e5, len(x)), 2.2, shape=shape)
+    clean = sensor(light, rng, pattern) if pattern else (light[1] + rng.normal(996, 89, shape)).astype(np.float32)
+    sigma = SIGMA if pattern else (89.0,)
+    assert damaged_pixels(clean, pattern, sigma).sum() <= 2
+    distance = np.full(shape, np.inf)
+    yy, xx = np.mgrid[: shape[0], : shape[1]]
+    for xi, yi in zip(x, y):
+        near = np.s_[max(int(yi) - 8, 0) : int(yi) + 9, max(int(xi) - 8, 0) : int(xi) + 9]
+        distance[near] = np.minimum(distance[near], np.hypot(xx[near] - xi, yy[near] - yi))
+    place = rng.choice(np.flatnonzero(distance > 6), 600, replace=False)
+    raw = clean.copy()
+    raw.flat[place[:500]] += 89 * rng.uniform(9, 400, 500).astype(np.float32)
+    raw.flat[place[500:]] = 0.0
+    bad = damaged_pixels(raw, pattern, sigma)
+    assert bad.flat[place].mean() > 0.97
+    assert bad.sum() - bad.flat[place].sum() <= 10  # noise beside one planted
+    fixed = repaired(raw, pattern, bad)
+    assert np.all(fixed[~bad] == raw[~bad])
+    error = (fixed - clean)[bad]
+    assert np.abs(error).max() < 600
+    assert error.std() < 1.4 * 89
+
+
+def test_a_star_of_one_colour_is_left_alone():
+    """FWHM 2 px, half the green and a fifth of the blue, centred on a red pixel: as sharp and as red as stars get."""
+    light = planes([101.0], [100.0], 4e4, 2.0, (1.0, 0.5, 0.2), (200, 200))
+    raw = sensor(light, np.random.default_rng(5))
+    assert not damaged_pixels(raw, "GRBG", SIGMA)[95:106, 95:107].any()
