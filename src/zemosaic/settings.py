@@ -291,8 +291,10 @@ def load_settings(
     values: dict[str, object] = {}
     notes: list[str] = []
     for path in dict.fromkeys([*found, *files]):
-        values |= _translated(_read(path), str(path), notes)
-        notes.append(f"settings read from {path}")
+        given = _read(path)
+        values |= _translated(given, str(path), notes)
+        if given:
+            notes.append(f"settings read from {path}")
     if flags:
         values |= _translated(flags, "command line", notes)
     return _checked(values, "settings"), list(dict.fromkeys(notes))

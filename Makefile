@@ -1,0 +1,42 @@
+# setup: a virtual environment in .venv    mosaic: a simulated night, assembled and scored    test: all checks
+# Each target works alone on a machine with Python 3.11 or later.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+NIGHT := demo/night
+MOSAIC := demo/mosaic
+
+.PHONY: setup mosaic test docs clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(NIGHT)/ready: $(READY)
+	$(BIN)/zemosaic simulate $(NIGHT) --panels 2x2 --subs 60
+	@touch $@
+
+mosaic: $(NIGHT)/ready
+	$(BIN)/zemosaic run $(NIGHT)/lights $(MOSAIC)
+	@file=$$(ls -t $(MOSAIC)/zemosaic_MT*_R*[0-9].fits | head -n 1); \
+		$(BIN)/zemosaic score "$$file" $(NIGHT)/truth.json || echo "Not every goal is met."; \
+		echo "The picture: $${file%.fits}_preview.png"
+
+test: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+docs: $(READY)
+	$(BIN)/python tools/build_docs.py
+
+clean:
+	rm -rf .venv demo

@@ -1,0 +1,89 @@
+"""Write what is made from the declaration of the settings: `docs/settings.md` and the sample `zemosaic_config.json`."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from itertools import groupby
+from pathlib import Path
+
+from zemosaic.cli import EXIT_CODES
+from zemosaic.settings import CONFIG_NAME, NO_EFFECT, RENAMED, RENAMED_VALUES, Declared, declared
+
+ROOT = Path(__file__).resolve().parents[1]
+INTRODUCTION = """\
+# Settings
+
+This page is made by `tools/build_docs.py` from the declaration in `src/zemosaic/settings.py`.
+
+Every setting is a key of a JSON file and a flag of `zemosaic run` (`edge_taper` is `--edge-taper` or `--edge_taper`).
+Later sources win:
+
+1. what is built in
+2. the user's file `zemosaic_config.json` in the folder for such files
+   (Linux `~/.config/zemosaic`, macOS `~/Library/Application Support/zemosaic`, Windows `%LOCALAPPDATA%\\zemosaic`)
+3. `zemosaic_config.json` in the working folder
+4. the file named by `--config FILE`
+5. flags
+
+Comments (`//`, `#`, `/* */`) and trailing commas are accepted in the files. A key that nobody knows is a warning with the
+nearest known name; a value that cannot be used stops the run before it begins, with all errors of that file at once.
+"""
+
+
+def settings_page() -> str:
+    """The reference page, Markdown."""
+    lines = [INTRODUCTION]
+    for group, members in groupby(declared().values(), key=lambda about: about.group):
+        lines += [f"## {group.capitalize()}", "", "| setting | default | values | meaning |", "|---|---|---|---|"]
+        lines += [_row(about) for about in members]
+        lines.append("")
+    lines += ["## Names of the first release", "", "Other names for the same:", ""]
+    lines += [f"- `{old}` is `{new}`" for old, new in RENAMED.items()]
+    lines += [
+        "",
+        "Values that are taken as another one:",
+        "",
+        "| setting | value | taken as | because |",
+        "|---|---|---|---|",
+    ]
+    for name, values in RENAMED_VALUES.items():
+        lines += [f"| `{name}` | `{old}` | `{new}` | {why or 'the same'} |" for old, (new, why) in values.items()]
+    lines += ["", "Accepted without effect:", "", "| names | because |", "|---|---|"]
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for name, why in NO_EFFECT.items():
+        reasons[why].append(f"`{name}`")
+    lines += [f"| {', '.join(names)} | {why} |" for why, names in reasons.items()]
+    lines += ["", "## Exit codes", "", "| code | meaning |", "|---|---|"]
+    lines += [f"| {code} | {text} |" for code, text in EXIT_CODES.items()]
+    return "\n".join([*lines, ""])
+
+
+def _row(about: Declared) -> str:
+    values = " ".join(f"`{choice}`" for choice in about.choices)
+    if about.kind is bool:
+        values = "`true` `false`"
+    elif about.limits:
+        values = ("whole number " if about.kind is int else "") + about.range_text()
+    return f"| `{about.name}` | `{json.dumps(about.default)}` | {values} | {about.text} |"
+
+
+def sample_config() -> str:
+    """A settings file with every default, commented out: what is not touched stays with the other sources."""
+    lines = [
+        "// Settings of ZeMosaic; docs/settings.md explains them. Remove the // before a line to make it count.",
+        "{",
+    ]
+    for group, members in groupby(declared().values(), key=lambda about: about.group):
+        lines.append(f"  // --- {group}")
+        lines += [f'  // "{about.name}": {json.dumps(about.default)},' for about in members]
+    return "\n".join([*lines, "}", ""])
+
+
+def main() -> None:
+    (ROOT / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")
+    (ROOT / CONFIG_NAME).write_text(sample_config(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
