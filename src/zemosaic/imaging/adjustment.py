@@ -1,17 +1,20 @@
 """Least-squares adjustment of many frames that see common stars (a bundle adjustment on the sky).
 
-Unknown: per frame a shift, rotation, scale and two shears; per instrument the radial distortion k3, k5; per star its position.
-The stars are eliminated (Schur complement) and what remains is solved by conjugate gradients, so that thousands of frames of
-one field need no dense matrix. All on unit vectors: poles and RA 0 are places like any other.
+Unknown: per frame a shift, rotation, scale and two shears; per instrument the radial distortion k3, k5; per star its
+position. The stars are eliminated (Schur complement) and what remains is solved by conjugate gradients, preconditioned
+by each frame's own block and by the modes in which clusters of frames move together: only the catalogue holds those, so
+weakly that plain conjugate gradients stop before they see it (1000 frames of one field drifted away).
+All on unit vectors: poles and RA 0 are places like any other.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.linalg import LinearOperator, cg
 
 __all__ = ["ARCSEC", "Adjustment", "Cameras", "Sightings", "directions", "local_axes"]
@@ -25,7 +28,8 @@ SCALE_PRIOR = 5e-4  # frames of an instrument agree in scale: refraction and foc
 SHEAR_PRIOR = 5e-4  # differential refraction: 3e-4 tan^2 z (1.2e-3 at 60 degrees from the zenith)
 DISTORTION_PRIOR = 3.0  # px in the corner
 DAMPING = 20.0  # px; only holds what nothing else does
-CG_TOLERANCE, CG_STEPS = 1e-5, 400
+CG_TOLERANCE, CG_STEPS = 1e-5, 200  # the next step of the outer iteration starts from exact residuals
+CLUSTER = 0.15  # reach of a cluster in diagonals of a frame
 
 
 @dataclass(frozen=True)
@@ -43,18 +47,21 @@ class Cameras:
         scale: FloatArray = ARCSEC * np.sqrt(np.abs(np.linalg.det(self.cd)))
         return scale
 
+    def radius_of_instrument(self) -> FloatArray:
+        """(i,) px."""
+        return np.array([self.radius[self.instrument == i][0] for i in range(len(self.k))])
+
     def stepped(self, step: FloatArray, k_step: FloatArray) -> Cameras:
         """After a step (f, 6) and (i, 2), both in px."""
         t, (rotation, scale, plus, cross) = step[:, :2], (step[:, 2:] / self.radius[:, None]).T
         linear = np.stack([1 + scale + plus, cross - rotation, cross + rotation, 1 + scale - plus], axis=-1)
         shift = np.einsum("fab,fb->fa", self.cd, t)
-        radius = np.array([self.radius[self.instrument == i][0] for i in range(len(self.k))])
         return Cameras(
             basis=_tilted(self.basis, shift),
             cd=self.cd @ linear.reshape(-1, 2, 2),
             radius=self.radius,
             instrument=self.instrument,
-            k=self.k + k_step / radius[:, None],
+            k=self.k + k_step / self.radius_of_instrument()[:, None],
         )
 
 
@@ -100,6 +107,9 @@ def local_axes(stars: FloatArray) -> FloatArray:
 class Adjustment:
     """The linear system at the present cameras, star positions and weights.
 
+    Reduced normal matrix: H = U - D' V^-1 D, U the frames' own blocks, V the stars' total weights, D what couples them. The
+    mean scale of an instrument is eliminated like a star.
+
     Parameters
     ----------
     weight : (n,) of the sightings, arcsec^-2
@@ -116,21 +126,23 @@ class Adjustment:
         anchor_weight: FloatArray,
         terms: NDArray[np.bool_],
     ) -> None:
-        self._cameras, self._sightings = cameras, sightings
-        self._terms = terms
+        self._cameras, self._sightings, self._terms = cameras, sightings, terms
+        self._weight, self._anchor_weight = weight, anchor_weight
         self._frames = len(cameras.radius)
-        self._root = np.sqrt(weight)
-        count = len(anchor_weight)
-        total = np.bincount(sightings.star, weight, count) + anchor_weight
+        self._split = self._frames * PER_FRAME
+        self._size = self._split + terms.size
+        total = np.bincount(sightings.star, weight, len(stars)) + anchor_weight
         self._per_star = 1.0 / np.where(total > 0, total, 1.0)
-        self._anchor_weight = anchor_weight
-        jacobian = self._jacobian(stars)
-        self._bounds = np.searchsorted(sightings.frame, np.arange(self._frames + 1))
-        own = weight - weight**2 * self._per_star[sightings.star]
-        self._blocks = self._frame_blocks(jacobian[:, :, :PER_FRAME], own)
-        self._matrix = self._sparse(jacobian * self._root[:, None, None])
+        self._jacobian = self._derivatives(stars)
+        self._columns = self._column_numbers()
+        blocks, own = self._blocks()
+        self._frame_part = self._sum_blocks(blocks)
+        self._coupling, self._inverse = self._couplings()
+        self._own_inverse = np.linalg.inv(own)
+        self._coarse = self._modes()
+        self._coarse_inverse = np.linalg.inv(self._project(self._coarse))
 
-    def _jacobian(self, stars: FloatArray) -> FloatArray:
+    def _derivatives(self, stars: FloatArray) -> FloatArray:
         """(n, 2, 8) arcsec along the star's axes per px of each unknown."""
         c, s = self._cameras, self._sightings
         uv, radius = s.uv, c.radius[s.frame, None]
@@ -144,106 +156,116 @@ class Adjustment:
         plane = np.einsum("nab,nb->na", c.cd[s.frame], q)
         depth = np.sqrt(1.0 + np.sum(plane * plane, axis=1))
         turn = np.einsum("nab,ncb->nac", local_axes(stars)[s.star], basis[:, 1:]) / depth[:, None, None]
-        jacobian: FloatArray = (
-            ARCSEC * (turn @ c.cd[s.frame]) @ np.array([list(pair) for pair in columns]).transpose(2, 1, 0)
-        )
+        per_px = np.array([list(pair) for pair in columns]).transpose(2, 1, 0)
+        jacobian: FloatArray = ARCSEC * (turn @ c.cd[s.frame]) @ per_px
         jacobian[:, :, PER_FRAME:] *= self._terms[c.instrument[s.frame], None, :]
         return jacobian
 
-    def _frame_blocks(self, jacobian: FloatArray, own: FloatArray) -> FloatArray:
-        """(f, 6, 6) diagonal blocks of the reduced system, without priors."""
-        blocks = np.zeros((self._frames, PER_FRAME, PER_FRAME))
-        for frame, (start, stop) in enumerate(zip(self._bounds[:-1], self._bounds[1:], strict=True)):
-            rows = jacobian[start:stop].reshape(-1, PER_FRAME)
-            blocks[frame] = rows.T @ (rows * np.repeat(own[start:stop], 2)[:, None])
-        return blocks
+    def _column_numbers(self) -> IntArray:
+        """(f, 8) where a frame's unknowns stand in the vector of all: its own, and its instrument's."""
+        own = np.arange(self._split).reshape(-1, PER_FRAME)
+        shared = self._split + 2 * self._cameras.instrument[:, None] + np.arange(2)
+        return np.concatenate([own, shared], axis=1)
 
-    def _sparse(self, rows: FloatArray) -> csr_matrix:
-        first = np.repeat(self._sightings.frame * COLUMNS, 2)
-        columns = (first[:, None] + np.arange(COLUMNS)).ravel()
-        ends = np.arange(0, rows.size + 1, COLUMNS)
-        return csr_matrix((rows.ravel(), columns, ends), shape=(2 * len(rows), self._frames * COLUMNS))
+    def _blocks(self) -> tuple[FloatArray, FloatArray]:
+        """Blocks of U (f, 8, 8), and diagonal blocks of H (f, 6, 6), both with priors."""
+        full = np.zeros((self._frames, COLUMNS, COLUMNS))
+        taken = np.zeros_like(full)
+        share = np.repeat(self._weight * self._per_star[self._sightings.star], 2)
+        bounds = np.searchsorted(self._sightings.frame, np.arange(self._frames + 1))
+        for frame, (start, stop) in enumerate(pairwise(bounds)):
+            rows = self._jacobian[start:stop].reshape(-1, COLUMNS)
+            weighted = rows * np.repeat(self._weight[start:stop], 2)[:, None]
+            full[frame] = weighted.T @ rows
+            taken[frame] = weighted.T @ (rows * share[2 * start : 2 * stop, None])
+        prior = np.full((self._frames, COLUMNS), DAMPING**-2)
+        prior[:, 3] += (SCALE_PRIOR * self._cameras.radius) ** -2
+        prior[:, 4:6] += (SHEAR_PRIOR * self._cameras.radius[:, None]) ** -2
+        # an instrument's prior is spread over its frames
+        prior[:, 6:] = DISTORTION_PRIOR**-2 / np.bincount(self._cameras.instrument)[self._cameras.instrument, None]
+        full += prior[:, :, None] * np.eye(COLUMNS)
+        return full, (full - taken)[:, :PER_FRAME, :PER_FRAME]
 
-    def _spread(self, unknowns: FloatArray) -> FloatArray:
-        """(f, 8) unknowns of every frame, with those of its instrument, from the vector of all."""
-        split = self._frames * PER_FRAME
-        own = unknowns[:split].reshape(-1, PER_FRAME)
-        return np.concatenate([own, unknowns[split:].reshape(-1, 2)[self._cameras.instrument]], axis=1)
+    def _sum_blocks(self, blocks: FloatArray) -> csr_array:
+        rows = np.repeat(self._columns, COLUMNS, axis=1).ravel()
+        columns = np.tile(self._columns, (1, COLUMNS)).ravel()
+        return coo_array((blocks.ravel(), (rows, columns)), shape=(self._size, self._size)).tocsr()
 
-    def _gather(self, per_frame: FloatArray) -> FloatArray:
-        """Transpose of `_spread`."""
-        shared = np.zeros_like(self._cameras.k)
-        np.add.at(shared, self._cameras.instrument, per_frame[:, PER_FRAME:])
-        return np.concatenate([per_frame[:, :PER_FRAME].ravel(), shared.ravel()])
+    def _couplings(self) -> tuple[csr_array, FloatArray]:
+        """D and the inverse of V: two rows a star, and one an instrument for its mean scale."""
+        c, s = self._cameras, self._sightings
+        rows = np.repeat(2 * s.star[:, None] + np.arange(2), COLUMNS, axis=1).ravel()
+        columns = np.tile(self._columns[s.frame], (1, 2)).ravel()
+        values = (self._weight[:, None, None] * self._jacobian).ravel()
+        prior = (SCALE_PRIOR * c.radius) ** -2.0
+        stars = 2 * len(self._per_star)
+        rows = np.concatenate([rows, stars + c.instrument])
+        columns = np.concatenate([columns, self._columns[:, 3]])
+        values = np.concatenate([values, prior])
+        inverse = np.concatenate([np.repeat(self._per_star, 2), 1.0 / np.bincount(c.instrument, prior)])
+        return coo_array((values, (rows, columns)), shape=(len(inverse), self._size)).tocsr(), inverse
 
-    def star_mean(self, values: FloatArray, anchors: FloatArray | None = None) -> FloatArray:
-        """(s, 2) weighted mean over each star's sightings and its catalogue position (zero when not given)."""
-        star, count = self._sightings.star, len(self._per_star)
-        weight = self._root**2
-        sums = np.stack([np.bincount(star, weight * values[:, axis], count) for axis in (0, 1)], axis=1)
-        if anchors is not None:
-            sums += self._anchor_weight[:, None] * np.where(self._anchor_weight[:, None] > 0, anchors, 0.0)
-        return sums * self._per_star[:, None]
+    def _modes(self) -> csr_array:
+        """Unknowns of clusters of frames, as columns: what moves many frames together is solved for directly.
 
-    def _reduced(self, whitened: FloatArray) -> FloatArray:
-        """Whitened residuals (2n,) less what the stars' own positions take up."""
-        values = whitened.reshape(-1, 2)
-        star, root, count = self._sightings.star, self._root, len(self._per_star)
-        mean = [np.bincount(star, root * values[:, axis], count) * self._per_star for axis in (0, 1)]
-        return np.asarray(values - root[:, None] * np.stack(mean, axis=1)[star]).ravel()
-
-    def _prior(self, unknowns: FloatArray) -> FloatArray:
-        """Priors' matrix times the unknowns: scale against the instrument's mean, shear against none, and damping."""
-        per_frame = self._spread(unknowns)[:, :PER_FRAME]
-        result = per_frame / DAMPING**2
-        result[:, 3] += self._against_mean(per_frame[:, 3]) / (SCALE_PRIOR * self._cameras.radius) ** 2
-        result[:, 4:] += per_frame[:, 4:] / (SHEAR_PRIOR * self._cameras.radius[:, None]) ** 2
-        return np.concatenate([result.ravel(), unknowns[self._frames * PER_FRAME :] / DISTORTION_PRIOR**2])
-
-    def _against_mean(self, values: FloatArray) -> FloatArray:
-        group = self._cameras.instrument
-        mean = np.bincount(group, values) / np.bincount(group)
-        return np.asarray(values - mean[group])
-
-    def _prior_pull(self) -> FloatArray:
-        """Gradient of the priors at the present cameras."""
+        Shift, rotation, scale and shear of a cluster, about and in the pixels of its first frame; and the distortion.
+        """
         c = self._cameras
-        gram = np.swapaxes(c.cd, 1, 2) @ c.cd
-        trace = gram[:, 0, 0] + gram[:, 1, 1]
-        pull = np.zeros((self._frames, PER_FRAME))
-        pull[:, 3] = self._against_mean(0.5 * np.log(trace)) / (SCALE_PRIOR**2 * c.radius)
-        pull[:, 4] = (gram[:, 0, 0] - gram[:, 1, 1]) / (2 * trace) / (SHEAR_PRIOR**2 * c.radius)
-        pull[:, 5] = gram[:, 0, 1] / trace / (SHEAR_PRIOR**2 * c.radius)
-        radius = np.array([c.radius[c.instrument == i][0] for i in range(len(c.k))])
-        bend = self._terms * c.k * radius[:, None] / DISTORTION_PRIOR**2
-        return np.concatenate([pull.ravel(), bend.ravel()])
+        first = _clusters(c)
+        number = np.unique(first, return_inverse=True)[1]
+        axes = np.einsum("fab,fcb->fac", c.basis[:, 1:], c.basis[first, 1:])
+        turn = np.linalg.solve(c.cd, axes @ c.cd[first])
+        angle = np.arctan2(turn[:, 1, 0] - turn[:, 0, 1], turn[:, 0, 0] + turn[:, 1, 1])
+        modes = np.zeros((self._frames, PER_FRAME, PER_FRAME))
+        modes[:, 0:2, 0:2], modes[:, 2:4, 2:4], modes[:, 4:6, 4:6] = _turned(angle), np.eye(2), _turned(2 * angle)
+        plane = np.einsum("fab,fb->fa", c.basis[first, 1:], c.basis[:, 0])
+        x, y = np.linalg.solve(c.cd[first], plane[:, :, None])[:, :, 0].T / c.radius  # the frame in its cluster
+        carried = np.array([[-y, x], [x, y], [x, -y], [y, x]]).transpose(2, 1, 0)
+        modes[:, 0:2, 2:6] = modes[:, 0:2, 0:2] @ carried
+        rows = np.repeat(self._columns[:, :PER_FRAME], PER_FRAME, axis=1).ravel()
+        columns = np.tile(number[:, None] * PER_FRAME + np.arange(PER_FRAME), (1, PER_FRAME)).ravel()
+        width = PER_FRAME * (int(number.max()) + 1)
+        shared = np.arange(self._terms.size)
+        rows, columns = np.concatenate([rows, self._split + shared]), np.concatenate([columns, width + shared])
+        values = np.concatenate([modes.ravel(), np.ones(len(shared))])
+        return coo_array((values, (rows, columns)), shape=(self._size, width + len(shared))).tocsr()
+
+    def _project(self, modes: csr_array) -> FloatArray:
+        """The reduced normal matrix of the clusters."""
+        coupling = self._coupling @ modes
+        return np.asarray((modes.T @ (self._frame_part @ modes) - coupling.T @ (coupling.multiply(self._inverse[:, None]))).toarray())
 
     def normal(self, unknowns: FloatArray) -> FloatArray:
         """The reduced normal matrix times a vector of unknowns."""
-        residual = self._reduced(self._matrix @ self._spread(unknowns).ravel())
-        back = (self._matrix.T @ residual).reshape(-1, COLUMNS)
-        return np.asarray(self._gather(back) + self._prior(unknowns))
+        return np.asarray(self._frame_part @ unknowns - self._coupling.T @ (self._inverse * (self._coupling @ unknowns)))
 
-    def _preconditioner(self) -> LinearOperator:
-        """Inverse of the diagonal blocks: one per frame and one of all distortion terms."""
-        split, size = self._frames * PER_FRAME, self._frames * PER_FRAME + self._terms.size
-        priors = np.full((self._frames, PER_FRAME), 1.0 / DAMPING**2)
-        priors[:, 3] += 1.0 / (SCALE_PRIOR * self._cameras.radius) ** 2
-        priors[:, 4:] += 1.0 / (SHEAR_PRIOR * self._cameras.radius[:, None]) ** 2
-        frames = np.linalg.inv(self._blocks + priors[:, :, None] * np.eye(PER_FRAME))
-        shared = np.linalg.inv(np.array([self.normal(unit)[split:] for unit in np.eye(size)[split:]]))
-
-        def apply(vector: FloatArray) -> FloatArray:
-            own = np.einsum("fab,fb->fa", frames, vector[:split].reshape(-1, PER_FRAME))
-            return np.concatenate([own.ravel(), shared @ vector[split:]])
-
-        return LinearOperator((size, size), matvec=apply, dtype=np.float64)
+    def _precondition(self, vector: FloatArray) -> FloatArray:
+        """Approximate inverse: each frame by itself, and all clusters together."""
+        result = self._coarse @ (self._coarse_inverse @ (self._coarse.T @ vector))
+        own = np.einsum("fab,fb->fa", self._own_inverse, vector[: self._split].reshape(-1, PER_FRAME))
+        result[: self._split] += own.ravel()
+        return np.asarray(result)
 
     def _solve(self, right: FloatArray) -> FloatArray:
-        size = len(right)
-        operator = LinearOperator((size, size), matvec=self.normal, dtype=np.float64)
-        solution, _ = cg(operator, right, rtol=CG_TOLERANCE, maxiter=CG_STEPS, M=self._preconditioner())
+        shape = (self._size, self._size)
+        operator = LinearOperator(shape, matvec=self.normal, dtype=np.float64)
+        approximate = LinearOperator(shape, matvec=self._precondition, dtype=np.float64)
+        solution, _ = cg(operator, right, rtol=CG_TOLERANCE, maxiter=CG_STEPS, M=approximate)
         return np.asarray(solution)
+
+    def _prior_pull(self) -> FloatArray:
+        """Gradient of the priors at the present cameras: scale against the instrument's mean, shear and bend against none."""
+        c = self._cameras
+        gram = np.swapaxes(c.cd, 1, 2) @ c.cd
+        trace = gram[:, 0, 0] + gram[:, 1, 1]
+        scale = 0.5 * np.log(trace)
+        mean = np.bincount(c.instrument, scale) / np.bincount(c.instrument)
+        pull = np.zeros((self._frames, PER_FRAME))
+        pull[:, 3] = (scale - mean[c.instrument]) / (SCALE_PRIOR**2 * c.radius)
+        pull[:, 4] = (gram[:, 0, 0] - gram[:, 1, 1]) / (2 * trace) / (SHEAR_PRIOR**2 * c.radius)
+        pull[:, 5] = gram[:, 0, 1] / trace / (SHEAR_PRIOR**2 * c.radius)
+        bend = self._terms * c.k * c.radius_of_instrument()[:, None] / DISTORTION_PRIOR**2
+        return np.concatenate([pull.ravel(), bend.ravel()])
 
     def step(self, residual: FloatArray, anchors: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Best step of the frames (f, 6) and of the instruments (i, 2), in px.
@@ -251,20 +273,42 @@ class Adjustment:
         Parameters
         ----------
         residual : (n, 2) arcsec, sighting minus star along the star's axes
-        anchors : (s, 2) arcsec, catalogue minus star
+        anchors : (s, 2) arcsec, catalogue minus star; any value where the weight is 0
         """
-        free = self._root[:, None] * (residual - self.star_mean(residual, anchors)[self._sightings.star])
-        gradient = self._gather((self._matrix.T @ free.ravel()).reshape(-1, COLUMNS)) + self._prior_pull()
-        unknowns = self._solve(-gradient)
-        split = self._frames * PER_FRAME
-        return unknowns[:split].reshape(-1, PER_FRAME), unknowns[split:].reshape(-1, 2)
+        star, weight, count = self._sightings.star, self._weight[:, None], len(self._per_star)
+        sums = np.stack([np.bincount(star, self._weight * residual[:, axis], count) for axis in (0, 1)], axis=1)
+        held = self._anchor_weight[:, None]
+        sums += np.where(held > 0, held * anchors, 0.0)
+        free = weight * (residual - (sums * self._per_star[:, None])[star])
+        pulls = np.einsum("nak,na->nk", self._jacobian, free)
+        gradient = np.bincount(self._columns[self._sightings.frame].ravel(), pulls.ravel(), self._size)
+        unknowns = self._solve(-gradient - self._prior_pull())
+        return unknowns[: self._split].reshape(-1, PER_FRAME), unknowns[self._split :].reshape(-1, 2)
 
     def distortion_errors(self) -> FloatArray:
         """(i, 2) one sigma of k3 and k5, px in the corner; NaN for those that are held."""
-        split, shape = self._frames * PER_FRAME, self._terms.shape
         errors = np.full(self._terms.size, np.nan)
         for index in np.flatnonzero(self._terms):
-            unit = np.zeros(split + self._terms.size)
-            unit[split + index] = 1.0
-            errors[index] = np.sqrt(self._solve(unit)[split + index])
-        return errors.reshape(shape)
+            unit = np.zeros(self._size)
+            unit[self._split + index] = 1.0
+            errors[index] = np.sqrt(self._solve(unit)[self._split + index])
+        return errors.reshape(self._terms.shape)
+
+
+def _turned(angle: FloatArray) -> FloatArray:
+    """(n, 2, 2) rotations."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.stack([np.stack([cos, -sin], axis=-1), np.stack([sin, cos], axis=-1)], axis=-2)
+
+
+def _clusters(cameras: Cameras) -> IntArray:
+    """(f,) first frame of each frame's cluster: same instrument, pointings close together."""
+    frames = len(cameras.radius)
+    pointing = cameras.basis[:, 0]
+    reach = CLUSTER * 2 * cameras.radius * cameras.scale() / ARCSEC
+    first = np.full(frames, -1)
+    for i in range(frames):
+        if first[i] < 0:
+            close = np.linalg.norm(pointing - pointing[i], axis=1) < reach[i]
+            first[close & (first < 0) & (cameras.instrument == cameras.instrument[i])] = i
+    return first

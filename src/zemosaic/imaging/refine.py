@@ -28,12 +28,12 @@ BoolArray = NDArray[np.bool_]
 ROUNDS = ((6.0, False), (3.0, True), (1.5, True))  # px within which stars are linked; whether outliers lose all weight
 STEPS = 4  # per round; the equations are nearly linear
 CATALOGUE_REACH = 4.0  # arcsec at least: proper motions since J2000
-CATALOGUE_SIGMA = (0.2, 0.5, 1.0)  # arcsec per axis: least, start, most
+CATALOGUE_SIGMA = (0.2, 0.5)  # arcsec per axis: least, start
 CENTROID = 0.42  # position error = 0.42 FWHM / snr (photon noise of a Gaussian)
 CENTROID_FLOOR = 0.025  # px, pixelation and seeing; more where the frame's own scatter says so
 POOR_FLOOR = 0.25  # px, saturated or blended stars, when there are no better ones
 ENOUGH = 15  # good stars in a frame, above which the poor ones are left out
-MAX_SIGHTINGS = 1_000_000  # over all frames: about 400 MB of equations
+MAX_SIGHTINGS = 200_000  # over all frames
 STARS_PER_FRAME = (60, 300)  # least and most that are used, brightest first
 MEDIAN_NORM = 1.1774  # median length of a two-dimensional unit Gaussian
 HUBER, TUKEY = 2.0, 6.0  # sigma
@@ -254,8 +254,7 @@ def _agreement(cameras: Cameras, field: _Field, last: _Agreement | None, strict:
     )
     scatter = _scatter(heard, s.frame, len(cameras.radius))[s.frame]
     against = np.linalg.norm(anchors, axis=1) / np.maximum(1 - anchor_weight / np.maximum(total, 1e-30), 0.01)
-    least, _, most = CATALOGUE_SIGMA
-    spread = np.clip(np.median(against[known]) / MEDIAN_NORM, least, most) if known.any() else most
+    spread = max(CATALOGUE_SIGMA[0], np.median(against[known]) / MEDIAN_NORM) if known.any() else 1.0
     return _Agreement(
         stars=stars,
         residual=residual,
@@ -317,8 +316,7 @@ def _significant(cameras: Cameras, field: _Field, terms: BoolArray) -> FloatArra
     """(i, 2) k3 and k5 over their errors; 0 for those that are held."""
     agreement = _final_agreement(cameras, field)
     errors = _system(cameras, field, agreement, terms).distortion_errors()
-    radius = np.array([cameras.radius[cameras.instrument == i][0] for i in range(len(cameras.k))])
-    return np.nan_to_num(np.abs(cameras.k) * radius[:, None] / errors)
+    return np.nan_to_num(np.abs(cameras.k) * cameras.radius_of_instrument()[:, None] / errors)
 
 
 def _final_agreement(cameras: Cameras, field: _Field) -> _Agreement:
