@@ -7,6 +7,7 @@ star a median keeps depends on the seeing, which bends the background in the Mil
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,19 @@ from zemosaic.imaging.projection import pixel_area, pixel_to_sky, sky_to_pixel, 
 from zemosaic.imaging.response import frame_coordinates, response
 from zemosaic.model import Solution
 
-__all__ = ["MaskStars", "SkyCells", "bin_factor", "frame_cells", "join", "mask_radius", "star_mask", "thinned"]
+__all__ = [
+    "MaskStars",
+    "SkyCells",
+    "bin_factor",
+    "common_stars",
+    "covered_area",
+    "frame_cells",
+    "join",
+    "mask_radius",
+    "mean_places",
+    "star_mask",
+    "thinned",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -57,6 +70,50 @@ def mask_radius(snr: FloatArray, fwhm: FloatArray, saturated: BoolArray) -> Floa
     growth = 1.5 + np.log10(np.maximum(snr, 5.0) / 5.0) + 2.0 * saturated
     radius: FloatArray = np.clip(growth, 1.5, 7.0) * fwhm
     return radius
+
+
+def mean_places(star: IntArray, place: FloatArray, size: int) -> FloatArray:
+    """(size, 3) mean unit vectors of the detections of each star; zeros without detections."""
+    total = np.stack([np.bincount(star, column, size) for column in place.T], axis=1)
+    mean: FloatArray = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)
+    return mean
+
+
+def common_stars(star: IntArray, place: FloatArray, radius: FloatArray, snr: FloatArray, lone_snr: float) -> MaskStars:
+    """The list of stars to be masked from the detections of all frames: those that two frames list, or one clearly.
+
+    star : (n,) number, -1 = not linked (blends); place : (n, 3) unit vectors; radius : (n,) deg; snr : (n,)
+    lone_snr : from which a single detection counts; below it may be noise or a hot pixel.
+    """
+    single = star < 0
+    # unlinked ones get numbers by their place (10 arcsec), so that many frames' detections of a blend count once
+    square = np.unique(np.floor(place[single] / 5e-5).astype(np.int64), axis=0, return_inverse=True)[1].ravel()
+    star = star.copy()
+    star[single] = int(star.max(initial=-1)) + 1 + square
+    n = int(star.max(initial=-1)) + 1
+    largest, brightest = np.zeros(n), np.zeros(n)
+    np.maximum.at(largest, star, radius)
+    np.maximum.at(brightest, star, snr)
+    count = np.bincount(star, minlength=n)
+    order = np.flatnonzero((count > 0) & ((count > 1) | (brightest > lone_snr)))
+    order = order[np.argsort(-brightest[order], kind="stable")]
+    x, y, z = mean_places(star, place, n)[order].T
+    ra, dec = np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
+    return MaskStars(ra, dec, largest[order])
+
+
+def covered_area(
+    outlines: Sequence[tuple[Solution, tuple[int, int]]], plane: tuple[float, float], side: float
+) -> float:
+    """Square degrees that frames (solution, (width, height)) cover together, counted in squares of `side` degrees."""
+    squares: set[tuple[int, int]] = set()
+    for solution, (width, height) in outlines:
+        x, y = np.meshgrid(np.linspace(0, width, 24), np.linspace(0, height, 36))
+        xi, eta = tan_project(*pixel_to_sky(solution, x, y), *plane)
+        squares.update(
+            zip(np.floor(xi.ravel() / side).astype(int).tolist(), np.floor(eta.ravel() / side).astype(int).tolist())
+        )
+    return len(squares) * side * side
 
 
 def thinned(stars: MaskStars, covered: float, cell: float) -> MaskStars:

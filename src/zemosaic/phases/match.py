@@ -1,0 +1,500 @@
+"""match: what brings every frame onto one photometric scale and one sky: D = F (a S Omega + B).
+
+Works on star lists and sky meshes only; no pixel is read. Memory: about 120 bytes per 32 px cell of every frame (2000 cells in
+a Seestar frame) and 100 bytes per star measurement and channel, both held to a few million however many frames there are.
+
+`weighting` and `Correction.weight`: the assembly multiplies by the inverse variance (a^2 / sigma^2) itself unless weighting is
+"none"; the correction's weight carries the rest: the frame's own quality (chi^2 of its stars, FWHM), or 1 for "none".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from scipy.special import ndtr
+
+from zemosaic.catalogue import Catalogue, load_catalogue
+from zemosaic.errors import Cancelled, InputError
+from zemosaic.events import FrameLeftOut, Note, PhaseProgress, Reporter, Warned
+from zemosaic.imaging.calibrate import clipping_bias
+from zemosaic.imaging.gains import GainFit, StarTable, fit_gains, median_by
+from zemosaic.imaging.linking import chord, link_stars, unit_vectors
+from zemosaic.imaging.projection import angular_separation, pixel_area, pixel_scale, pixel_to_sky
+from zemosaic.imaging.response import frame_coordinates, half_diagonal
+from zemosaic.imaging.skycells import (
+    MaskStars,
+    SkyCells,
+    bin_factor,
+    common_stars,
+    covered_area,
+    frame_cells,
+    join,
+    mask_radius,
+    mean_places,
+    star_mask,
+    thinned,
+)
+from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences
+from zemosaic.model import (
+    Correction,
+    Frame,
+    FrameKind,
+    FrameState,
+    Group,
+    LeftOut,
+    Measurement,
+    Overlap,
+    Solution,
+    Stars,
+)
+from zemosaic.tables import load_mesh, load_stars
+
+__all__ = ["MatchResult", "match"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+LINK_TOLERANCE = 3.0  # arcsec between detections of one star after the global refinement
+CATALOGUE_TOLERANCE = 4.0  # arcsec: Tycho-2 positions carry no proper motion
+MAX_MEASUREMENTS = 500_000  # of stars, all frames together
+FEWEST_STARS = 60  # per frame, however many frames there are
+LONE_STAR_SNR = 30.0  # a star that only one frame lists is masked from this S/N
+FAINTEST_GAIN = 0.15  # of the median frame of the same telescope and exposure: thick cloud, dew, a roof
+LARGEST_GAIN = 10.0
+UNEVEN = 0.35  # relative scatter of bright stars: cloud in pieces
+FEWEST_TO_JUDGE = 5  # common stars
+TOLERATED_CHI2 = 2.0  # times the median, before a frame loses weight
+NODE_SPACING = 64.0  # px
+CLIPPED = 1e-3  # share of pixels at 0 from which a frame counts as cut at 0
+COLOUR_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
+
+
+@dataclass(frozen=True)
+class MatchResult:
+    """Corrections of all frames that can be used, and how well they fit."""
+
+    corrections: dict[int, Correction]
+    left_out: tuple[LeftOut, ...]
+    overlaps: tuple[Overlap, ...]
+    zero_point: float  # VT magnitude of a star of 1 ADU in the mosaic; NaN with fewer than 3 catalogue stars
+    zero_point_scatter: float  # mag, robust standard deviation of single stars
+    zero_point_stars: int
+    zero_point_channel: str  # "green" or "luminance" (mono)
+    gain_residual_mmag: dict[int, float]  # robust scatter of a frame's bright stars; NaN when too few
+    common_stars: dict[int, int]  # stars of a frame that others see too
+    response: dict[str, tuple[float, ...]]  # per instrument; () = flat as far as the stars tell
+    response_error: dict[str, float]  # standard deviation of F in the corners
+    star_groups: int  # groups of frames without common stars
+    sky_groups: int  # groups of frames without common sky
+
+
+@dataclass(frozen=True)
+class _Input:
+    """A frame with what was measured on it."""
+
+    frame: Frame
+    measurement: Measurement
+    solution: Solution
+    stars: Stars
+    ra: FloatArray  # (n,) deg, of the stars
+    dec: FloatArray  # (n,) deg
+
+    @property
+    def scale(self) -> float:
+        """deg/px"""
+        return pixel_scale(self.solution) / 3600.0
+
+    @property
+    def reference(self) -> int:
+        return 1 if self.frame.channels == 3 else 0
+
+
+@dataclass(frozen=True)
+class _Linked:
+    """All detections of all frames as columns."""
+
+    frame: IntArray  # (n,) index of the frame
+    row: IntArray  # (n,) index in the frame's list
+    star: IntArray  # (n,) number of the star, -1 = none
+    place: FloatArray  # (n, 3) unit vector
+
+
+@dataclass(frozen=True)
+class _Photometry:
+    """Gains and what goes with them, for the frames that stay."""
+
+    gain: FloatArray  # (frames, channels)
+    response: tuple[tuple[float, ...], ...]  # per frame
+    quality: FloatArray  # (frames,) factor on the weight
+    fit: GainFit | None
+
+
+def match(
+    frames: Sequence[Frame],
+    measurements: Mapping[int, Measurement],
+    solutions: Mapping[int, Solution],
+    groups: Sequence[Group],
+    *,
+    normalize: str,
+    weighting: str,
+    reporter: Reporter,
+    catalogue: Catalogue | None = None,
+) -> MatchResult:
+    """Corrections of all solved frames.
+
+    normalize : "linear_fit" gain, response and sky; "sky_mean" constants only; "none" nothing (a = 1, B = 0, F = 1).
+    weighting : "none", "noise_variance", "noise_fwhm" (see the module).
+
+    Raises InputError when no frame is left, Cancelled when the user asked to stop.
+    """
+    inputs = [
+        _load(f, measurements[f.id], solutions[f.id]) for f in frames if f.id in solutions and f.id in measurements
+    ]
+    if not inputs:
+        raise InputError("match: no frame has both star measurements and an astrometric solution; nothing to combine")
+    linked = _link(inputs)
+    table = _star_table(inputs, linked, groups, catalogue or load_catalogue())
+    photometry, clouded = _photometry(inputs, table, normalize)
+    left_out = tuple(LeftOut(inputs[i].frame.path, FrameState.CLOUDED, reason) for i, reason in clouded.items())
+    for what in left_out:
+        reporter.emit(FrameLeftOut(what))
+    kept = [i for i in range(len(inputs)) if i not in clouded]
+    if not kept:
+        raise InputError("match: every frame was left out as clouded; see the reasons above")
+    mask = _mask_stars(inputs, linked)
+    used = [inputs[i] for i in kept]
+    cells = _cells(used, photometry, mask, reporter) if normalize != "none" else None
+    sky = (
+        None
+        if cells is None
+        else fit_sky(cells, photometry.gain, _spacing(used), order=1 if normalize == "linear_fit" else 0)
+    )
+    result = _result(inputs, kept, photometry, sky, weighting, left_out, table)
+    if cells is not None and sky is not None:
+        result = replace(result, overlaps=_overlaps(cells, sky, photometry.gain, used, groups))
+    _report(result, photometry, sky, reporter)
+    return result
+
+
+def _load(frame: Frame, measurement: Measurement, solution: Solution) -> _Input:
+    stars = load_stars(measurement.path)
+    ra, dec = pixel_to_sky(solution, stars.x, stars.y)
+    return _Input(frame, measurement, solution, stars, ra, dec)
+
+
+def _link(inputs: Sequence[_Input]) -> _Linked:
+    brightness = [i.stars.flux[:, i.reference] for i in inputs]
+    ids = link_stars([i.ra for i in inputs], [i.dec for i in inputs], brightness, LINK_TOLERANCE)
+    counts = [len(i.stars) for i in inputs]
+    return _Linked(
+        frame=np.repeat(np.arange(len(inputs)), counts),
+        row=np.concatenate([np.arange(n) for n in counts]),
+        star=np.concatenate(ids).astype(np.int64),
+        place=np.concatenate([unit_vectors(i.ra, i.dec) for i in inputs]),
+    )
+
+
+def _column(inputs: Sequence[_Input], name: str) -> NDArray[np.float64]:
+    """One column of the star lists of all frames."""
+    return np.concatenate([getattr(i.stars, name) for i in inputs])
+
+
+def _star_table(inputs: Sequence[_Input], linked: _Linked, groups: Sequence[Group], catalogue: Catalogue) -> StarTable:
+    """Measurements for the gains: clean stars that two frames or the catalogue know, at most so many a frame."""
+    clean = (linked.star >= 0) & ~_column(inputs, "saturated").astype(bool) & ~_column(inputs, "blended").astype(bool)
+    n = int(linked.star.max(initial=-1)) + 1
+    seen = np.bincount(linked.star[clean], minlength=n)
+    vt = _catalogue_magnitudes(inputs, linked, n, groups, catalogue)
+    clean &= ((seen > 1) | np.isfinite(vt))[linked.star] if n else False
+    flux = _column(inputs, "flux")
+    reference = inputs[0].reference
+    brightness = median_by(linked.star[clean], flux[clean, reference], n)
+    chosen = np.flatnonzero(clean)[_brightest(linked.frame[clean], brightness[linked.star[clean]], len(inputs))]
+    known, star = np.unique(linked.star[chosen], return_inverse=True)
+    rho2 = np.concatenate(
+        [
+            np.sum(np.square(frame_coordinates(i.stars.x, i.stars.y, i.frame.width, i.frame.height)), axis=0)
+            for i in inputs
+        ]
+    )
+    return StarTable(
+        frame=linked.frame[chosen],
+        star=star,
+        flux=flux[chosen],
+        error=_column(inputs, "flux_err")[chosen],
+        rho2=rho2[chosen],
+        instrument=_numbered([i.frame.instrument for i in inputs]),
+        night=_numbered([f"{i.frame.instrument} {i.frame.date_obs[:10]}" for i in inputs]),
+        vt=vt[known],
+    )
+
+
+def _numbered(names: Sequence[str]) -> IntArray:
+    return np.unique(np.array(names), return_inverse=True)[1].astype(np.int64)
+
+
+def _brightest(frame: IntArray, brightness: FloatArray, n_frames: int) -> IntArray:
+    """Measurements of the brightest stars of each frame, by what all frames say of the star: not by the one measurement,
+    which would prefer the frames that measured too much."""
+    order = np.lexsort((-brightness, frame))
+    first = np.searchsorted(frame[order], frame[order])
+    rank = np.arange(len(order)) - first
+    chosen: IntArray = np.sort(order[rank < max(FEWEST_STARS, MAX_MEASUREMENTS // n_frames)])
+    return chosen
+
+
+def _catalogue_magnitudes(
+    inputs: Sequence[_Input], linked: _Linked, n_stars: int, groups: Sequence[Group], catalogue: Catalogue
+) -> FloatArray:
+    """VT of each star; NaN where the catalogue has none, or several compete."""
+    vt = np.full(n_stars, np.nan)
+    named = linked.star >= 0
+    place = mean_places(linked.star[named], linked.place[named], n_stars)
+    centre = {i.frame.id: (i.solution.ra, i.solution.dec) for i in inputs}
+    half = max(half_diagonal(i.frame.width, i.frame.height) * i.scale for i in inputs)
+    for group in groups:
+        members = np.array([centre[k] for k in group.frames if k in centre])
+        if not len(members):
+            continue
+        radius = float(angular_separation(members[:, 0], members[:, 1], group.ra, group.dec).max()) + half
+        stars = catalogue.cone(group.ra, group.dec, min(radius, 90.0))
+        if len(stars) < 2:
+            continue
+        distance, index = cKDTree(unit_vectors(stars.ra, stars.dec)).query(place, k=2)
+        limit = chord(CATALOGUE_TOLERANCE)
+        alone = (distance[:, 0] < limit) & (distance[:, 1] > 2 * limit)
+        vt[alone] = stars.vt[index[alone, 0]]
+    return vt
+
+
+def _photometry(inputs: Sequence[_Input], table: StarTable, normalize: str) -> tuple[_Photometry, dict[int, str]]:
+    """Gains for the frames that stay, and the reasons of those that do not."""
+    n, channels = len(inputs), inputs[0].frame.channels
+    if normalize != "linear_fit" or not len(table.frame):
+        return _Photometry(np.ones((n, channels)), ((),) * n, np.ones(n), None), {}
+    fit = fit_gains(table)
+    clouded = _clouded(inputs, fit, table.instrument)
+    kept = np.array([i not in clouded for i in range(n)])
+    if not kept.any():
+        return _Photometry(fit.gain[kept], (), np.ones(0), fit), clouded
+    middle = np.median(fit.gain[kept], axis=0)
+    fit = replace(fit, gain=fit.gain / middle, star_flux=fit.star_flux * middle)
+    typical = float(np.nanmedian(fit.chi2[kept])) if np.isfinite(fit.chi2[kept]).any() else 1.0
+    excess = np.nan_to_num(fit.chi2 / max(typical, 1e-9), nan=1.0)
+    quality = TOLERATED_CHI2 / np.maximum(excess, TOLERATED_CHI2)
+    response = tuple(fit.response[table.instrument[i]] for i in np.flatnonzero(kept))
+    return _Photometry(fit.gain[kept], response, quality[kept], fit), clouded
+
+
+def _clouded(inputs: Sequence[_Input], fit: GainFit, instrument: IntArray) -> dict[int, str]:
+    """Frames whose stars say that they are no use, with the figures."""
+    exposure = np.array([i.frame.exposure for i in inputs])
+    exposure = np.where(np.isfinite(exposure) & (exposure > 0), exposure, 1.0)
+    rate = fit.gain[:, inputs[0].reference] / exposure
+    reasons = {}
+    for i in np.flatnonzero(fit.common >= FEWEST_TO_JUDGE):
+        typical = float(np.median(rate[(instrument == instrument[i]) & (fit.component == fit.component[i])]))
+        share = rate[i] / typical
+        if not FAINTEST_GAIN <= share <= LARGEST_GAIN:
+            reasons[int(i)] = (
+                f"its {fit.common[i]} stars in common have {100 * share:.0f} % of the light that they have on the median frame "
+                f"of the same telescope; {100 * FAINTEST_GAIN:.0f} % is needed: cloud, dew or an obstruction"
+            )
+        elif fit.scatter[i] > UNEVEN:
+            reasons[int(i)] = (
+                f"the brightness of its {fit.common[i]} stars in common is uneven by {100 * fit.scatter[i]:.0f} % "
+                f"({100 * UNEVEN:.0f} % is allowed): cloud in pieces"
+            )
+    return reasons
+
+
+def _mask_stars(inputs: Sequence[_Input], linked: _Linked) -> MaskStars:
+    """The common list of stars whose surroundings no frame's sky may use, brightest first."""
+    snr = np.nan_to_num(_column(inputs, "snr"))
+    width = np.array([i.measurement.fwhm * i.scale for i in inputs])
+    width = np.where(
+        np.isfinite(width), width, np.nanmedian(width) if np.isfinite(width).any() else 4 * inputs[0].scale
+    )
+    radius = mask_radius(snr, width[linked.frame], _column(inputs, "saturated").astype(bool))
+    return common_stars(linked.star, linked.place, radius, snr, LONE_STAR_SNR if len(inputs) > 1 else 0.0)
+
+
+def _plane(inputs: Sequence[_Input]) -> tuple[float, float]:
+    """Tangent point (ra, dec) amid all frames."""
+    x, y, z = unit_vectors([i.solution.ra for i in inputs], [i.solution.dec for i in inputs]).sum(axis=0)
+    return float(np.degrees(np.arctan2(y, x)) % 360.0), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+
+
+def _spacing(inputs: Sequence[_Input]) -> float:
+    """Degrees between the nodes of the common sky."""
+    return NODE_SPACING * float(np.median([i.scale for i in inputs]))
+
+
+def _cells(inputs: Sequence[_Input], photometry: _Photometry, mask: MaskStars, reporter: Reporter) -> SkyCells:
+    """The sky cells of all frames, stars masked."""
+    plane = _plane(inputs)
+    first = load_mesh(inputs[0].measurement.path)
+    outlines = [(i.solution, (i.frame.width, i.frame.height)) for i in inputs]
+    covered = covered_area(outlines, plane, 0.1 * min(i.frame.width * i.scale for i in inputs))
+    mask = thinned(mask, covered, first.cell * inputs[0].scale)
+    tree = cKDTree(unit_vectors(mask.ra, mask.dec)) if len(mask.ra) else None
+    area = float(np.median([pixel_area(i.solution, i.solution.x, i.solution.y) for i in inputs]))
+    bins = bin_factor(len(inputs) * first.mean.shape[0] * first.mean.shape[1])
+    parts = []
+    for k, item in enumerate(inputs):
+        if reporter.cancelled():
+            raise Cancelled("stopped while the sky backgrounds were read; the next run of the same command goes on")
+        parts.append(_frame_cells(k, item, photometry.response[k], mask, tree, plane, area, bins))
+        reporter.emit(PhaseProgress("match", k + 1, len(inputs), item.frame.path.name))
+    return join(parts)
+
+
+def _frame_cells(
+    index: int,
+    item: _Input,
+    response: tuple[float, ...],
+    mask: MaskStars,
+    tree: cKDTree | None,
+    plane: tuple[float, float],
+    area: float,
+    bins: int,
+) -> SkyCells:
+    frame, mesh = item.frame, load_mesh(item.measurement.path)
+    masked = np.zeros(mesh.mean.shape[:2], bool)
+    if tree is not None:
+        centre = pixel_to_sky(item.solution, 0.5 * (frame.width - 1), 0.5 * (frame.height - 1))
+        reach = half_diagonal(frame.width, frame.height) * item.scale + float(mask.radius.max())
+        near = np.sort(tree.query_ball_point(unit_vectors(*centre), chord(3600.0 * 1.05 * reach))).astype(int)
+        stars = MaskStars(mask.ra[near], mask.dec[near], mask.radius[near])
+        masked = star_mask(stars, item.solution, item.scale, mesh.mean.shape[:2], mesh.cell)
+    if masked.mean() > 0.9:  # a globular cluster fills the frame: stars are better than no sky at all
+        masked[:] = False
+    sigma = np.maximum(np.asarray(item.measurement.sigma), 1e-3)
+    share = np.ones(1) if frame.kind is FrameKind.MONO else np.array(COLOUR_SHARE)
+    mean = _unclipped(mesh.mean, sigma) if item.measurement.clipped > CLIPPED else mesh.mean
+    noise = sigma / (mesh.cell * np.sqrt(share))
+    size = (frame.width, frame.height)
+    return frame_cells(index, mean, masked, mesh.cell, item.solution, size, response, noise, plane, area, bins)
+
+
+def _unclipped(mean: NDArray[np.float32], sigma: FloatArray) -> NDArray[np.float32]:
+    """Means of pixels that were cut at 0, as they would have been without the cut (Newton steps on E[max(0, x)])."""
+    result = np.asarray(mean, float).copy()
+    for c, s in enumerate(sigma):
+        for _ in range(6):
+            excess = result[..., c] + clipping_bias(result[..., c], float(s)) - mean[..., c]
+            result[..., c] -= excess / np.maximum(ndtr(result[..., c] / s), 0.05)
+    return result.astype(np.float32)
+
+
+def _result(
+    inputs: Sequence[_Input],
+    kept: Sequence[int],
+    photometry: _Photometry,
+    sky: SkyFit | None,
+    weighting: str,
+    left_out: tuple[LeftOut, ...],
+    table: StarTable,
+) -> MatchResult:
+    fit = photometry.fit
+    used = [inputs[i] for i in kept]
+    weight = _weights(used, photometry.quality, weighting)
+    corrections = {}
+    for k, item in enumerate(used):
+        planes = np.zeros((item.frame.channels, 3)) if sky is None else sky.sky[k]
+        corrections[item.frame.id] = Correction(
+            frame_id=item.frame.id,
+            gain=tuple(map(float, photometry.gain[k])),
+            sky=tuple(tuple(map(float, plane)) for plane in planes),
+            response=photometry.response[k],
+            radius=half_diagonal(item.frame.width, item.frame.height),
+            weight=float(weight[k]),
+        )
+    zero_point, scatter, count = _zero_point(table, fit)
+    scatters = np.full(len(inputs), np.nan) if fit is None else fit.scatter
+    common = np.zeros(len(inputs), int) if fit is None else fit.common
+    names = {int(table.instrument[i]): item.frame.instrument for i, item in enumerate(inputs)}
+    return MatchResult(
+        corrections=corrections,
+        left_out=left_out,
+        overlaps=(),
+        zero_point=zero_point,
+        zero_point_scatter=scatter,
+        zero_point_stars=count,
+        zero_point_channel="green" if inputs[0].frame.channels == 3 else "luminance",
+        gain_residual_mmag={item.frame.id: float(1085.7 * s) for item, s in zip(inputs, scatters)},
+        common_stars={item.frame.id: int(c) for item, c in zip(inputs, common)},
+        response={name: () if fit is None else fit.response[k] for k, name in names.items()},
+        response_error={
+            name: float("nan") if fit is None else float(fit.response_error[k]) for k, name in names.items()
+        },
+        star_groups=1 if fit is None else int(fit.component.max()) + 1,
+        sky_groups=1 if sky is None else int(sky.component.max()) + 1,
+    )
+
+
+def _weights(inputs: Sequence[_Input], quality: FloatArray, weighting: str) -> FloatArray:
+    """Factor on the inverse variance of each frame."""
+    if weighting == "none":
+        return np.ones(len(inputs))
+    if weighting != "noise_fwhm":
+        return quality
+    fwhm = np.array([i.measurement.fwhm * i.scale for i in inputs])
+    if not np.isfinite(fwhm).any():
+        return quality
+    sharpness: FloatArray = quality * np.nan_to_num((np.nanmedian(fwhm) / fwhm) ** 2, nan=1.0)
+    return sharpness
+
+
+def _zero_point(table: StarTable, fit: GainFit | None) -> tuple[float, float, int]:
+    """VT magnitude of 1 ADU, robust scatter of single stars, number of stars."""
+    if fit is not None:
+        flux = fit.star_flux[:, table.reference]
+    else:
+        flux = median_by(table.star, table.flux[:, table.reference], len(table.vt))
+    good = np.isfinite(table.vt) & np.isfinite(flux) & (flux > 0)
+    if np.count_nonzero(good) < 3:
+        return float("nan"), float("nan"), int(np.count_nonzero(good))
+    zero = table.vt[good] + 2.5 * np.log10(flux[good])
+    middle = float(np.median(zero))
+    return middle, 1.4826 * float(np.median(np.abs(zero - middle))), len(zero)
+
+
+def _overlaps(
+    cells: SkyCells, sky: SkyFit, gain: FloatArray, inputs: Sequence[_Input], groups: Sequence[Group]
+) -> tuple[Overlap, ...]:
+    """Residual steps between panels."""
+    place = {frame: k for k, group in enumerate(groups) for frame in group.frames}
+    panel = np.array([place.get(i.frame.id, -1) for i in inputs])
+    return tuple(
+        Overlap(
+            groups[d.first].id, groups[d.second].id, d.n_cells, tuple(d.difference.tolist()), tuple(d.error.tolist())
+        )
+        for d in panel_differences(cells, sky, gain, panel, len(groups))
+    )
+
+
+def _report(result: MatchResult, photometry: _Photometry, sky: SkyFit | None, reporter: Reporter) -> None:
+    for name, coefficients in result.response.items():
+        error = result.response_error[name]
+        if coefficients:
+            reporter.emit(
+                Note(
+                    f"{name}: corners have {100 * (1 + sum(coefficients)):.1f} +- {100 * error:.1f} % of the centre's light"
+                )
+            )
+        elif np.isfinite(error):
+            reporter.emit(
+                Note(f"{name}: no vignetting that the stars could show (corners known to {100 * error:.1f} %)")
+            )
+    if result.sky_groups > 1:
+        reporter.emit(
+            Warned(f"{result.sky_groups} groups of frames share no sky: only their median sky levels were made equal")
+        )
+    if (photometry.fit is not None and not photometry.fit.converged) or (sky is not None and not sky.converged):
+        reporter.emit(Warned("the photometric equations did not converge fully; check the overlaps in the report"))
