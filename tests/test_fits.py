@@ -149,6 +149,13 @@ def test_damaged_files_fail_in_words(tmp_path, spoil, words):
     assert str(path) in str(caught.value)
 
 
+def test_a_cut_short_tile_file_fails_in_words(tmp_path):
+    path = packed(tmp_path / "a.fits.fz", RAW)
+    path.write_bytes(path.read_bytes()[:-4000])
+    with pytest.raises(FrameError, match="cut short"):
+        inspect(path)
+
+
 def test_a_file_that_changed_since_the_scan_is_refused(tmp_path):
     path = save(tmp_path / "a.fits", RAW)
     frame = frame_of(path)

@@ -258,7 +258,7 @@ def test_an_input_without_lights_says_what_it_holds(tmp_path):
     sub(tmp_path / "Dark_1.fit", 1, IMAGETYP="Dark")
     sub(tmp_path / "Dark_2.fit", 2, IMAGETYP="Dark")
     (tmp_path / "b.fit").write_bytes(b"")
-    with pytest.raises(InputError, match=r"no light frame among 3 FITS files \(2 calibration files, 1 damaged files\)"):
+    with pytest.raises(InputError, match=r"no light frame among 3 FITS files \(2 calibration files, 1 damaged file\)"):
         run(tmp_path)
 
 

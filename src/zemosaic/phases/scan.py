@@ -38,7 +38,7 @@ PROGRESS_STEP = 50  # files
 WORDS = {
     FrameState.NOT_A_LIGHT: "calibration files",
     FrameState.STACK: "stacks",
-    FrameState.OWN_OUTPUT: "results of ZeMosaic",
+    FrameState.OWN_OUTPUT: "ZeMosaic results",
     FrameState.DUPLICATE: "duplicates",
     FrameState.DAMAGED: "damaged files",
     FrameState.UNSUPPORTED: "unsupported files",
@@ -300,6 +300,6 @@ def _nothing_found(inputs: Sequence[Path], files: Sequence[_File], left_out: Seq
     if not files:
         return f"{where}: no FITS file here (.fit .fits .fts, also .gz .fz); choose the folder that holds your subs."
     counts = Counter(what.state for what in left_out)
-    found = ", ".join(f"{n} {WORDS[state]}" for state, n in sorted(counts.items(), key=lambda item: -item[1]))
+    found = ", ".join(f"{n} {WORDS[state] if n > 1 else WORDS[state][:-1]}" for state, n in counts.most_common())
     first = left_out[0]
     return f"{where}: no light frame among {len(files)} FITS files ({found}); for example {first.path}: {first.reason}"
