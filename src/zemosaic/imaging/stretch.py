@@ -222,8 +222,8 @@ def _white_balance(data: FloatImage, sky: tuple[float, ...], weight: FloatImage)
 
 
 def _small_scale(image: FloatImage) -> FloatImage:
-    fine: FloatImage = ndimage.gaussian_filter(image, STAR_RADIUS)
-    fine -= ndimage.gaussian_filter(image, 3 * STAR_RADIUS)
+    fine = _blurred(image, STAR_RADIUS)
+    fine -= _blurred(image, 3 * STAR_RADIUS)
     return fine
 
 
@@ -251,15 +251,20 @@ def _wiener(image: FloatImage, weight: FloatImage, covered: Mask, radius: float,
         return image.copy()
     typical = float(np.median(_sample(weight, covered)))
     result = np.empty_like(image)
-    for inner, outer, core in _bands(len(image), int(8 * radius) + 8):
+    for inner, outer, core in _bands(len(image), 2 * int(3 * radius + 1) + 6):
         seen = covered[outer]
         noise = np.where(seen, sigma * np.sqrt(typical / np.where(seen, weight[outer], 1)), np.inf).astype(np.float32)
         result[inner] = _denoised(image[outer], noise, seen, radius, grain * sigma)[core]
     return result
 
 
+def _blurred(image: FloatImage, radius: float) -> FloatImage:
+    blurred: FloatImage = ndimage.gaussian_filter(image, radius, truncate=3.0)
+    return blurred
+
+
 def _detail(image: FloatImage, radius: float) -> FloatImage:
-    smooth: FloatImage = ndimage.gaussian_filter(image, radius)
+    smooth = _blurred(image, radius)
     np.subtract(image, smooth, out=smooth)
     return smooth
 
@@ -267,11 +272,11 @@ def _detail(image: FloatImage, radius: float) -> FloatImage:
 def _denoised(image: FloatImage, noise: FloatImage, covered: Mask, radius: float, grain: float) -> FloatImage:
     """Local mean of the calm pixels, and the detail that stands out of the noise or is no more than `grain`."""
     calm = covered & (np.abs(_detail(image, radius)) <= STAR_REACH * noise)
-    share = ndimage.gaussian_filter(calm.astype(np.float32), radius)
-    mean = ndimage.gaussian_filter(np.where(calm, image, np.float32(0)), radius)
+    share = _blurred(calm.astype(np.float32), radius)
+    mean = _blurred(np.where(calm, image, np.float32(0)), radius)
     mean /= np.maximum(share, np.float32(0.1))
     detail = image - mean
-    power = ndimage.gaussian_filter(detail * detail, POWER_RADIUS)
+    power = _blurred(detail * detail, POWER_RADIUS)
     keep = 1 - DOUBT * noise * noise / np.maximum(power, np.finfo(np.float32).tiny)
     result: FloatImage = mean + np.clip(keep, np.minimum(1, grain / noise), 1) * detail
     return result
@@ -348,7 +353,8 @@ def _into_gamut(values: FloatImage, display: FloatImage) -> None:
     """Bring colours that are too bright for the screen towards white at the same luminance, softly, in place."""
     highest = values.max(axis=0)
     room = np.float32(1 - KNEE)
-    allowed = np.where(highest > KNEE, 1 - room * np.exp(-(highest - np.float32(KNEE)) / room), highest)
+    above = np.maximum(highest - np.float32(KNEE), 0)
+    allowed = np.where(above > 0, 1 - room * np.exp(-above / room), highest)
     shrink = np.clip((allowed - display) / np.maximum(highest - display, np.float32(1e-6)), 0, 1)
     for channel in values:
         channel -= display
