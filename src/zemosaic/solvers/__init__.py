@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from zemosaic.imaging.projection import moved, pixel_scale
+from zemosaic.imaging.projection import pixel_scale
 from zemosaic.model import Frame, Solution, Stars
 
 __all__ = ["SCALE_TOLERANCE", "Hint", "Solver", "frame_hint", "neighbour_hint", "parity", "rotation"]
@@ -73,21 +73,9 @@ def frame_hint(frame: Frame, radius: float) -> Hint:
     return Hint(ra=frame.ra, dec=frame.dec, radius=radius, scale=scale)
 
 
-def neighbour_hint(
-    neighbour: Solution, ra: float, dec: float, radius: float, rotation_tolerance: float = 180.0
-) -> Hint:
+def neighbour_hint(neighbour: Solution, ra: float, dec: float, radius: float) -> Hint:
     """What a solved frame of the same instrument says about one that points near (ra, dec).
 
-    Focus moves the scale by less than 0.3 %; the rotation is the neighbour's when the mount is equatorial.
+    Focus moves the scale by less than 0.3 %. The rotation stays free: alt-azimuth fields turn, mounts flip.
     """
-    there = moved(neighbour, ra, dec)
-    return Hint(
-        ra=ra,
-        dec=dec,
-        radius=radius,
-        scale=pixel_scale(there),
-        scale_tolerance=0.005,
-        parity=parity(there),
-        rotation=rotation(there),
-        rotation_tolerance=rotation_tolerance,
-    )
+    return Hint(ra, dec, radius, pixel_scale(neighbour), scale_tolerance=0.005, parity=parity(neighbour))
