@@ -1,0 +1,252 @@
+"""solve: where every frame points.
+
+Each frame is solved by itself, those that fail once more with solved neighbours as hints; solutions that are impossible
+within their group are refused; then all frames are refined together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zemosaic.catalogue import load_catalogue
+from zemosaic.errors import FrameError
+from zemosaic.events import Note, PhaseProgress, Reporter
+from zemosaic.execution import run_each
+from zemosaic.imaging.projection import angular_separation, pixel_scale
+from zemosaic.imaging.refine import refine
+from zemosaic.imaging.verification import FEWEST
+from zemosaic.model import Frame, FrameState, LeftOut, Measurement, Solution, Stars
+from zemosaic.solvers import SCALE_TOLERANCE, Hint, Solver, frame_hint, neighbour_hint
+from zemosaic.solvers.catalogue import CatalogueSolver
+from zemosaic.solvers.group import false_solutions
+from zemosaic.solvers.header import HeaderSolver
+from zemosaic.tables import load_stars
+
+__all__ = ["SolveResult", "SolveTask", "solve", "solve_one"]
+
+PHASE = "solve"
+NEIGHBOURS = 4  # pointings that are tried
+CANDIDATES = 200  # solved neighbours among which distinct pointings are looked for
+DISTINCT = 0.3  # deg, between pointings that are tried separately
+HINT_RADIUS = 1.0  # deg at least, around a neighbour
+TOTAL_STARS = 2_000_000  # kept in memory for the refinement: 100 bytes each
+STARS_PER_FRAME = (120, 600)
+POINTING_CELL = 0.2  # deg, pointings that share a cone of catalogue stars
+
+
+@dataclass(frozen=True)
+class SolveTask:
+    """One frame and how to go about it."""
+
+    frame: Frame
+    measurement: Measurement
+    method: str
+    hints: tuple[Hint, ...]  # tried in this order
+
+
+@dataclass(frozen=True)
+class SolveResult:
+    """Solutions of all frames that have one, refined together."""
+
+    solutions: dict[int, Solution]
+    left_out: tuple[LeftOut, ...]
+    residuals: dict[int, float] = field(default_factory=dict)  # px per axis, stars above 20 sigma against their mean
+    catalogue_rms: float = math.nan  # arcsec
+
+
+def solve(
+    frames: Sequence[Frame],
+    measurements: Sequence[Measurement],
+    *,
+    method: str,
+    search_radius: float,
+    executor: Executor,
+    reporter: Reporter,
+) -> SolveResult:
+    """Solve and refine.
+
+    Parameters
+    ----------
+    measurements : of these frames; frames without one are ignored.
+    method : auto (header, then catalogue), header, catalogue.
+    search_radius : deg, around the position in a frame's header.
+    """
+    measured = {measurement.frame_id: measurement for measurement in measurements}
+    frames = [frame for frame in frames if frame.id in measured]
+    done = _Progress(reporter, len(frames))
+    tasks = [SolveTask(f, measured[f.id], method, (frame_hint(f, search_radius),)) for f in frames]
+    solutions, reasons = _solve_all(tasks, executor, done)
+    refused = _refuse(frames, solutions, search_radius)
+    retries = []
+    for frame in frames:
+        hints = _hints(frame, frames, solutions, search_radius) if frame.id not in solutions else ()
+        if hints and method != "header" and measured[frame.id].n_stars >= FEWEST:
+            retries.append(SolveTask(frame, measured[frame.id], "catalogue", hints))
+    solutions |= _solve_all(retries, executor, done)[0]
+    refused |= _refuse(frames, solutions, search_radius)
+    left_out = [_left_out(f, measured[f.id], reasons, refused) for f in frames if f.id not in solutions]
+    reporter.emit(PhaseProgress(PHASE, len(frames), len(frames)))
+    return _refined(frames, measured, solutions, tuple(left_out), reporter)
+
+
+def solve_one(task: SolveTask) -> Solution | str:
+    """A verified solution, or why there is none."""
+    stars = load_stars(task.measurement.path)
+    reasons = []
+    for solver in _solvers(task.method):
+        if solver.name == "header" and task.frame.wcs is None and task.method == "auto":
+            continue
+        for hint in task.hints:
+            try:
+                return solver.solve(stars, task.frame, hint)
+            except FrameError as error:
+                reasons.append(str(error))
+    return " ".join(dict.fromkeys(reasons))
+
+
+@lru_cache(maxsize=4)
+def _solvers(method: str) -> tuple[Solver, ...]:
+    built_in = CatalogueSolver()
+    every: tuple[Solver, ...] = (HeaderSolver(built_in), built_in)
+    return every if method == "auto" else tuple(solver for solver in every if solver.name == method)
+
+
+class _Progress:
+    """Counts the frames that have been looked at."""
+
+    def __init__(self, reporter: Reporter, total: int) -> None:
+        self.reporter, self.total, self.done = reporter, total, 0
+
+    def step(self, frame: Frame) -> None:
+        self.done = min(self.done + 1, self.total)
+        self.reporter.emit(PhaseProgress(PHASE, self.done, self.total, frame.path.name))
+
+
+def _solve_all(
+    tasks: Sequence[SolveTask], executor: Executor, progress: _Progress
+) -> tuple[dict[int, Solution], dict[int, str]]:
+    solutions: dict[int, Solution] = {}
+    reasons: dict[int, str] = {}
+    results: Iterator[Solution | str] = run_each(executor, solve_one, tasks, cancelled=progress.reporter.cancelled)
+    for task, result in zip(tasks, results, strict=True):
+        if isinstance(result, Solution):
+            solutions[task.frame.id] = result
+        else:
+            reasons[task.frame.id] = result
+        progress.step(task.frame)
+    return solutions, reasons
+
+
+def _refuse(frames: Sequence[Frame], solutions: dict[int, Solution], radius: float) -> dict[int, str]:
+    """Take impossible solutions out of `solutions`; with the reasons."""
+    refused = false_solutions(frames, solutions, radius)
+    for frame_id in refused:
+        del solutions[frame_id]
+    return refused
+
+
+def _hints(frame: Frame, frames: Sequence[Frame], solutions: Mapping[int, Solution], radius: float) -> tuple[Hint, ...]:
+    """What solved neighbours say about a frame: scale and parity always, the position where its header has none.
+
+    Neighbours have the same size, lie in the same folder or come from the same telescope; the nearest in time first.
+    """
+    solved = [
+        other
+        for other in frames
+        if other.id in solutions
+        and (other.width, other.height) == (frame.width, frame.height)
+        and (other.path.parent == frame.path.parent or other.instrument == frame.instrument)
+        and not abs(frame.scale / pixel_scale(solutions[other.id]) - 1.0) > 2.0 * SCALE_TOLERANCE
+    ]
+    solved.sort(key=lambda other: (other.instrument != frame.instrument, abs(other.id - frame.id)))
+    del solved[CANDIDATES:]
+    hints: list[Hint] = []
+    if solved and math.isfinite(frame.ra) and math.isfinite(frame.dec):
+        hints.append(_from_neighbour(frame, solved[0], solutions[solved[0].id], (frame.ra, frame.dec), radius))
+    for other in solved:
+        solution = solutions[other.id]
+        if len(hints) < NEIGHBOURS and all(
+            angular_separation(solution.ra, solution.dec, hint.ra, hint.dec) > DISTINCT for hint in hints
+        ):
+            place = (solution.ra, solution.dec)
+            hints.append(_from_neighbour(frame, other, solution, place, max(radius, HINT_RADIUS)))
+    return tuple(hints)
+
+
+def _from_neighbour(frame: Frame, other: Frame, solution: Solution, place: tuple[float, float], radius: float) -> Hint:
+    hint = neighbour_hint(solution, *place, radius)
+    if other.instrument == frame.instrument:
+        return hint
+    return replace(hint, scale_tolerance=SCALE_TOLERANCE, parity=0)
+
+
+def _left_out(
+    frame: Frame, measurement: Measurement, reasons: Mapping[int, str], refused: Mapping[int, str]
+) -> LeftOut:
+    if frame.id in refused:
+        return LeftOut(frame.path, FrameState.FALSE_SOLUTION, refused[frame.id])
+    if measurement.n_stars < FEWEST:
+        words = (
+            f"{measurement.n_stars} stars were found, at least {FEWEST} are needed to solve: "
+            "clouds, dew, or out of focus?"
+        )
+        return LeftOut(frame.path, FrameState.TOO_FEW_STARS, words)
+    return LeftOut(frame.path, FrameState.UNSOLVED, reasons[frame.id])
+
+
+def _refined(
+    frames: Sequence[Frame],
+    measured: Mapping[int, Measurement],
+    solutions: Mapping[int, Solution],
+    left_out: tuple[LeftOut, ...],
+    reporter: Reporter,
+) -> SolveResult:
+    """All solved frames refined together."""
+    solved = [frame for frame in frames if frame.id in solutions]
+    if not solved:
+        return SolveResult({}, left_out)
+    least, most = STARS_PER_FRAME
+    limit = int(np.clip(TOTAL_STARS // len(solved), least, most))
+    stars = [_brightest(load_stars(measured[frame.id].path), limit) for frame in solved]
+    first = [solutions[frame.id] for frame in solved]
+    names = sorted({frame.instrument for frame in solved})
+    shapes = [(frame.height, frame.width) for frame in solved]
+    instruments = [names.index(frame.instrument) for frame in solved]
+    result = refine(first, stars, instruments, _catalogue_around(first, shapes), shapes)
+    reporter.emit(Note(f"Stars of {len(solved)} frames agree with the catalogue to {result.catalogue_rms:.2f} arcsec."))
+    return SolveResult(
+        solutions={frame.id: solution for frame, solution in zip(solved, result.solutions, strict=True)},
+        left_out=left_out,
+        residuals={frame.id: float(r) for frame, r in zip(solved, result.residual_bright, strict=True)},
+        catalogue_rms=result.catalogue_rms,
+    )
+
+
+def _brightest(stars: Stars, limit: int) -> Stars:
+    columns = {name: getattr(stars, name)[:limit] for name in stars.__dataclass_fields__}
+    return Stars(**columns)
+
+
+def _catalogue_around(
+    solutions: Sequence[Solution], shapes: Sequence[tuple[int, int]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """ra, dec of the catalogue stars on any of the frames, each once."""
+    places: dict[tuple[int, int], tuple[Solution, float]] = {}
+    for solution, shape in zip(solutions, shapes, strict=True):
+        reach = 0.5 * math.hypot(*shape) * pixel_scale(solution) / 3600.0 + POINTING_CELL
+        along = solution.ra * math.cos(math.radians(solution.dec))
+        key = (round(along / POINTING_CELL), round(solution.dec / POINTING_CELL))
+        if key not in places or places[key][1] < reach:
+            places[key] = (solution, reach)
+    catalogue = load_catalogue()
+    cones = [catalogue.cone(solution.ra, solution.dec, reach) for solution, reach in places.values()]
+    stars = np.concatenate([np.column_stack([cone.ra, cone.dec]) for cone in cones])
+    ra, dec = np.unique(stars, axis=0).T
+    return ra, dec

@@ -1,0 +1,196 @@
+"""The solve phase: who is solved, by what, who is left out and why."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from star_lists import S50_SCALE, away, corner_error, frame_at, seen, solution_at, stars_from
+from zemosaic.errors import Cancelled
+from zemosaic.events import PhaseProgress, Silent
+from zemosaic.imaging.projection import angular_separation, pixel_scale
+from zemosaic.model import FrameState, Measurement, SkyMesh
+from zemosaic.phases.measure import measure
+from zemosaic.phases.scan import scan
+from zemosaic.phases.solve import solve
+from zemosaic.tables import load_stars, save_measurement
+
+PANELS = [(280.0, 0.3), (280.6, 0.3), (280.0, 1.2)]
+
+
+class Listener(Silent):
+    def __init__(self):
+        self.events = []
+
+    def emit(self, event):
+        self.events.append(event)
+
+
+class Night:
+    """Star lists of a night on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.rng = folder, np.random.default_rng(21)
+        self.frames, self.measurements, self.truth = [], [], {}
+
+    def add(self, true=None, *, stars=None, sky=None, **frame):
+        """A frame; `sky` is what it sees where that is not what it should."""
+        number = len(self.frames)
+        if true is None:
+            ra, dec = PANELS[number % len(PANELS)]
+            true = solution_at(*away(ra, dec, 0.05, number), turn=0.1 * number, corner=0.0)
+        stars = stars if stars is not None else seen(self.rng, sky or true, noise=0.05)
+        ra, dec = away(true.ra, true.dec, 0.3, 1.0)
+        values = {"id": number, "ra": ra, "dec": dec, "path": Path(f"night/sub{number}.fit")} | frame
+        path = self.folder / f"{number}.npz"
+        save_measurement(path, stars, SkyMesh(np.zeros((1, 1, 3), np.float32), 64))
+        self.frames.append(replace(frame_at(), **values))
+        self.measurements.append(Measurement(number, path, (0.0,) * 3, (1.0,) * 3, 3.5, 1.1, len(stars), 0.0))
+        self.truth[number] = true
+        return number
+
+    def solve(self, method="auto", reporter=None):
+        with ThreadPoolExecutor(1) as executor:
+            return solve(
+                self.frames,
+                self.measurements,
+                method=method,
+                search_radius=1.5,
+                executor=executor,
+                reporter=reporter or Silent(),
+            )
+
+
+@pytest.fixture
+def night(tmp_path):
+    night = Night(tmp_path)
+    for _ in range(6):
+        night.add()
+    return night
+
+
+def test_frames_are_solved_and_refined_and_progress_is_told(night):
+    listener = Listener()
+    result = night.solve(reporter=listener)
+    assert result.left_out == ()
+    assert sorted(result.solutions) == list(range(6))
+    for i, solution in result.solutions.items():
+        assert corner_error(solution, night.truth[i]) < 0.5
+        assert solution.solver == "catalogue"
+    assert result.catalogue_rms < 0.5
+    assert set(result.residuals) == set(range(6))
+    done = [event.done for event in listener.events if isinstance(event, PhaseProgress)]
+    assert done == sorted(done)
+    assert done[0] == 1
+    assert done[-1] == 6
+
+
+def test_frames_without_position_or_scale_solve_by_their_neighbours(night):
+    nowhere = night.add(ra=math.nan, dec=math.nan)
+    unscaled = night.add(scale=math.nan)
+    bare = night.add(ra=math.nan, dec=math.nan, scale=math.nan, instrument="unknown")
+    wrong_scale = night.add(scale=S50_SCALE * 1.05)
+    result = night.solve()
+    assert result.left_out == ()
+    for i in (nowhere, unscaled, bare, wrong_scale):
+        assert corner_error(result.solutions[i], night.truth[i]) < 0.5
+
+
+def test_a_header_wcs_is_taken_when_true_and_replaced_when_wrong(night):
+    true = solution_at(*PANELS[0], turn=0.3, corner=0.0)
+    told = night.add(true, wcs=true)
+    lied_to = night.add(true, wcs=replace(true, cd=tuple(-v for v in true.cd)))
+    result = night.solve()
+    assert result.solutions[told].solver == "header"
+    assert result.solutions[lied_to].solver == "catalogue"
+    only_headers = night.solve("header")
+    assert list(only_headers.solutions) == [told]
+    reasons = {left.path.name: left.reason for left in only_headers.left_out}
+    assert reasons["sub0.fit"] == "There is no WCS in its header."
+    assert "The WCS in its header is wrong" in reasons[f"sub{lied_to}.fit"]
+    assert night.solve("catalogue").solutions[told].solver == "catalogue"
+
+
+def test_who_cannot_be_solved_is_left_out_in_words(night):
+    rng = np.random.default_rng(3)
+    cloud = night.add(stars=stars_from([5, 900], [7, 1000], [10, 9]))
+    noise = night.add(stars=stars_from(rng.uniform(0, 1080, 60), rng.uniform(0, 1920, 60), rng.uniform(1, 9, 60)))
+    stranger = night.add(ra=math.nan, dec=math.nan, path=Path("elsewhere/x.fit"), instrument="another")
+    result = night.solve()
+    assert sorted(result.solutions) == list(range(6))
+    left = {out.path.name: out for out in result.left_out}
+    assert left[f"sub{cloud}.fit"].state is FrameState.TOO_FEW_STARS
+    assert "2 stars were found, at least 5" in left[f"sub{cloud}.fit"].reason
+    assert left[f"sub{noise}.fit"].state is FrameState.UNSOLVED
+    assert "No part of the sky within 1.5 degrees" in left[f"sub{noise}.fit"].reason
+    assert left["x.fit"].state is FrameState.UNSOLVED
+    assert "gives no position" in left["x.fit"].reason
+    assert stranger not in result.solutions
+
+
+def test_a_solution_that_contradicts_its_group_is_false(night):
+    ra, dec = PANELS[1]
+    mirrored = night.add(solution_at(ra, dec, parity=-1))
+    result = night.solve()
+    assert mirrored not in result.solutions
+    assert [out.state for out in result.left_out] == [FrameState.FALSE_SOLUTION]
+    assert "mirrored against the others" in result.left_out[0].reason
+
+
+def test_nothing_solved_is_an_empty_result(tmp_path):
+    night = Night(tmp_path)
+    night.add(stars=stars_from([1, 2], [1, 2], [1, 2]))
+    result = night.solve()
+    assert result.solutions == {}
+    assert len(result.left_out) == 1
+
+
+def test_the_user_can_stop(night):
+    class Stopped(Silent):
+        def cancelled(self):
+            return True
+
+    with pytest.raises(Cancelled):
+        night.solve(reporter=Stopped())
+
+
+def _solved(folders, tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        found = scan(folders, tmp_path / "out", Silent())
+        measurements = list(measure(found.frames, tmp_path, executor, Silent()))
+        options = {"search_radius": 1.5, "executor": executor, "reporter": Silent()}
+        return found.frames, measurements, solve(found.frames, measurements, method="auto", **options)
+
+
+@pytest.mark.realdata
+def test_two_real_seestars_on_one_galaxy(realdata, tmp_path):
+    some = [sub for name in ("m94_s50_a", "m94_s50_b") for sub in sorted((realdata / name).glob("*.fit"))[:4]]
+    frames, measurements, result = _solved(some, tmp_path)
+    assert len(frames) == 8
+    assert result.left_out == ()
+    for frame in frames:
+        solution = result.solutions[frame.id]
+        assert angular_separation(solution.ra, solution.dec, 192.7211, 41.1203) < 0.1
+        assert pixel_scale(solution) == pytest.approx(2.374, rel=2e-3)
+        assert solution.cd[0] * solution.cd[3] - solution.cd[1] * solution.cd[2] > 0
+        assert solution.n_matched >= 10
+    assert result.catalogue_rms < 1.0
+    assert np.median(list(result.residuals.values())) < 0.12
+    assert len(load_stars(measurements[0].path)) > 30
+
+
+@pytest.mark.realdata
+def test_a_real_header_that_lies_is_refused_and_the_frame_solved(realdata, tmp_path):
+    frames, _, result = _solved([realdata / "m27_asi224"], tmp_path)
+    assert [frame.wcs is not None for frame in frames] == [True, True]
+    assert result.left_out == ()
+    for frame in frames:
+        solution = result.solutions[frame.id]
+        assert solution.solver == "catalogue"
+        assert pixel_scale(solution) == pytest.approx(1.4817, rel=1e-3)
+        assert angular_separation(solution.ra, solution.dec, 299.935, 22.709) < 0.02
