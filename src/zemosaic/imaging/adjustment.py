@@ -24,8 +24,10 @@ IntArray = NDArray[np.int64]
 ARCSEC = np.degrees(3600.0)  # arcsec in a radian
 PER_FRAME = 6  # shift x, y, rotation, scale, shear +, shear x: all in px, the last four at the frame's corner
 COLUMNS = PER_FRAME + 2  # and k3, k5 of its instrument, px in the corner
-SCALE_PRIOR = 5e-4  # frames of an instrument agree in scale: refraction and focus
+ALIKE = [3, 4, 5]  # scale and shears: alike in the frames of an instrument
+SCALE_PRIOR = 5e-4  # refraction and focus
 SHEAR_PRIOR = 5e-4  # differential refraction: 3e-4 tan^2 z (1.2e-3 at 60 degrees from the zenith)
+MEAN_PRIOR = np.array([0.0, 1.0, 1.0])  # the instrument's mean scale is free, its mean shears are near 0
 DISTORTION_PRIOR = 3.0  # px in the corner
 DAMPING = 20.0  # px; only holds what nothing else does
 CG_TOLERANCE, CG_STEPS = 1e-5, 200  # the next step of the outer iteration starts from exact residuals
@@ -108,10 +110,12 @@ class Adjustment:
     """The linear system at the present cameras, star positions and weights.
 
     Reduced normal matrix: H = U - D' V^-1 D, U the frames' own blocks, V the stars' total weights, D what couples them. The
-    mean scale of an instrument is eliminated like a star.
+    mean scale and shears of an instrument are eliminated like a star.
 
     Parameters
     ----------
+    stars : (s, 3) unit vectors, present positions
+    residual : (n, 2) arcsec, sighting minus star along the star's axes
     weight : (n,) of the sightings, arcsec^-2
     anchor_weight : (s,) of the catalogue positions, arcsec^-2; 0 where a star has none
     terms : (i, 2) which of k3, k5 may move
@@ -122,12 +126,13 @@ class Adjustment:
         cameras: Cameras,
         sightings: Sightings,
         stars: FloatArray,
+        residual: FloatArray,
         weight: FloatArray,
         anchor_weight: FloatArray,
         terms: NDArray[np.bool_],
     ) -> None:
         self._cameras, self._sightings, self._terms = cameras, sightings, terms
-        self._weight, self._anchor_weight = weight, anchor_weight
+        self._residual, self._weight, self._anchor_weight = residual, weight, anchor_weight
         self._frames = len(cameras.radius)
         self._split = self._frames * PER_FRAME
         self._size = self._split + terms.size
@@ -143,21 +148,24 @@ class Adjustment:
         self._coarse_inverse = np.linalg.inv(self._project(self._coarse))
 
     def _derivatives(self, stars: FloatArray) -> FloatArray:
-        """(n, 2, 8) arcsec along the star's axes per px of each unknown."""
+        """(n, 2, 8) arcsec along the star's axes per px of each unknown.
+
+        Taken where the star should be on the frame, not where it was seen: with the noise of the positions in the derivatives,
+        the fit gains by shrinking every frame's scale (0.03 px a step for 200 frames of one field).
+        """
         c, s = self._cameras, self._sightings
-        uv, radius = s.uv, c.radius[s.frame, None]
-        rho2 = np.sum(uv * uv, axis=1, keepdims=True) / radius**2
+        cd, radius = c.cd[s.frame], c.radius[s.frame, None]
+        rho2 = np.sum(s.uv**2, axis=1, keepdims=True) / radius**2
         k = c.k[c.instrument[s.frame]]
-        q = uv * (1.0 + rho2 * (k[:, :1] + rho2 * k[:, 1:]))
-        (x, y), one, zero = (q / radius).T, np.ones(len(uv)), np.zeros(len(uv))
-        bend = uv * rho2 / radius
+        q = s.uv * (1.0 + rho2 * (k[:, :1] + rho2 * k[:, 1:]))
+        depth = np.sqrt(1.0 + np.sum(np.einsum("nab,nb->na", cd, q) ** 2, axis=1))
+        turn = np.einsum("nab,ncb->nac", local_axes(stars)[s.star], c.basis[s.frame, 1:]) / depth[:, None, None]
+        sky_per_px = ARCSEC * turn @ cd
+        error = np.einsum("nba,nb->na", sky_per_px, self._residual) / c.scale()[s.frame, None] ** 2
+        bend = (s.uv - error) * rho2 / radius
+        (x, y), one, zero = ((q - error) / radius).T, np.ones(len(q)), np.zeros(len(q))
         columns = [[one, zero], [zero, one], [-y, x], [x, y], [x, -y], [y, x], bend.T, (bend * rho2).T]
-        basis = c.basis[s.frame]
-        plane = np.einsum("nab,nb->na", c.cd[s.frame], q)
-        depth = np.sqrt(1.0 + np.sum(plane * plane, axis=1))
-        turn = np.einsum("nab,ncb->nac", local_axes(stars)[s.star], basis[:, 1:]) / depth[:, None, None]
-        per_px = np.array([list(pair) for pair in columns]).transpose(2, 1, 0)
-        jacobian: FloatArray = ARCSEC * (turn @ c.cd[s.frame]) @ per_px
+        jacobian: FloatArray = sky_per_px @ np.array([list(pair) for pair in columns]).transpose(2, 1, 0)
         jacobian[:, :, PER_FRAME:] *= self._terms[c.instrument[s.frame], None, :]
         return jacobian
 
@@ -179,8 +187,7 @@ class Adjustment:
             full[frame] = weighted.T @ rows
             taken[frame] = weighted.T @ (rows * share[2 * start : 2 * stop, None])
         prior = np.full((self._frames, COLUMNS), DAMPING**-2)
-        prior[:, 3] += (SCALE_PRIOR * self._cameras.radius) ** -2
-        prior[:, 4:6] += (SHEAR_PRIOR * self._cameras.radius[:, None]) ** -2
+        prior[:, ALIKE] += _likeness(self._cameras)
         # an instrument's prior is spread over its frames
         prior[:, 6:] = DISTORTION_PRIOR**-2 / np.bincount(self._cameras.instrument)[self._cameras.instrument, None]
         full += prior[:, :, None] * np.eye(COLUMNS)
@@ -192,17 +199,17 @@ class Adjustment:
         return coo_array((blocks.ravel(), (rows, columns)), shape=(self._size, self._size)).tocsr()
 
     def _couplings(self) -> tuple[csr_array, FloatArray]:
-        """D and the inverse of V: two rows a star, and one an instrument for its mean scale."""
+        """D and the inverse of V: two rows a star, and three an instrument for its means."""
         c, s = self._cameras, self._sightings
         rows = np.repeat(2 * s.star[:, None] + np.arange(2), COLUMNS, axis=1).ravel()
         columns = np.tile(self._columns[s.frame], (1, 2)).ravel()
         values = (self._weight[:, None, None] * self._jacobian).ravel()
-        prior = (SCALE_PRIOR * c.radius) ** -2.0
-        stars = 2 * len(self._per_star)
-        rows = np.concatenate([rows, stars + c.instrument])
-        columns = np.concatenate([columns, self._columns[:, 3]])
-        values = np.concatenate([values, prior])
-        inverse = np.concatenate([np.repeat(self._per_star, 2), 1.0 / np.bincount(c.instrument, prior)])
+        prior = _likeness(c)
+        means = 2 * len(self._per_star) + len(ALIKE) * c.instrument[:, None] + np.arange(len(ALIKE))
+        rows = np.concatenate([rows, means.ravel()])
+        columns = np.concatenate([columns, self._columns[:, ALIKE].ravel()])
+        values = np.concatenate([values, prior.ravel()])
+        inverse = np.concatenate([np.repeat(self._per_star, 2), 1.0 / _sum_by(c.instrument, prior, MEAN_PRIOR).ravel()])
         return coo_array((values, (rows, columns)), shape=(len(inverse), self._size)).tocsr(), inverse
 
     def _modes(self) -> csr_array:
@@ -233,11 +240,15 @@ class Adjustment:
     def _project(self, modes: csr_array) -> FloatArray:
         """The reduced normal matrix of the clusters."""
         coupling = self._coupling @ modes
-        return np.asarray((modes.T @ (self._frame_part @ modes) - coupling.T @ (coupling.multiply(self._inverse[:, None]))).toarray())
+        return np.asarray(
+            (modes.T @ (self._frame_part @ modes) - coupling.T @ (coupling.multiply(self._inverse[:, None]))).toarray()
+        )
 
     def normal(self, unknowns: FloatArray) -> FloatArray:
         """The reduced normal matrix times a vector of unknowns."""
-        return np.asarray(self._frame_part @ unknowns - self._coupling.T @ (self._inverse * (self._coupling @ unknowns)))
+        return np.asarray(
+            self._frame_part @ unknowns - self._coupling.T @ (self._inverse * (self._coupling @ unknowns))
+        )
 
     def _precondition(self, vector: FloatArray) -> FloatArray:
         """Approximate inverse: each frame by itself, and all clusters together."""
@@ -254,32 +265,31 @@ class Adjustment:
         return np.asarray(solution)
 
     def _prior_pull(self) -> FloatArray:
-        """Gradient of the priors at the present cameras: scale against the instrument's mean, shear and bend against none."""
+        """Gradient of the priors at the present cameras."""
         c = self._cameras
         gram = np.swapaxes(c.cd, 1, 2) @ c.cd
         trace = gram[:, 0, 0] + gram[:, 1, 1]
-        scale = 0.5 * np.log(trace)
-        mean = np.bincount(c.instrument, scale) / np.bincount(c.instrument)
+        shear = [(gram[:, 0, 0] - gram[:, 1, 1]) / (2 * trace), gram[:, 0, 1] / trace]
+        value = np.stack([0.5 * np.log(trace), *shear], axis=1) * c.radius[:, None]
+        prior = _likeness(c)
+        mean = _sum_by(c.instrument, prior * value) / _sum_by(c.instrument, prior, MEAN_PRIOR)
         pull = np.zeros((self._frames, PER_FRAME))
-        pull[:, 3] = (scale - mean[c.instrument]) / (SCALE_PRIOR**2 * c.radius)
-        pull[:, 4] = (gram[:, 0, 0] - gram[:, 1, 1]) / (2 * trace) / (SHEAR_PRIOR**2 * c.radius)
-        pull[:, 5] = gram[:, 0, 1] / trace / (SHEAR_PRIOR**2 * c.radius)
+        pull[:, ALIKE] = prior * (value - mean[c.instrument])
         bend = self._terms * c.k * c.radius_of_instrument()[:, None] / DISTORTION_PRIOR**2
         return np.concatenate([pull.ravel(), bend.ravel()])
 
-    def step(self, residual: FloatArray, anchors: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def step(self, anchors: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Best step of the frames (f, 6) and of the instruments (i, 2), in px.
 
         Parameters
         ----------
-        residual : (n, 2) arcsec, sighting minus star along the star's axes
         anchors : (s, 2) arcsec, catalogue minus star; any value where the weight is 0
         """
-        star, weight, count = self._sightings.star, self._weight[:, None], len(self._per_star)
-        sums = np.stack([np.bincount(star, self._weight * residual[:, axis], count) for axis in (0, 1)], axis=1)
+        star, weight, count = self._sightings.star, self._weight, len(self._per_star)
+        sums = np.stack([np.bincount(star, weight * values, count) for values in self._residual.T], axis=1)
         held = self._anchor_weight[:, None]
         sums += np.where(held > 0, held * anchors, 0.0)
-        free = weight * (residual - (sums * self._per_star[:, None])[star])
+        free = weight[:, None] * (self._residual - (sums * self._per_star[:, None])[star])
         pulls = np.einsum("nak,na->nk", self._jacobian, free)
         gradient = np.bincount(self._columns[self._sightings.frame].ravel(), pulls.ravel(), self._size)
         unknowns = self._solve(-gradient - self._prior_pull())
@@ -293,6 +303,17 @@ class Adjustment:
             unit[self._split + index] = 1.0
             errors[index] = np.sqrt(self._solve(unit)[self._split + index])
         return errors.reshape(self._terms.shape)
+
+
+def _likeness(cameras: Cameras) -> FloatArray:
+    """(f, 3) px^-2, how tightly scale and shears hold to their instrument's means."""
+    return np.asarray((np.array([SCALE_PRIOR, SHEAR_PRIOR, SHEAR_PRIOR]) * cameras.radius[:, None]) ** -2.0)
+
+
+def _sum_by(instrument: IntArray, values: FloatArray, prior: FloatArray | None = None) -> FloatArray:
+    """(i, m) sums over the frames of each instrument; with a prior that counts like so many frames."""
+    sums: FloatArray = np.stack([np.bincount(instrument, column) for column in values.T], axis=1).astype(np.float64)
+    return sums if prior is None else sums * (1.0 + prior / np.bincount(instrument)[:, None])
 
 
 def _turned(angle: FloatArray) -> FloatArray:

@@ -1,8 +1,8 @@
 """Which detections on many frames are the same star.
 
-Every frame is matched against one growing list of reference stars (friends-of-friends would chain neighbours together in the
-Milky Way). The list is a set of k-d trees of doubling sizes (Bentley & Saxe 1980, J. Algorithms 1, 301), so that adding
-a frame costs O(log N) and not a new tree of everything.
+Every frame is matched against one growing list of reference stars (friends-of-friends would chain neighbours together in
+the Milky Way). The list is a set of k-d trees of doubling sizes (Bentley & Saxe 1980, J. Algorithms 1, 301), so that
+adding a frame does not cost a new tree of everything.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def link_stars(
     Returns
     -------
     list of (n,) int64
-        Star number per detection, counted from 0 in order of first appearance (a star may have a single detection). -1 where
-        two stars, or two detections of the frame, compete within the tolerance at similar brightness.
+        Star number per detection, counted from 0 in order of first appearance (a star may have a single detection).
+        -1 where two stars, or two detections of the frame, compete within the tolerance at similar brightness.
     """
     references = _References(chord(tolerance))
     return [references.link(unit_vectors(a, d), _log(b)) for a, d, b in zip(ra, dec, brightness, strict=True)]

@@ -1,8 +1,8 @@
 """Global refinement: all frames together, from the stars that they have in common and the catalogue.
 
-Stars seen by several frames pull those frames onto a common position; the frames of an instrument share one radial distortion;
-catalogue stars hold the whole in its place. The equations are in `zemosaic.imaging.adjustment`; here the stars
-are linked, weighted, and the distortion is kept only where there is evidence for it.
+Stars seen by several frames pull those frames onto a common position; the frames of an instrument share one radial
+distortion; catalogue stars hold the whole in its place. The equations are in `zemosaic.imaging.adjustment`; here the
+stars are linked and weighted, and the distortion is kept only where there is evidence for it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 ROUNDS = ((6.0, False), (3.0, True), (1.5, True))  # px within which stars are linked; whether outliers lose all weight
-STEPS = 4  # per round; the equations are nearly linear
+STEPS = 4  # per round at most; the equations are nearly linear
+SETTLED = 0.003  # px
 CATALOGUE_REACH = 4.0  # arcsec at least: proper motions since J2000
 CATALOGUE_SIGMA = (0.2, 0.5)  # arcsec per axis: least, start
 CENTROID = 0.42  # position error = 0.42 FWHM / snr (photon noise of a Gaussian)
@@ -226,13 +227,17 @@ def _adjusted(cameras: Cameras, field: _Field, terms: BoolArray, strict: bool) -
     agreement = None
     for _ in range(STEPS):
         agreement = _agreement(cameras, field, agreement, strict)
-        step, k_step = _system(cameras, field, agreement, terms).step(agreement.residual, agreement.anchors)
+        step, k_step = _system(cameras, field, agreement, terms).step(agreement.anchors)
         cameras = cameras.stepped(step, k_step)
+        if max(np.abs(step).max(), np.abs(k_step).max()) < SETTLED:
+            break
     return cameras
 
 
 def _system(cameras: Cameras, field: _Field, agreement: _Agreement, terms: BoolArray) -> Adjustment:
-    return Adjustment(cameras, field.sightings, agreement.stars, agreement.weight, agreement.anchor_weight, terms)
+    return Adjustment(
+        cameras, field.sightings, agreement.stars, agreement.residual, agreement.weight, agreement.anchor_weight, terms
+    )
 
 
 def _agreement(cameras: Cameras, field: _Field, last: _Agreement | None, strict: bool) -> _Agreement:
@@ -271,8 +276,8 @@ def _positions(
     count = len(catalogue)
     weight = np.where(np.bincount(star, weight, count)[star] > 0, weight, 1.0)
     sums = np.stack([np.bincount(star, weight * seen[:, axis], count) for axis in range(3)], axis=1)
-    sums += anchor_weight[:, None] * np.nan_to_num(catalogue)
-    return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True))
+    pulled = sums + anchor_weight[:, None] * np.nan_to_num(catalogue)
+    return np.asarray(pulled / np.linalg.norm(pulled, axis=1, keepdims=True))
 
 
 def _scatter(norm: FloatArray, frame: IntArray, frames: int) -> FloatArray:
@@ -289,7 +294,7 @@ def _scatter(norm: FloatArray, frame: IntArray, frames: int) -> FloatArray:
 
 
 def _robust(norm: FloatArray, strict: bool) -> FloatArray:
-    """Weight of residuals in sigma: Tukey's biweight (outliers get 0) or Huber's; NaN, which cannot be judged, gets 1."""
+    """Weight of residuals in sigma: Tukey's biweight (outliers get 0) or Huber's; NaN (cannot be judged) gets 1."""
     norm = np.nan_to_num(norm)
     if strict:
         return np.asarray(np.clip(1.0 - (norm / TUKEY) ** 2, 0.0, None) ** 2)
@@ -316,7 +321,7 @@ def _significant(cameras: Cameras, field: _Field, terms: BoolArray) -> FloatArra
     """(i, 2) k3 and k5 over their errors; 0 for those that are held."""
     agreement = _final_agreement(cameras, field)
     errors = _system(cameras, field, agreement, terms).distortion_errors()
-    return np.nan_to_num(np.abs(cameras.k) * cameras.radius_of_instrument()[:, None] / errors)
+    return np.asarray(np.nan_to_num(np.abs(cameras.k) * cameras.radius_of_instrument()[:, None] / errors))
 
 
 def _final_agreement(cameras: Cameras, field: _Field) -> _Agreement:
@@ -379,7 +384,7 @@ def _solution(cameras: Cameras, frame: int, centre: FloatArray) -> Solution:
 def _residuals(cameras: Cameras, field: _Field, agreement: _Agreement) -> tuple[IntArray, FloatArray, FloatArray]:
     """Per frame: common stars, and px rms per axis against the stars' mean positions, for all and for bright ones.
 
-    The share that a sighting has in its star's mean is allowed for, so that a star seen twice counts with its full scatter.
+    The share that a sighting has in its star's mean is allowed for: a star seen twice counts with its full scatter.
     """
     s, frames = field.sightings, len(cameras.radius)
     weight, count = agreement.weight, len(agreement.stars)
