@@ -82,6 +82,7 @@ def _sample_periodic(coefficients: F64, colours: NDArray[np.int64], x: F64, y: F
     height, width = out.shape
     wx = np.empty(4)
     wy = np.empty(4)
+    columns = np.empty(4, np.int64)
     for j in range(height):
         node_y = int(j / step)
         fy = j / step - node_y
@@ -106,12 +107,16 @@ def _sample_periodic(coefficients: F64, colours: NDArray[np.int64], x: F64, y: F
             wy[1] = (4 - 6 * t * t + 3 * t**3) / 6
             wy[3] = t**3 / 6
             wy[2] = 1 - wy[0] - wy[1] - wy[3]
-            channel = colours[j % 2, i % 2]
+            for a in range(4):
+                columns[a] = (ix + a - 1) % size_x
+            plane = coefficients[colours[j % 2, i % 2]]
             total = 0.0
             for b in range(4):
-                row = (iy + b - 1) % size_y
+                row = plane[(iy + b - 1) % size_y]
+                line = 0.0
                 for a in range(4):
-                    total += wy[b] * wx[a] * coefficients[channel, row, (ix + a - 1) % size_x]
+                    line += wx[a] * row[columns[a]]
+                total += wy[b] * line
             out[j, i] = total
 
 

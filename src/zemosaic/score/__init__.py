@@ -9,6 +9,6 @@ report.py      the table of figures and goals
 
 from __future__ import annotations
 
-from zemosaic.score.report import Metric, Score, score
+from zemosaic.score.report import Metric, Score, judge, score
 
-__all__ = ["Metric", "Score", "score"]
+__all__ = ["Metric", "Score", "judge", "score"]

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zemosaic.score.artefacts import ArtefactScore, judge_artefacts
-from zemosaic.score.scene import load_scene
+from zemosaic.score.scene import Scene, load_scene
 from zemosaic.score.smooth import SkyScore, judge_sky, residual_of
 from zemosaic.score.starlight import StarScore, judge_stars
 
-__all__ = ["Metric", "Score", "score"]
+__all__ = ["Metric", "Score", "judge", "score"]
 
 CHANNELS = "RGB"
 
@@ -68,7 +68,11 @@ def score(mosaic: Path, truth: Path) -> Score:
     InputError
         The files do not fit together, or too few stars are in the mosaic to find its scale.
     """
-    scene = load_scene(mosaic, truth)
+    return judge(load_scene(mosaic, truth))
+
+
+def judge(scene: Scene) -> Score:
+    """The figures of a mosaic that is in memory."""
     stars = judge_stars(scene)
     skies, artefacts = [], []
     for channel, scale in enumerate(stars.scale):

@@ -64,12 +64,15 @@ class Scene:
         y, x = np.ogrid[0 : self.shape[0], 0 : self.shape[1]]
         return (pixel_area(self.wcs, x, y) / self.unit_area).astype(np.float32)
 
-    def nebula(self, channel: int) -> F32:
-        """(h, w) true nebula, ADU per mosaic pixel at transparency 1."""
-        x, y = grid_lattice(self.shape, LATTICE)
-        one_colour = np.full((2, 2), channel, np.int64)
-        image = self.truth.nebula.render(*pixel_to_sky(self.wcs, x, y), LATTICE, self.shape, one_colour)
-        return (image * self.area).astype(np.float32)
+    @cached_property
+    def nebula(self) -> F32:
+        """(3, h, w) true nebula, ADU per mosaic pixel at transparency 1."""
+        place = pixel_to_sky(self.wcs, *grid_lattice(self.shape, LATTICE))
+        out = np.empty((3, *self.shape), np.float32)
+        for channel in range(3):
+            one_colour = np.full((2, 2), channel, np.int64)
+            out[channel] = self.truth.nebula.render(*place, LATTICE, self.shape, one_colour) * self.area
+        return out
 
     @cached_property
     def star_positions(self) -> tuple[F64, F64]:
@@ -96,7 +99,7 @@ class Scene:
         middle = 0.5 * (BOX - 1)
         y, x = np.mgrid[0:rows, 0:columns] * float(BOX) + middle
         ra, dec = pixel_to_sky(self.wcs, x, y)
-        nebula = np.stack([boxes_of(self.nebula(c)) for c in range(3)])
+        nebula = np.stack([boxes_of(self.nebula[c]) for c in range(3)])
         area = boxes_of(self.area)
         for sub in self.truth.subs:
             if sub.smear == (0.0, 0.0):

@@ -44,7 +44,7 @@ class SkyScore:
 
 def residual_of(scene: Scene, channel: int, scale: float, fwhm: float) -> Residual:
     """Mosaic minus truth, with the scale and the profile that the stars gave."""
-    nebula, stars = scene.nebula(channel), scene.starlight(channel, fwhm)
+    nebula, stars = scene.nebula[channel], scene.starlight(channel, fwhm)
     data = scene.data[channel] / np.float32(scale)
     covered = np.isfinite(data)
     information = np.maximum(scene.depth.information[channel], 1e-12)

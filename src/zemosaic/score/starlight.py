@@ -23,7 +23,7 @@ APERTURE = 2.5  # FWHM: holds 0.994 of a Moffat profile of exponent 4, 0.2 % les
 RING = (3.5, 5.5)  # FWHM, where the background of a star is measured
 ISOLATION = (4.0, 0.02)  # no neighbours within so many FWHM with more than this share of the flux in sum
 PHOTOMETRY_SNR = 200.0  # in the aperture
-CENTROID_SNR = 30.0  # in the aperture
+CENTROID_SNR = 60.0  # in the aperture: noise alone moves a centroid by 0.04" at the median
 FEWEST = 3  # stars that make a scatter
 CEILING = 50000.0  # ADU at the peak of the sharpest sub above which a star may be saturated
 EDGE = 2  # px beyond the ring that must have data too
@@ -71,7 +71,7 @@ def judge_stars(scene: Scene) -> StarScore:
     ratio = plan.scale / pixel_scale(scene.wcs)  # px of the mosaic per px of a sub
     seeing = float(np.median([sub.fwhm for sub in scene.truth.subs if sub.smear == (0.0, 0.0)])) * ratio
     fwhm, scale = 1.08 * seeing, [1.0, 1.0, 1.0]
-    targets = _targets(scene, 1.5 * seeing)
+    targets = _targets(scene, 1.1 * seeing)
     sizes = np.empty(0)
     for _ in range(3):
         sizes = _sizes(scene, targets, fwhm, scale[1])
@@ -155,7 +155,7 @@ def _around(x: float, y: float, reach: float) -> tuple[slice, slice]:
 
 def _residual(scene: Scene, fwhm: float, channel: int, scale: float) -> F32:
     """Mosaic at transparency 1 minus all that is true, 0 where there is no data."""
-    residual: F32 = scene.data[channel] / np.float32(scale) - scene.nebula(channel) - scene.starlight(channel, fwhm)
+    residual: F32 = scene.data[channel] / np.float32(scale) - scene.nebula[channel] - scene.starlight(channel, fwhm)
     return np.nan_to_num(residual, copy=False)
 
 

@@ -74,6 +74,7 @@ def simulate_night(output: Path, plan: NightPlan, reporter: Reporter, executor: 
     truth = imagine(plan, load_catalogue())
     try:
         lights.mkdir(parents=True, exist_ok=True)
+        _remove_former(lights, path)
         save_truth(path, truth)
     except OSError as error:
         raise OutputError(f"{output}: cannot be written ({error.strerror}); choose another output folder.") from error
@@ -90,6 +91,13 @@ def simulate_night(output: Path, plan: NightPlan, reporter: Reporter, executor: 
     summary = f"{len(written)} subs over {panels} panels, {len(truth.stars.ra)} stars, in {seconds:.1f} s"
     reporter.emit(PhaseFinished("simulate", seconds, summary))
     return Night(lights, path, tuple(written), seconds)
+
+
+def _remove_former(lights: Path, path: Path) -> None:
+    """Remove the subs that an earlier simulation wrote here, by its truth file, and nothing else."""
+    if path.is_file():
+        for sub in load_truth(path).subs:
+            (lights / sub.name).unlink(missing_ok=True)
 
 
 def _write_sub(task: _Task) -> Path:

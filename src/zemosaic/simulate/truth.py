@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from zemosaic.errors import InputError
 from zemosaic.model import Solution
@@ -140,9 +140,15 @@ def load_truth(path: Path) -> Truth:
 def _load(path: Path, stamp: int) -> Truth:
     """A worker reads the truth once for all its subs; `stamp` tells a rewritten file."""
     del stamp
-    record = TypeAdapter(TruthRecord).validate_json(path.read_bytes())
+    try:
+        record = TypeAdapter(TruthRecord).validate_json(path.read_bytes())
+    except ValidationError as error:
+        what = error.errors()[0]
+        raise InputError(
+            f"{path}: not a truth file of this version ({what['msg']}); simulate into a new folder."
+        ) from error
     if record.format != FORMAT:
-        raise InputError(f"{path}: truth file of format {record.format}, expected {FORMAT}; simulate the night again.")
+        raise InputError(f"{path}: truth of format {record.format}, expected {FORMAT}; simulate into a new folder.")
     with np.load(path.with_suffix(".npz")) as table:
         stars = SkyStars(table["star_ra"], table["star_dec"], table["star_flux"], table["star_catalogued"])
         nebula = Nebula(record.nebula.ra, record.nebula.dec, record.nebula.pitch, table["nebula"])
