@@ -26,6 +26,7 @@ PIXEL_SIGMA = math.sqrt(1 / 12)  # px per axis; apertures see an image of flat s
 BACKGROUND_CELL = 64  # px
 DETECTION = 4.0  # sigma of the luminance, in which stars are searched
 MIN_PIXELS = 5
+DEBLEND_LEVELS = 16
 MOST_STARS = 400
 REGIONS = (8, 5)  # along the longer and the shorter side
 STARS_PER_REGION = 5
@@ -44,12 +45,13 @@ BILINEAR_SIGMA = (math.sqrt(0.5), 0.5, math.sqrt(0.5))
 # A frame that was debayered bilinearly: noise of a wide sum over the noise of its mean pixel (0.5625, 0.625 of a raw one).
 DEBAYERED_VARIANCE = (4.0 / 0.5625, 2.0 / 0.625, 4.0 / 0.5625)
 SATURATION = 0.95
+CORE = 2.5  # px, within which a full pixel makes a star saturated
 GOOD_SNR = 20.0
 GOOD_PEAK = 15.0  # sigma of the luminance
 FEWEST_GOOD = 5
 TYPICAL = 150  # brightest detections that give a first idea of the FWHM
 SUB_OBJECTS = 16384  # pieces of one detection that sep may look at: the Milky Way's clouds hold thousands
-SHARPEST_FRAME = 1.0  # px; no telescope gives less, and what looks like it is a frame of cosmic hits
+FRAME_FWHM = (1.0, 15.0)  # px; what looks sharper is a frame of cosmic hits, what looks wider holds no stars
 SHARPEST = 0.5  # of the frame's FWHM; what is narrower is no star: cosmic hits, pairs of hot pixels
 WIDEST = 2.0  # what is wider is a galaxy, a nebula's knot or several stars
 MOST_ELONGATED = 10.0
@@ -167,13 +169,14 @@ def _annulus_sky(image: FloatArray, x: DoubleArray, y: DoubleArray, fwhm: float)
     iy = (np.rint(y).astype(np.intp)[:, None] + steps[dy]).clip(0, image.shape[0] - 1)
     ix = (np.rint(x).astype(np.intp)[:, None] + steps[dx]).clip(0, image.shape[1] - 1)
     values = image[iy, ix].astype(np.float64)
-    kept = np.ones(values.shape, np.bool_)
+    middle = np.median(values, axis=1)
+    spread = 1.4826 * np.median(np.abs(values - middle[:, None]), axis=1)
     for _ in range(3):
-        masked = np.where(kept, values, np.nan)
-        middle = np.nanmedian(masked, axis=1)[:, None]
-        spread = 1.4826 * np.nanmedian(np.abs(masked - middle), axis=1)[:, None]
-        kept = np.abs(values - middle) <= ANNULUS_CLIP * spread
-    return np.where(kept, values, 0.0).sum(axis=1) / kept.sum(axis=1), values.shape[1]
+        kept = np.abs(values - middle[:, None]) <= ANNULUS_CLIP * spread[:, None]
+        count = np.maximum(kept.sum(axis=1), 1)
+        middle = (values * kept).sum(axis=1) / count
+        spread = np.sqrt((np.square(values - middle[:, None]) * kept).sum(axis=1) / count)
+    return middle, values.shape[1]
 
 
 def _fluxes(band: _Band, x: DoubleArray, y: DoubleArray, fwhm: float, aperture: float) -> tuple[DoubleArray, float]:
@@ -193,7 +196,7 @@ def _fluxes(band: _Band, x: DoubleArray, y: DoubleArray, fwhm: float, aperture: 
     return total - sky * covered, math.sqrt(band.variance * (seen + area**2 / n_sky))
 
 
-def _nearest_disturbance(x: DoubleArray, y: DoubleArray, flux: DoubleArray, reach: float) -> BoolArray:
+def _disturbed(x: DoubleArray, y: DoubleArray, flux: DoubleArray, reach: float) -> BoolArray:
     """Whether another detection within `reach` px has more than DISTURBING of a detection's flux."""
     pairs = cKDTree(np.column_stack([x, y])).query_pairs(reach, output_type="ndarray")
     out = np.zeros(len(x), np.bool_)
@@ -206,8 +209,6 @@ def _nearest_disturbance(x: DoubleArray, y: DoubleArray, flux: DoubleArray, reac
 class _Detections:
     x: DoubleArray
     y: DoubleArray
-    flux: DoubleArray
-    peak: DoubleArray  # sigma of the luminance
     fwhm: DoubleArray  # px
     saturated: BoolArray
     blended: BoolArray
@@ -226,26 +227,32 @@ def _near(mask: BoolArray, x: DoubleArray, y: DoubleArray, radius: float) -> Boo
 
 
 def _detect(light: FloatArray, full: BoolArray, damaged: BoolArray | None) -> _Detections | None:
-    """Everything that looks like a star on the luminance (its sky taken off), brightest first; None when nothing does."""
+    """Take the sky off the luminance, in place, and find what looks like a star; None when nothing does."""
     background = sep.Background(light, bw=BACKGROUND_CELL, bh=BACKGROUND_CELL)
     light -= background.back()
     rms = background.globalrms
     sep.set_extract_pixstack(light.size)
     sep.set_sub_object_limit(SUB_OBJECTS)
-    found = sep.extract(light, DETECTION * rms, minarea=MIN_PIXELS, filter_kernel=None)
+    found = sep.extract(light, DETECTION * rms, minarea=MIN_PIXELS, filter_kernel=None, deblend_nthresh=DEBLEND_LEVELS)
     found = found[np.argsort(-found["flux"], kind="stable")]
     if len(found) == 0:
         return None
-    x, y, flux, peak = found["x"], found["y"], found["flux"], found["peak"] / rms
-    rough = _half_light_fwhm(light, x, y, 6 * found["a"])
-    scale = max(float(np.nanmedian(rough[:TYPICAL])), 1.0)
-    fwhm = _half_light_fwhm(light, x, y, np.full(len(x), 2 * math.hypot(scale, GAUSS * LUMINANCE_SIGMA)))
-    saturated = _near(full, x, y, max(scale, 2.0))
-    blended = _nearest_disturbance(x, y, flux, 2 * math.hypot(scale, GAUSS * LUMINANCE_SIGMA))
+    rough = _half_light_fwhm(light, found["x"][:TYPICAL], found["y"][:TYPICAL], 6 * found["a"][:TYPICAL])
+    scale = float(np.clip(np.nanmedian(rough), *FRAME_FWHM)) if np.isfinite(rough).any() else FRAME_FWHM[0]
+    reach = 2 * math.hypot(scale, GAUSS * LUMINANCE_SIGMA)
+    disturbed = _disturbed(found["x"], found["y"], found["flux"], reach)
+    kept = _spread_choice(found["x"], found["y"], found["flux"], light.shape)
+    x, y, peak = found["x"][kept], found["y"][kept], found["peak"][kept] / rms
+    fwhm = _half_light_fwhm(light, x, y, np.full(len(x), reach))
+    if not np.isfinite(fwhm).any():
+        return None
+    saturated = _near(full, x, y, CORE)
+    blended = disturbed[kept]
     if damaged is not None:
         blended |= _near(damaged, x, y, scale)
-    frame_fwhm = max(_typical(fwhm, ~saturated & ~blended & (peak > GOOD_PEAK), ~saturated), SHARPEST_FRAME)
-    return _Detections(x, y, flux, peak, fwhm, saturated, blended, frame_fwhm)
+    good = ~saturated & ~blended & (peak > GOOD_PEAK)
+    frame_fwhm = float(np.clip(_typical(fwhm, good, ~saturated), *FRAME_FWHM))
+    return _Detections(x, y, fwhm, saturated, blended, frame_fwhm)
 
 
 def _typical(values: DoubleArray, good: BoolArray, fair: BoolArray) -> float:
@@ -283,7 +290,6 @@ def measure_stars(
     if found is None:
         return _nothing(len(sigma))
     found = found.take(found.fwhm >= SHARPEST * found.frame_fwhm)
-    found = found.take(_spread_choice(found.x, found.y, found.flux, light.shape))
     fwhm = found.frame_fwhm
     width = math.hypot(fwhm, GAUSS * LUMINANCE_SIGMA)
     frame = data.mean(axis=0) if data.ndim == 3 else data
