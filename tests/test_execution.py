@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -115,6 +117,34 @@ def test_cancelling_stops_soon_and_withdraws_what_has_not_begun() -> None:
     with ThreadPoolExecutor(1) as executor, pytest.raises(Cancelled):
         list(run_each(executor, work, range(50), in_flight=40, cancelled=lambda: len(begun) >= 1))
     assert len(begun) <= 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_workers_do_not_outlive_a_parent_that_was_killed() -> None:
+    code = (
+        "import os, time\n"
+        "from zemosaic.execution import open_executor\n"
+        "pool = open_executor(1)\n"
+        "print(pool.submit(os.getpid).result(), flush=True)\n"
+        "time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.kill()
+    for _ in range(100):
+        if not alive(worker):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"worker {worker} is still there")
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked about does not."""
+    state = Path(f"/proc/{process}/stat")
+    if state.parent.parent.joinpath("self").exists():
+        return state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    return subprocess.run(["ps", "-p", str(process)], capture_output=True).returncode == 0
 
 
 def test_workers_and_memory_follow_the_settings() -> None:

@@ -133,17 +133,20 @@ class PlainLines:
         self._stream = stream
         self._words = _Words(messages, log)
         self._clock = clock
-        self._began = self._said = clock()
+        self._said = clock()
+        self._first: tuple[float, int] | None = None
 
     def emit(self, event: Event) -> None:
         if isinstance(event, events.PhaseStarted):
-            self._began = self._said = self._clock()
+            self._said, self._first = self._clock(), None
         line = self._progress(event) if isinstance(event, events.PhaseProgress) else self._words.line(event)
         if line is not None:
             print(line, file=self._stream, flush=True)
 
     def _progress(self, event: events.PhaseProgress) -> str | None:
         now = self._clock()
+        # the pace counts from the first result: what comes before it is the start of the workers
+        first, done_first = self._first = self._first or (now, event.done)
         if now - self._said < LINE_EVERY:
             return None
         self._said = now
@@ -153,10 +156,10 @@ class PlainLines:
             "total": event.total or "?",
             "unit": self._words.unit(),
         }
-        if not 0 < event.done < event.total:
+        if not done_first < event.done < event.total:
             return self._words.messages("event.PhaseProgress", **values)
-        left = self._words.messages.duration((now - self._began) / event.done * (event.total - event.done))
-        return self._words.messages("event.PhaseProgress.left", **values, left=left)
+        left = (now - first) / (event.done - done_first) * (event.total - event.done)
+        return self._words.messages("event.PhaseProgress.left", **values, left=self._words.messages.duration(left))
 
     def close(self) -> None:
         self._stream.flush()
