@@ -42,7 +42,7 @@ class NightPlan:
     hot_density: float = 240.0  # hot pixels of >= 6 sigma per megapixel
     warm_density: float = 500.0  # pixels of 1 to 6 sigma per megapixel
     # the sky
-    zero_point: float = 22.5  # VT magnitude of a star of 1 ADU in green
+    zero_point: float = 22.2  # VT magnitude of a star of 1 ADU in green; 22.1 on a real S50
     star_density: float = 1500.0  # stars per square degree above `faintest`
     faintest: float = 15.5  # mag
     catalogue_error: float = 0.1  # arcsec per axis: the catalogue has no proper motions
