@@ -6,8 +6,8 @@ The steps, each on covered pixels only:
    stars and nebulae do not enter; taking it off makes the sky neutral;
 2. the white balance: the median star is white (raw colour filter arrays see more green);
 3. a local Wiener filter that evens the noise out, so that thinly covered edges and coloured grain do not catch the eye;
-4. one curve for all channels: the midtones transfer function up to the midtones, arcsinh above it, applied so that
-   the colour of bright stars and galaxy cores survives.
+4. one curve for all channels, a mixture of the midtones transfer function and an arcsinh, applied so that the colour
+   of bright stars and galaxy cores survives.
 """
 
 from __future__ import annotations
@@ -37,21 +37,28 @@ STAR_RADIUS = 3.0  # px; at 1.2 bilinear demosaicing, which blurs green less, ma
 STARS_NEEDED = 10  # for a white balance; fewer decide nothing
 SATURATED_SHARE = 0.05  # of the stars, the brightest: their colour may be clipped
 BALANCE_LIMIT = 3.0
-SOFT_RADIUS = 2.5  # px, Gaussian sigma of the local mean of the luminance
-SOFT_RADIUS_COLOUR = 8.0  # px, of the colour differences
 STAR_REACH = 4.0  # sigma; what stands out more does not colour the local mean of its neighbours
 DOUBT = 3.0  # local power below so many times the noise power counts as noise: it is itself noisy
 POWER_RADIUS = 1.5  # px
-GRAIN = 0.4  # share of the typical noise that stays visible
-COLOUR_GRAIN = 0.1
-ARCSINH_SHARE = 0.35
+ARCSINH_SHARE = 0.35  # of the curve; at 0 the core of M 94 is a white disc, at 0.5 its arms are hard to see
 WHITE = 0.9999  # quantile of the luminance that is shown white
 KNEE = 0.85  # display value of the brightest channel above which colours give way to white
 COLOUR_KEPT = 0.7  # 1 keeps the ratios of the channels, 0 stretches each channel by itself
-
-
 BAND_ROWS = 128
 SAMPLE = 1_000_000  # px, from which medians and quantiles of large pictures are taken
+
+
+@dataclass(frozen=True)
+class _Filter:
+    """How strongly an image is denoised."""
+
+    radius: float  # px, Gaussian sigma of the local mean
+    grain: float  # share of the typical noise that stays, so that the result does not look like plastic
+    level: bool  # also even the noise of the local mean: only for colour, else nebulae would end where coverage thins
+
+
+LIGHT_FILTER = _Filter(radius=2.5, grain=0.4, level=False)
+COLOUR_FILTER = _Filter(radius=8.0, grain=0.1, level=True)
 
 
 @dataclass(frozen=True)
@@ -230,32 +237,57 @@ def _small_scale(image: FloatImage) -> FloatImage:
 def _even_noise(values: FloatImage, weight: FloatImage, covered: Mask) -> None:
     """Filter luminance and colour differences in place (see `_wiener`)."""
     light = values.mean(axis=0)
-    smooth = _wiener(light, weight, covered, SOFT_RADIUS, GRAIN)
+    smooth = _wiener(light, weight, covered, LIGHT_FILTER)
     if len(values) == 1:
         values[0] = smooth
         return
     for channel in values:
         channel -= light
-        channel[:] = _wiener(channel, weight, covered, SOFT_RADIUS_COLOUR, COLOUR_GRAIN)
+        channel[:] = _wiener(channel, weight, covered, COLOUR_FILTER)
         channel += smooth
 
 
-def _wiener(image: FloatImage, weight: FloatImage, covered: Mask, radius: float, grain: float) -> FloatImage:
+def _wiener(image: FloatImage, weight: FloatImage, covered: Mask, how: _Filter) -> FloatImage:
     """Local mean plus as much of the detail as is not noise (Lee 1980, IEEE PAMI-2, 165).
 
-    The noise is that of the well covered pixels, scaled by the weight; `grain` of the typical noise stays, so that
-    the result does not look like plastic. No data has no part in the mean.
+    The noise is that of the well covered pixels, scaled by the weight. No data has no part in the mean.
     """
-    sigma = NORMAL_MAD * float(np.median(np.abs(_sample(_detail(image, radius), _well_covered(weight, covered)))))
+    detail = _sample(_detail(image, how.radius), _well_covered(weight, covered))
+    sigma = NORMAL_MAD * float(np.median(np.abs(detail)))
     if sigma == 0:
         return image.copy()
     typical = float(np.median(_sample(weight, covered)))
     result = np.empty_like(image)
-    for inner, outer, core in _bands(len(image), 2 * int(3 * radius + 1) + 6):
+    for inner, outer, core in _bands(len(image), 2 * int(3 * how.radius + 1) + 6):
         seen = covered[outer]
-        noise = np.where(seen, sigma * np.sqrt(typical / np.where(seen, weight[outer], 1)), np.inf).astype(np.float32)
-        result[inner] = _denoised(image[outer], noise, seen, radius, grain * sigma)[core]
+        noise = np.sqrt(typical / np.where(seen, weight[outer], np.inf)).astype(np.float32)
+        noise[~seen] = np.inf
+        result[inner] = _denoised(image[outer], sigma * noise, seen, sigma, how)[core]
     return result
+
+
+def _denoised(image: FloatImage, noise: FloatImage, covered: Mask, sigma: float, how: _Filter) -> FloatImage:
+    """Local mean of the calm pixels, and the detail that stands out of the noise or is no more than the grain.
+
+    Where the noise is above the typical `sigma`, so is that of the local mean: it is held to the typical one if asked.
+    """
+    calm = covered & (np.abs(_detail(image, how.radius)) <= STAR_REACH * noise)
+    share = _blurred(calm.astype(np.float32), how.radius)
+    mean = _blurred(np.where(calm, image, np.float32(0)), how.radius)
+    mean /= np.maximum(share, np.float32(0.1))
+    detail = image - mean
+    power = _blurred(detail * detail, POWER_RADIUS)
+    if how.level:
+        mean *= np.clip(_signal_share(mean * mean, noise / np.float32(how.radius)), np.minimum(1, sigma / noise), 1)
+    detail *= np.clip(_signal_share(power, noise), np.minimum(1, how.grain * sigma / noise), 1)
+    mean += detail
+    return mean
+
+
+def _signal_share(power: FloatImage, noise: FloatImage) -> FloatImage:
+    """Wiener's factor, 1 - noise power / power; may be below 0."""
+    share = 1 - DOUBT * noise * noise / np.maximum(power, np.finfo(np.float32).tiny)
+    return share.astype(np.float32, copy=False)
 
 
 def _blurred(image: FloatImage, radius: float) -> FloatImage:
@@ -267,19 +299,6 @@ def _detail(image: FloatImage, radius: float) -> FloatImage:
     smooth = _blurred(image, radius)
     np.subtract(image, smooth, out=smooth)
     return smooth
-
-
-def _denoised(image: FloatImage, noise: FloatImage, covered: Mask, radius: float, grain: float) -> FloatImage:
-    """Local mean of the calm pixels, and the detail that stands out of the noise or is no more than `grain`."""
-    calm = covered & (np.abs(_detail(image, radius)) <= STAR_REACH * noise)
-    share = _blurred(calm.astype(np.float32), radius)
-    mean = _blurred(np.where(calm, image, np.float32(0)), radius)
-    mean /= np.maximum(share, np.float32(0.1))
-    detail = image - mean
-    power = _blurred(detail * detail, POWER_RADIUS)
-    keep = 1 - DOUBT * noise * noise / np.maximum(power, np.finfo(np.float32).tiny)
-    result: FloatImage = mean + np.clip(keep, np.minimum(1, grain / noise), 1) * detail
-    return result
 
 
 def _bands(height: int, margin: int) -> Iterator[tuple[slice, slice, slice]]:
