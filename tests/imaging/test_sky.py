@@ -96,6 +96,19 @@ def test_planted_pixels_are_found_and_stars_are_not(pattern):
     assert error.std() < 1.4 * 89
 
 
+def test_pairs_of_hot_pixels_are_found():
+    rng = np.random.default_rng(6)
+    raw = sensor(np.zeros((3, 200, 300)), rng)
+    y, x = (grid.ravel() for grid in np.mgrid[10:190:20, 10:290:20])
+    dy, dx = np.array([(0, 1), (1, 0), (1, 1), (1, -1)])[rng.integers(0, 4, len(x))].T
+    raw[y, x] += 3000
+    raw[y + dy, x + dx] += 2500
+    bad = damaged_pixels(raw, "GRBG", SIGMA)
+    assert bad[y, x].mean() > 0.99
+    assert bad[y + dy, x + dx].mean() > 0.99
+    assert np.abs((repaired(raw, "GRBG", bad) - raw)[~bad]).max() == 0
+
+
 def test_a_star_of_one_colour_is_left_alone():
     """FWHM 2 px, half the green and a fifth of the blue, centred on a red pixel: as sharp and as red as stars get."""
     light = planes([101.0], [100.0], 4e4, 2.0, (1.0, 0.5, 0.2), (200, 200))

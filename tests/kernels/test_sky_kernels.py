@@ -26,7 +26,9 @@ def naive_damaged(raw, level, cell, limit, contrast):
                 if (j, i) != (y, x) and 0 <= j < h and 0 <= i < w
             ]
             if around and abs(excess) > limit[y % 2, x % 2]:
-                out[y, x] = np.mean(around) * np.sign(excess) < contrast * abs(excess)
+                known = np.array(around)[np.isfinite(around)]
+                rest = np.sort(np.sign(excess) * known)[:-1]
+                out[y, x] = len(rest) > 0 and np.mean(rest) < contrast * abs(excess)
     return out
 
 

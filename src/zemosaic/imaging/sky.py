@@ -18,9 +18,9 @@ BoolArray = NDArray[np.bool_]
 CELL = 16  # px
 LEVEL_CELL = 32  # px; a median of 256 pixels of a phase, 8 % of sigma
 DAMAGED_SIGMA = 5.0
-# Mean of a pixel's eight neighbours over the pixel itself, above the sky: 0.40 for a white star of FWHM 2.0 px centred
-# on it, 0.16 when it is a red pixel and the star has half the green and a fifth of the blue; a damaged pixel has 0
-# within 0.07 at 5 sigma.
+# Mean of a pixel's neighbours, without the brightest, over the pixel itself, above the sky: 0.36 for a white star of FWHM
+# 2.0 px centred on it, 0.14 when it is a red pixel and the star has half the green and a fifth of the blue; a damaged
+# pixel, or one of two side by side, has 0 within 0.08 at 5 sigma.
 DAMAGED_CONTRAST = 0.12
 CUT_SHARE = 1e-4  # of pixels at 0, from which a frame counts as cut: 3.7 sigma, the mean is off by 2e-5 sigma
 CLIP = 3.0

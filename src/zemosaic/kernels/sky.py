@@ -22,7 +22,8 @@ def find_damaged(
     """Mark pixels that stand out from the sky while their eight neighbours, of any colour, do not follow.
 
     A pixel is damaged when it is more than `limit` away from the sky and the mean excess of its neighbours is less
-    than `contrast` times its own. Edge pixels have fewer neighbours.
+    than `contrast` times its own. The neighbour that follows most does not count, so that pairs of damaged pixels are
+    found. Edge pixels have fewer neighbours; NaN is no neighbour and not damaged.
 
     raw : (h, w) float32, ADU
     level : (2, 2, ny, nx) float32, ADU, sky of the pixels at (y % 2, x % 2) in cells of `cell` px
@@ -39,14 +40,17 @@ def find_damaged(
             out[y, x] = False
             if not abs(excess) > limit[y % 2, x % 2]:
                 continue
-            total, count = 0.0, 0
+            sign = 1.0 if excess > 0 else -1.0
+            total, count, most = 0.0, 0, -np.inf
             for j in range(max(y - 1, 0), min(y + 2, h)):
                 for i in range(max(x - 1, 0), min(x + 2, w)):
                     if j != y or i != x:
-                        total += raw[j, i] - level[j % 2, i % 2, cy, cx]
-                        count += 1
-            mean = total / count
-            out[y, x] = mean < contrast * excess if excess > 0 else mean > contrast * excess
+                        other = sign * (raw[j, i] - level[j % 2, i % 2, cy, cx])
+                        if np.isfinite(other):
+                            total += other
+                            most = max(most, other)
+                            count += 1
+            out[y, x] = count > 1 and total - most < contrast * abs(excess) * (count - 1)
 
 
 @kernel
