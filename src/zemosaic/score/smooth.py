@@ -101,7 +101,7 @@ def _background(residual: Residual) -> tuple[float, float, float]:
         level[here] = cells[here] - np.mean(cells[here])
         plane = np.column_stack([np.ones(here.sum()), x[here], y[here]])
         flat[here] = cells[here] - plane @ np.linalg.lstsq(plane, cells[here], rcond=None)[0]
-    percent = 100.0 / residual.nebula_p99
+    percent = 100.0 / residual.nebula_p99 if residual.nebula_p99 > 0.0 else float("nan")
     good = parts > 0
     rms, untilted = (percent * float(np.sqrt(np.mean(values[good] ** 2))) for values in (level, flat))
     return rms, percent * float(np.abs(level[good]).max()), untilted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zemosaic.errors import SettingsError
@@ -64,23 +65,33 @@ class NightPlan:
     trailed: float = 0.0  # share of the subs with trailed stars
 
     def __post_init__(self) -> None:
-        wrong = [
-            f"{name} is {getattr(self, name)}, expected {expected}"
-            for name, good, expected in (
-                ("panels_x", self.panels_x >= 1, "1 or more"),
-                ("panels_y", self.panels_y >= 1, "1 or more"),
-                ("subs", self.subs >= 1, "1 or more"),
-                ("instruments", 1 <= self.instruments <= 9, "1 to 9"),
-                ("width", self.width >= 64 and self.width % 2 == 0, "an even number of at least 64 px"),
-                ("height", self.height >= 64 and self.height % 2 == 0, "an even number of at least 64 px"),
-                ("overlap", 0.0 <= self.overlap < 1.0, "0 to 1"),
-                ("dec", -90.0 <= self.dec <= 90.0, "-90 to 90 degrees"),
-                ("bayer", sorted(self.bayer) == sorted("GRBG"), "a pattern such as GRBG"),
-            )
-            if not good
-        ]
+        wrong = [f"{name} is {getattr(self, name)}, expected {what}" for name, good, what in self._rules() if not good]
         if wrong:
             raise SettingsError("Cannot simulate this night: " + "; ".join(wrong) + ".")
+
+    def _rules(self) -> Iterator[tuple[str, bool, str]]:
+        """Name, whether its value is good, and what is expected."""
+        for name in ("panels_x", "panels_y", "subs"):
+            yield name, getattr(self, name) >= 1, "1 or more"
+        yield "instruments", 1 <= self.instruments <= 9, "1 to 9"
+        for name in ("width", "height"):
+            size = getattr(self, name)
+            yield name, size >= 64 and size % 2 == 0, "an even number of at least 64 px"
+        yield "overlap", 0.0 <= self.overlap < 1.0, "0 to less than 1"
+        yield "isolated", 0.0 <= self.isolated <= 45.0, "0 to 45 degrees"
+        yield "dec", -90.0 <= self.dec <= 90.0, "-90 to 90 degrees"
+        yield "bayer", self.bayer in ("RGGB", "BGGR", "GRBG", "GBRG"), "RGGB, BGGR, GRBG or GBRG"
+        for name in ("scale", "gain", "exposure"):
+            yield name, getattr(self, name) > 0.0, "more than 0"
+        for name in ("read_noise", "sky", "nebula", "star_density", "hot_density", "warm_density", "dither"):
+            yield name, getattr(self, name) >= 0.0, "0 or more"
+        for name in ("vignetting", "nebula_cover", "satellites", "clouded", "trailed"):
+            yield name, 0.0 <= getattr(self, name) <= 1.0, "0 to 1"
+        yield "beta", self.beta > 1.0, "more than 1"
+        yield "faintest", self.faintest <= 20.0, "20 or brighter"
+        for name in ("fwhm", "transparency"):
+            limits = getattr(self, name)
+            yield name, len(limits) == 2 and 0.0 < limits[0] <= limits[-1], "two rising numbers above 0"
 
     @property
     def radius(self) -> float:
