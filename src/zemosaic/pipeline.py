@@ -132,7 +132,7 @@ class _Run:
         with self.phase("solve", len(usable)) as sentence:
             result = solve(
                 usable,
-                measurements,
+                tuple(measurements.values()),
                 method=self.settings.solver_method,
                 search_radius=self.settings.astap_default_search_radius,
                 executor=executor,
@@ -159,7 +159,7 @@ class _Run:
         with self.phase("match", len(usable)) as sentence:
             result = match(
                 usable,
-                measurements,
+                tuple(measurements.values()),
                 solutions,
                 groups,
                 normalize=self.settings.stacking_normalize_method,

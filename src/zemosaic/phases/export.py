@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from zemosaic.errors import Cancelled, OutputError
-from zemosaic.events import PhaseFinished, PhaseProgress, PhaseStarted, Reporter
+from zemosaic.events import PhaseProgress, Reporter
 from zemosaic.fits import write_fits
 from zemosaic.imaging.stretch import autostretch, block_mean
 from zemosaic.model import Frame, Grid, Mosaic
@@ -89,7 +88,6 @@ def export(
     Cancelled
         The user asked to stop; files that were finished stay.
     """
-    started = time.monotonic()
     contributing = set(mosaic.frames)
     used = [frame for frame in frames if frame.id in contributing]
     name = f"zemosaic_MT{provenance.groups}_R{len(used)}"
@@ -114,9 +112,6 @@ def export(
     write_fits(outputs.coverage, coverage_header, planes, progress.counted(_strips(mosaic.coverage)), np.uint16)
     progress.item = outputs.preview.name
     _write_preview(outputs.preview, mosaic, provenance, progress)
-    size = f"{mosaic.grid.width} x {mosaic.grid.height} px, {3600 * mosaic.grid.scale:.3f} arcsec/px"
-    summary = f"{outputs.mosaic.name}: {size}, {len(used)} frames, {_hours(_total_exposure(used))}"
-    reporter.emit(PhaseFinished("export", time.monotonic() - started, summary))
     return outputs
 
 
@@ -125,7 +120,6 @@ class _Progress:
 
     def __init__(self, reporter: Reporter, total: int) -> None:
         self.reporter, self.total, self.done, self.item = reporter, total, 0, ""
-        reporter.emit(PhaseStarted("export", total, "rows"))
 
     def counted(self, strips: Iterable[Pixels]) -> Iterator[Pixels]:
         """The same row blocks, counted when they have been dealt with."""
