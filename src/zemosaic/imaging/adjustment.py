@@ -29,7 +29,7 @@ SCALE_PRIOR = 5e-4  # refraction and focus
 SHEAR_PRIOR = 5e-4  # differential refraction: 3e-4 tan^2 z (1.2e-3 at 60 degrees from the zenith)
 MEAN_PRIOR = np.array([0.0, 1.0, 1.0])  # the instrument's mean scale is free, its mean shears are near 0
 DISTORTION_PRIOR = 3.0  # px in the corner
-DAMPING = 20.0  # px; only holds what nothing else does
+HOLD = 10.0  # px; the first solution holds what stars and catalogue do not
 CG_TOLERANCE, CG_STEPS = 1e-5, 200  # the next step of the outer iteration starts from exact residuals
 CLUSTER = 0.15  # reach of a cluster in diagonals of a frame
 
@@ -52,6 +52,15 @@ class Cameras:
     def radius_of_instrument(self) -> FloatArray:
         """(i,) px."""
         return np.array([self.radius[self.instrument == i][0] for i in range(len(self.k))])
+
+    def departure(self, first: Cameras) -> FloatArray:
+        """(f, 6) px, the step that leads here from `first`."""
+        plane = np.einsum("fab,fb->fa", first.basis[:, 1:], self.basis[:, 0])
+        turn = np.einsum("fab,fcb->fac", first.basis[:, 1:], self.basis[:, 1:])
+        shift = np.linalg.solve(first.cd, plane[:, :, None])[:, :, 0]
+        (a, b), (c, d) = np.moveaxis(np.linalg.solve(first.cd, turn @ self.cd), 0, -1)
+        linear = 0.5 * np.stack([c - b, a + d - 2.0, a - d, b + c], axis=1)
+        return np.concatenate([shift, linear * self.radius[:, None]], axis=1)
 
     def stepped(self, step: FloatArray, k_step: FloatArray) -> Cameras:
         """After a step (f, 6) and (i, 2), both in px."""
@@ -119,6 +128,7 @@ class Adjustment:
     weight : (n,) of the sightings, arcsec^-2
     anchor_weight : (s,) of the catalogue positions, arcsec^-2; 0 where a star has none
     terms : (i, 2) which of k3, k5 may move
+    first : where the cameras were before any refinement
     """
 
     def __init__(
@@ -130,8 +140,9 @@ class Adjustment:
         weight: FloatArray,
         anchor_weight: FloatArray,
         terms: NDArray[np.bool_],
+        first: Cameras,
     ) -> None:
-        self._cameras, self._sightings, self._terms = cameras, sightings, terms
+        self._cameras, self._sightings, self._terms, self._first = cameras, sightings, terms, first
         self._residual, self._weight, self._anchor_weight = residual, weight, anchor_weight
         self._frames = len(cameras.radius)
         self._split = self._frames * PER_FRAME
@@ -186,7 +197,7 @@ class Adjustment:
             weighted = rows * np.repeat(self._weight[start:stop], 2)[:, None]
             full[frame] = weighted.T @ rows
             taken[frame] = weighted.T @ (rows * share[2 * start : 2 * stop, None])
-        prior = np.full((self._frames, COLUMNS), DAMPING**-2)
+        prior = np.full((self._frames, COLUMNS), HOLD**-2)
         prior[:, ALIKE] += _likeness(self._cameras)
         # an instrument's prior is spread over its frames
         prior[:, 6:] = DISTORTION_PRIOR**-2 / np.bincount(self._cameras.instrument)[self._cameras.instrument, None]
@@ -273,8 +284,8 @@ class Adjustment:
         value = np.stack([0.5 * np.log(trace), *shear], axis=1) * c.radius[:, None]
         prior = _likeness(c)
         mean = _sum_by(c.instrument, prior * value) / _sum_by(c.instrument, prior, MEAN_PRIOR)
-        pull = np.zeros((self._frames, PER_FRAME))
-        pull[:, ALIKE] = prior * (value - mean[c.instrument])
+        pull = c.departure(self._first) / HOLD**2
+        pull[:, ALIKE] += prior * (value - mean[c.instrument])
         bend = self._terms * c.k * c.radius_of_instrument()[:, None] / DISTORTION_PRIOR**2
         return np.concatenate([pull.ravel(), bend.ravel()])
 

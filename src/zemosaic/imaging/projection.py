@@ -55,7 +55,7 @@ def tan_deproject(xi: ArrayLike, eta: ArrayLike, ra0: float, dec0: float) -> tup
     down = math.cos(d0) - y * math.sin(d0)
     ra = np.degrees(np.arctan2(x, down)) + ra0
     dec = np.degrees(np.arctan2(math.sin(d0) + y * math.cos(d0), np.hypot(x, down)))
-    return np.mod(ra, 360.0), dec
+    return np.mod(np.mod(ra, 360.0), 360.0), dec  # the first remainder of -1e-20 is 360.0
 
 
 def _distort(u: FloatArray, v: FloatArray, distortion: Distortion) -> tuple[FloatArray, FloatArray]:
@@ -135,7 +135,7 @@ def moved(solution: Solution, ra: float, dec: float) -> Solution:
     cos, sin = math.cos(angle), math.sin(angle)
     a, b, c, d = solution.cd
     cd = (cos * a + sin * c, cos * b + sin * d, cos * c - sin * a, cos * d - sin * b)
-    return replace(solution, ra=ra % 360.0, dec=dec, cd=cd)
+    return replace(solution, ra=ra % 360.0 % 360.0, dec=dec, cd=cd)
 
 
 def grid_to_sky(grid: Grid, x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray]:

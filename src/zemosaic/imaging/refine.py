@@ -65,6 +65,7 @@ class RefineResult:
 class _Field:
     """Stars linked across the frames and with the catalogue."""
 
+    first: Cameras  # from the first solutions
     sightings: Sightings
     snr: FloatArray  # (n,)
     catalogue: FloatArray  # (s, 3) unit vectors; NaN where the star has no entry
@@ -112,9 +113,9 @@ def refine(
     chosen = _chosen(stars)
     sky = unit_vectors(*catalogue).reshape(-1, 3)
     terms = np.tile([True, False], (len(names), 1))
-    field = _linked(cameras, stars, uv, chosen, sky, ROUNDS[0][0])
+    first = cameras
     for tolerance, strict in ROUNDS:
-        field = _linked(cameras, stars, uv, chosen, sky, tolerance)
+        field = _linked(cameras, first, stars, uv, chosen, sky, tolerance)
         cameras = _adjusted(cameras, field, terms, strict)
     cameras, errors = _with_evidence(cameras, field, terms)
     every = [np.arange(len(s)) for s in stars]
@@ -175,6 +176,7 @@ def _star_ids(
 
 def _linked(
     cameras: Cameras,
+    first: Cameras,
     stars: Sequence[Stars],
     uv: Sequence[FloatArray],
     chosen: Sequence[IntArray],
@@ -197,7 +199,7 @@ def _linked(
     keep &= useful[ids] if count else False
     number = np.cumsum(useful) - 1
     positions = np.concatenate([sky, np.full((1, 3), np.nan)])[entry[useful]]
-    return _Field(Sightings(frame[keep], number[ids[keep]], places[keep], sigma[keep]), snr[keep], positions)
+    return _Field(first, Sightings(frame[keep], number[ids[keep]], places[keep], sigma[keep]), snr[keep], positions)
 
 
 def _centroid_sigma(stars: Stars) -> FloatArray:
@@ -236,7 +238,14 @@ def _adjusted(cameras: Cameras, field: _Field, terms: BoolArray, strict: bool) -
 
 def _system(cameras: Cameras, field: _Field, agreement: _Agreement, terms: BoolArray) -> Adjustment:
     return Adjustment(
-        cameras, field.sightings, agreement.stars, agreement.residual, agreement.weight, agreement.anchor_weight, terms
+        cameras,
+        field.sightings,
+        agreement.stars,
+        agreement.residual,
+        agreement.weight,
+        agreement.anchor_weight,
+        terms,
+        field.first,
     )
 
 
@@ -368,7 +377,7 @@ def _result(
 def _solution(cameras: Cameras, frame: int, centre: FloatArray) -> Solution:
     """The camera as a solution: its matrix turned from the carried axes to east and north."""
     basis, k = cameras.basis[frame], cameras.k[cameras.instrument[frame]]
-    ra = float(np.degrees(np.arctan2(basis[0, 1], basis[0, 0]))) % 360.0
+    ra = float(np.degrees(np.arctan2(basis[0, 1], basis[0, 0]))) % 360.0 % 360.0
     dec = float(np.degrees(np.arctan2(basis[0, 2], np.hypot(basis[0, 0], basis[0, 1]))))
     cd = np.degrees(_sky_basis(ra, dec)[1:] @ basis[1:].T @ cameras.cd[frame])
     return Solution(
