@@ -130,6 +130,16 @@ def _about(true, x, y):
     return replace(true, ra=ra, dec=dec, x=x, y=y, cd=(xi[0], xi[1], eta[0], eta[1]))
 
 
+def test_stars_in_a_line_are_no_trouble():
+    """An affine fit to them is singular; the similarity is used."""
+    true = solution_at(10.0, 20.0, turn=0.3, corner=0.0)
+    x = np.linspace(100.0, 900.0, 12) ** 1.01
+    ra, dec = pixel_to_sky(true, x, 2.0 * x)
+    verdict = verify(true, x, 2.0 * x, ra, dec, S50)
+    assert verdict.matched == np.count_nonzero(2.0 * x < 1919.5)
+    assert corner_error(verdict.solution, true) < 0.01
+
+
 def test_a_solution_beside_the_truth_does_not_hold():
     rng = np.random.default_rng(9)
     true = solution_at(300.0, 35.0)

@@ -178,7 +178,7 @@ def test_two_real_seestars_on_one_galaxy(realdata, tmp_path):
         assert angular_separation(solution.ra, solution.dec, 192.7211, 41.1203) < 0.1
         assert pixel_scale(solution) == pytest.approx(2.374, rel=2e-3)
         assert solution.cd[0] * solution.cd[3] - solution.cd[1] * solution.cd[2] > 0
-        assert solution.n_matched >= 10
+        assert solution.n_matched >= 8  # of 12 to 15: saturated and blended ones do not take part in the refinement
     assert result.catalogue_rms < 1.0
     assert np.median(list(result.residuals.values())) < 0.12
     assert len(load_stars(measurements[0].path)) > 30

@@ -4,7 +4,7 @@ The criterion: if n catalogue stars fall on the frame, a random position has a s
 the chance p = 1 - exp(-m pi r^2 / area), m being the number of image stars that take part. Of k matches, `d` are owed
 to the parameters that were fitted. The expected number of false solutions of the search is then
 
-    hypotheses tested * P(at least k - d of n - d by chance)          (binomial)
+    2 * hypotheses tested * P(at least k - d of n - d by chance)          (binomial; 2 radii are tried)
 
 and a solution is accepted below `FALSE_ALARMS`. It is the a-contrario form of the odds of Lang et al. 2010, AJ 139, 1782.
 """
@@ -32,7 +32,9 @@ FEWEST = 5  # matches
 COARSE = (8.0, 5.0, 4.0)  # px, radii on the way from a hypothesis to its refinement
 RADIUS = 3.0  # px: 1.5 px of distortion in the corners, centroids, 25 years of proper motion
 SKY_RADIUS = 2.0  # arcsec, the same for fine pixels: proper motions and the catalogue's errors
+HOPELESS = 0.01  # a place as good as this is common: in the Milky Way most hypotheses need no fit to be dropped
 AFFINE_FROM = 8  # matches; with fewer a similarity is fitted
+FLATTEST = 0.1  # of the cloud of matched stars: across a narrower one an affine matrix is a guess
 MAX_SHEAR = 0.01  # of an affine matrix against the nearest similarity: no telescope does that
 
 
@@ -93,18 +95,26 @@ def verify(
     ra, dec = ra[near], dec[near]
     for reach in (*COARSE, radius, radius):
         image, catalogue, n_inside, n_image = _matches(solution, x, y, ra, dec, shape, max(reach, radius))
-        if len(image) < FEWEST:
+        chance = _chance(n_image, max(reach, radius), shape)
+        if len(image) < FEWEST or expected_false(len(image), n_inside, chance, 0, 1) > HOPELESS:
             return Verdict(solution, len(image), n_inside, math.inf, 0.0)
         solution = _fit(solution, x[image], y[image], ra[catalogue], dec[catalogue])
-    image, catalogue, n_inside, n_image = _matches(solution, x, y, ra, dec, shape, radius)
-    chance = 1.0 - math.exp(-n_image * math.pi * radius**2 / (shape[0] * shape[1]))
-    fitted = 3 if len(image) >= AFFINE_FROM else 2
-    false = expected_false(len(image), n_inside, chance, fitted, tested)
+    false = math.inf
+    for reach in (0.5 * radius, radius):  # a handful of stars convinces when they fit closely
+        image, catalogue, n_inside, n_image = _matches(solution, x, y, ra, dec, shape, reach)
+        chance = _chance(n_image, reach, shape)
+        fitted = 3 if len(image) >= AFFINE_FROM else 2
+        false = min(false, expected_false(len(image), n_inside, chance, fitted, 2 * tested))
     if len(image):
         px, py = sky_to_pixel(solution, ra[catalogue], dec[catalogue])
         residual = np.hypot(px - x[image], py - y[image]) * pixel_scale(solution)
         solution = replace(solution, n_matched=len(image), rms=float(np.sqrt(np.mean(residual**2))))
-    return Verdict(solution, len(image), n_inside, false, _shear(solution))
+    return Verdict(solution, len(image), n_inside, false, _shear(solution.cd))
+
+
+def _chance(n_image: int, radius: float, shape: tuple[int, int]) -> float:
+    """Chance that a random place of the frame has a star within the radius."""
+    return 1.0 - math.exp(-n_image * math.pi * radius**2 / (shape[0] * shape[1]))
 
 
 def _around(solution: Solution, ra: FloatArray, dec: FloatArray, shape: tuple[int, int]) -> IntArray:
@@ -151,7 +161,7 @@ def _fit(solution: Solution, x: FloatArray, y: FloatArray, ra: FloatArray, dec: 
     keep = np.ones(len(u), bool)
     for _ in range(4):
         xi, eta = tan_project(ra, dec, solution.ra, solution.dec)
-        if np.count_nonzero(keep) >= AFFINE_FROM:
+        if np.count_nonzero(keep) >= AFFINE_FROM and _flatness(u[keep], v[keep]) > FLATTEST:
             xi0, eta0, cd = _affine(u[keep], v[keep], xi[keep], eta[keep])
         else:
             parity = math.copysign(1.0, solution.cd[0] * solution.cd[3] - solution.cd[1] * solution.cd[2])
@@ -187,7 +197,13 @@ def _similarity(
     return t.real, t.imag, (m.real, -parity * m.imag, m.imag, parity * m.real)
 
 
-def _shear(solution: Solution) -> float:
-    """Difference of the matrix's singular values, relative."""
-    largest, smallest = np.linalg.svd(np.array(solution.cd).reshape(2, 2), compute_uv=False)
+def _flatness(u: FloatArray, v: FloatArray) -> float:
+    """Narrow over long side of a cloud of stars; 0 is a line."""
+    long, narrow = np.linalg.svd(np.column_stack([u - u.mean(), v - v.mean()]), compute_uv=False)
+    return float(narrow / long) if long > 0.0 else 0.0
+
+
+def _shear(cd: tuple[float, float, float, float]) -> float:
+    """Relative difference of the matrix's singular values."""
+    largest, smallest = np.linalg.svd(np.array(cd).reshape(2, 2), compute_uv=False)
     return float((largest - smallest) / largest) if largest > 0.0 else math.inf
