@@ -1,5 +1,6 @@
 """The measure phase on files."""
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -148,6 +149,18 @@ def test_a_frame_without_noise_is_refused(tmp_path, value):
     result = one(tmp_path, np.full((64, 64), value, np.uint16))
     assert result.state is FrameState.DAMAGED
     assert "no noise" in result.reason
+
+
+def test_memory_is_as_stated(tmp_path):
+    """75 bytes a pixel; numpy's share only, sep's own buffers (about 10) are not seen here."""
+    data = bayer_frame(stars((960, 1000), 8, n=150))
+    one(tmp_path, data)
+    (tmp_path / "a.fit").unlink()
+    tracemalloc.start()
+    one(tmp_path, data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 65 * data.size
 
 
 def test_a_tiny_frame_is_refused(tmp_path):

@@ -11,11 +11,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from zemosaic.imaging.photometry import GAUSS
+
 __all__ = ["fit_places"]
 
 DoubleArray = NDArray[np.float64]
 
-GAUSS = math.sqrt(8 * math.log(2))  # FWHM / sigma
 REACH = 1.25  # of the FWHM, half the side of the square that is fitted
 STEPS = 5
 LONGEST_STEP = 0.5  # px

@@ -1,7 +1,7 @@
 """Measure: decode each frame once and keep its stars, its sky in cells, its noise.
 
-One task a frame; peak memory of a task ~ 60 bytes a pixel (S50: 125 MB): the frame, its repaired copy, luminance,
-background and three colours as float32, and what sep holds.
+One task a frame; peak memory of a task at most 75 bytes a pixel (S50: 155 MB): the frame, its repaired copy,
+luminance, background and three colours twice as float32, and what sep holds.
 """
 
 from __future__ import annotations
