@@ -68,7 +68,7 @@ class Night:
     def match(self, reporter: Silent | None = None, **settings: str) -> MatchResult:
         options = {"normalize": "linear_fit", "weighting": "noise_variance"} | settings
         return match(
-            self.frames, self.measurements, self.solutions, self.groups,
+            self.frames, list(self.measurements.values()), self.solutions, self.groups,
             reporter=reporter or Silent(), catalogue=self.catalogue, **options,
         )  # type: ignore[arg-type]  # fmt: skip
 
@@ -196,9 +196,9 @@ def mesh(
     x[:, -1] = (67 * 16 + WIDTH - 1) / 2
     u, v = frame_coordinates(x, y, WIDTH, HEIGHT)
     place = tan_project(*pixel_to_sky(solution, x, y), *CENTRE)
-    surface = level * np.array([0.9, 1.0, 1.1]) + nebula(*place)[..., None] * COLOUR
+    surface = nebula(*place)[..., None] * COLOUR
     omega = pixel_area(solution, x, y)[..., None] / SCALE**2
-    background = sky[:, 0] + u[..., None] * sky[:, 1] + v[..., None] * sky[:, 2]
+    background = level * np.array([0.9, 1.0, 1.1]) + sky[:, 0] + u[..., None] * sky[:, 1] + v[..., None] * sky[:, 2]
     return response(vignetting, u * u + v * v)[..., None] * (gain * surface * omega + background + light)
 
 
@@ -355,12 +355,13 @@ def test_frame_alone(tmp_path: Path) -> None:
     night.solutions.pop(1)
     (correction,) = night.match().corrections.values()
     assert correction.gain == pytest.approx((1.0,) * 3)
-    np.testing.assert_allclose(correction.sky, 0.0, atol=0.1)
+    np.testing.assert_allclose(np.array(correction.sky)[:, 1:], 0.0, atol=0.1)
+    assert 0.5 * LEVEL < correction.sky[1][0] < 2 * LEVEL
 
 
 def test_nothing_to_match_and_cancelling(night: Night) -> None:
     with pytest.raises(InputError, match="no frame has both"):
-        match([], {}, {}, [], normalize="linear_fit", weighting="none", reporter=Silent())
+        match([], [], {}, [], normalize="linear_fit", weighting="none", reporter=Silent())
 
     class Impatient(Silent):
         def cancelled(self) -> bool:

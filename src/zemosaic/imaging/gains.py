@@ -68,7 +68,7 @@ class GainFit:
 
     gain: FloatArray  # (frames, channels)
     response: tuple[tuple[float, ...], ...]  # per instrument; () = flat, or not significantly different
-    response_error: FloatArray  # (instruments,) standard deviation of F in the corners as far as the stars tell
+    response_covariance: FloatArray  # (instruments, terms, terms) of the coefficients, as far as the stars tell
     star_flux: FloatArray  # (stars, channels) ADU at gain 1; NaN when no measurement took part
     scatter: FloatArray  # (frames,) robust relative scatter of bright stars about the model; NaN when too few
     chi2: FloatArray  # (frames,) robust mean square of normalised residuals: 1 for a frame like the others
@@ -76,6 +76,12 @@ class GainFit:
     component: IntArray  # (frames,) frames with the same number are linked by common stars
     floor: float  # relative error of bright stars that the data asked for
     converged: bool
+
+    @property
+    def response_error(self) -> FloatArray:
+        """(instruments,) standard deviation of F in the corners."""
+        error: FloatArray = np.sqrt(self.response_covariance.sum(axis=(1, 2)))
+        return error
 
 
 @dataclass(frozen=True)
@@ -352,7 +358,7 @@ def _result(table: StarTable, powers: FloatArray, state: _State, active: BoolArr
     return GainFit(
         gain=np.exp(ln_gain - middle),
         response=tuple(tuple(map(float, c)) if a else () for c, a in zip(state.coefficients, active)),
-        response_error=np.sqrt(covariance.sum(axis=(1, 2))),
+        response_covariance=covariance,
         star_flux=star_flux,
         scatter=1.4826 * median_by(table.frame, bright, n_frames),
         chi2=np.where(common >= 3, chi2, np.nan),

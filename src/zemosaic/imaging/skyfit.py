@@ -4,9 +4,11 @@ Model of a mesh cell of frame i: mesh / F = a_i Omega S(s) + B_i(u, v). S is unk
 on the sky, interpolated bilinearly, eliminated in the solution (see `schur`), so that no pairs of frames are ever formed.
 B_i is a plane.
 
-Gauge: the data cannot tell a constant or a tilt of S from the same in all B. In each group of connected frames the mean
-constant of B is 0 (the mean sky stays in the mosaic) and the gain-weighted mean gradient of B on the sky is 0, which is the
-solution of minimum norm. A frame alone keeps B = 0.
+Gauge: the data cannot tell a constant or a tilt of S from the same in all B. B takes the level of each frame, so that S is
+what stands out of the sky: the sky's level is not multiplied by Omega (0.5 % in the corners of a field with 1.5 px of
+distortion, which would bend the mosaic by 0.5 % of the sky). About these levels the mean constant of B is 0 in each group of
+connected frames, and the gain-weighted mean gradient of B on the sky is 0, the solution of minimum norm. The mean level is
+kept in `SkyFit.level`.
 """
 
 from __future__ import annotations
@@ -18,10 +20,20 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+from zemosaic.imaging.gains import median_by
 from zemosaic.imaging.schur import TwoBlockSolution, TwoBlockSystem
 from zemosaic.imaging.skycells import SkyCells
 
-__all__ = ["PanelDifference", "SkyFit", "fit_sky", "panel_differences"]
+__all__ = [
+    "PanelDifference",
+    "SkyFit",
+    "SkyProblem",
+    "fit_sky",
+    "gauge_rows",
+    "normal_sky",
+    "panel_differences",
+    "sky_problem",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -38,7 +50,8 @@ class SkyFit:
     """Backgrounds and what they leave."""
 
     sky: FloatArray  # (frames, channels, 3) ADU: c0 + c1 u + c2 v
-    nodes: FloatArray  # (nodes, channels) ADU at gain 1 and omega 1: the sky that was eliminated
+    level: FloatArray  # (channels,) ADU at gain 1: mean sky of the frames, which is in `sky` and not in the nodes
+    nodes: FloatArray  # (nodes, channels) ADU at gain 1 and omega 1: the light above the level, which was eliminated
     node_x: FloatArray  # (nodes,) deg on the common plane
     node_y: FloatArray  # (nodes,) deg
     residual: FloatArray  # (cells, channels) ADU in the frame; NaN is no data
@@ -60,7 +73,7 @@ class PanelDifference:
 
 
 @dataclass(frozen=True)
-class _Problem:
+class SkyProblem:
     """Geometry shared by the channels."""
 
     design: sp.csr_array  # (cells, nodes) bilinear
@@ -79,21 +92,26 @@ def fit_sky(cells: SkyCells, gain: FloatArray, spacing: float, *, order: int = 1
     gain : (frames, channels). spacing : deg, between nodes; cells must not be larger. order : of B, 0 (constants) or 1.
     """
     n_frames, channels = gain.shape
-    problem = _problem(cells, n_frames, spacing, order)
+    problem = sky_problem(cells, n_frames, spacing, order)
+    levels = np.stack([median_by(cells.frame, column, n_frames) for column in cells.value.T], axis=1)
+    levels = np.nan_to_num(levels)
     sky = np.zeros((n_frames, channels, 3))
     nodes = np.full((problem.design.shape[1], channels), np.nan)
     residual, weight = np.full(cells.value.shape, np.nan), np.zeros(cells.value.shape)
     converged = True
     for c in range(channels):
-        own, nodes[:, c], residual[:, c], weight[:, c], done = _fit_channel(cells, problem, gain, c)
+        value = cells.value[:, c] - levels[cells.frame, c]
+        own, nodes[:, c], residual[:, c], weight[:, c], done = _fit_channel(cells, value, problem, gain, c)
         sky[:, c, : problem.terms] = own.reshape(n_frames, problem.terms)
         converged = converged and done
         _level_components(cells, problem, gain[:, c], sky[:, c], nodes[:, c])
+        sky[:, c, 0] += levels[:, c]
     x, y = problem.node_x * spacing, problem.node_y * spacing
-    return SkyFit(sky, nodes, x, y, residual, weight, problem.patch, problem.component, converged)
+    level = levels.sum(axis=0) / gain.sum(axis=0)
+    return SkyFit(sky, level, nodes, x, y, residual, weight, problem.patch, problem.component, converged)
 
 
-def _problem(cells: SkyCells, n_frames: int, spacing: float, order: int) -> _Problem:
+def sky_problem(cells: SkyCells, n_frames: int, spacing: float, order: int) -> SkyProblem:
     column, row = cells.x / spacing, cells.y / spacing
     i, j = np.floor(column).astype(np.int64), np.floor(row).astype(np.int64)
     i0, j0 = i.min(), j.min()
@@ -112,7 +130,7 @@ def _problem(cells: SkyCells, n_frames: int, spacing: float, order: int) -> _Pro
     own = sp.csr_array((plane.ravel(), (np.repeat(rows, terms), columns.ravel())), shape=(len(cells), n_frames * terms))
     component = _components(cells.frame, patch, n_frames, len(squares))
     node_x, node_y = keys % stride + i0, keys // stride + j0
-    return _Problem(design, own, _neighbours(keys, stride), node_x, node_y, patch, component, terms)
+    return SkyProblem(design, own, _neighbours(keys, stride), node_x, node_y, patch, component, terms)
 
 
 def _neighbours(keys: IntArray, stride: int) -> sp.csr_array:
@@ -145,7 +163,7 @@ def _components(frame: IntArray, patch: IntArray, n_frames: int, n_patches: int)
     return component
 
 
-def _gauge(cells: SkyCells, problem: _Problem, gain: FloatArray) -> sp.csr_array:
+def gauge_rows(cells: SkyCells, problem: SkyProblem, gain: FloatArray) -> sp.csr_array:
     """Rows per component: sum of the constants, and gain-weighted sums of the gradients along x and y on the sky."""
     n_frames, terms = len(gain), problem.terms
     rows = []
@@ -184,14 +202,14 @@ def _frame_axes(cells: SkyCells, n_frames: int) -> FloatArray:
 
 
 def _fit_channel(
-    cells: SkyCells, problem: _Problem, gain: FloatArray, channel: int
+    cells: SkyCells, value: FloatArray, problem: SkyProblem, gain: FloatArray, channel: int
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, bool]:
     """Backgrounds (frames * terms,), nodes, residuals and weights (cells,) of one channel, and whether it converged."""
-    value, noise = cells.value[:, channel], cells.variance[:, channel]
+    noise = cells.variance[:, channel]
     good = np.isfinite(value) & (noise > 0)
     scale = gain[cells.frame, channel] * cells.omega
     design = sp.csr_array(problem.design.multiply(scale[:, None]))
-    gauge = _gauge(cells, problem, gain[:, channel])
+    gauge = gauge_rows(cells, problem, gain[:, channel])
     data = np.where(good, value, 0.0)
     weight = np.where(good, 1.0 / np.where(good, noise, 1.0), 0.0)
     own = np.zeros(problem.own.shape[1])
@@ -204,7 +222,7 @@ def _fit_channel(
 
 
 def _solve(
-    problem: _Problem,
+    problem: SkyProblem,
     design: sp.csr_array,
     gauge: sp.csr_array,
     data: FloatArray,
@@ -216,11 +234,16 @@ def _solve(
     own = problem.own.T @ weighted
     diagonal = own.diagonal()
     own = own + sp.diags_array(np.maximum(RIDGE * diagonal, RIDGE * diagonal.max() + 1e-30))
-    sky = sp.csr_array(design.multiply(weight[:, None]))
-    shared = design.T @ sky
-    shared = shared + SMOOTHNESS * shared.diagonal().mean() * (problem.smooth + 1e-3 * sp.eye_array(shared.shape[0]))
-    system = TwoBlockSystem(own, weighted.T @ design, shared, gauge)
-    return system.solve(weighted.T @ data, sky.T @ data, start)
+    system = TwoBlockSystem(own, weighted.T @ design, normal_sky(problem, design, weight), gauge)
+    return system.solve(weighted.T @ data, design.T @ (weight * data), start)
+
+
+def normal_sky(problem: SkyProblem, design: sp.csr_array, weight: FloatArray) -> sp.csr_array:
+    """Normal matrix of the nodes, with the little smoothness that makes it regular."""
+    shared = design.T @ sp.csr_array(design.multiply(weight[:, None]))
+    regular = problem.smooth + 1e-3 * sp.eye_array(shared.shape[0])
+    normal: sp.csr_array = sp.csr_array(shared + SMOOTHNESS * shared.diagonal().mean() * regular)
+    return normal
 
 
 def _robust(residual: FloatArray, noise: FloatArray, good: NDArray[np.bool_]) -> FloatArray:
@@ -233,7 +256,9 @@ def _robust(residual: FloatArray, noise: FloatArray, good: NDArray[np.bool_]) ->
     return weight
 
 
-def _level_components(cells: SkyCells, problem: _Problem, gain: FloatArray, sky: FloatArray, nodes: FloatArray) -> None:
+def _level_components(
+    cells: SkyCells, problem: SkyProblem, gain: FloatArray, sky: FloatArray, nodes: FloatArray
+) -> None:
     """Give unconnected components the same median sky: shift their nodes and constants (in place)."""
     n_components = int(problem.component.max()) + 1
     if n_components < 2:

@@ -24,7 +24,7 @@ from zemosaic.imaging.calibrate import clipping_bias
 from zemosaic.imaging.gains import GainFit, StarTable, fit_gains, median_by
 from zemosaic.imaging.linking import chord, link_stars, unit_vectors
 from zemosaic.imaging.projection import angular_separation, pixel_area, pixel_scale, pixel_to_sky
-from zemosaic.imaging.response import frame_coordinates, half_diagonal
+from zemosaic.imaging.response import RADIAL_TERMS, frame_coordinates, half_diagonal, radial_powers
 from zemosaic.imaging.skycells import (
     MaskStars,
     SkyCells,
@@ -39,6 +39,7 @@ from zemosaic.imaging.skycells import (
     thinned,
 )
 from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences
+from zemosaic.imaging.skyresponse import refine_response, with_response
 from zemosaic.model import (
     Correction,
     Frame,
@@ -81,6 +82,9 @@ class MatchResult:
     corrections: dict[int, Correction]
     left_out: tuple[LeftOut, ...]
     overlaps: tuple[Overlap, ...]
+    sky_level: tuple[
+        float, ...
+    ]  # per channel, ADU of the mosaic: mean sky that the corrections take off; 0 with "none"
     zero_point: float  # VT magnitude of a star of 1 ADU in the mosaic; NaN with fewer than 3 catalogue stars
     zero_point_scatter: float  # mag, robust standard deviation of single stars
     zero_point_stars: int
@@ -136,7 +140,7 @@ class _Photometry:
 
 def match(
     frames: Sequence[Frame],
-    measurements: Mapping[int, Measurement],
+    measurements: Sequence[Measurement],
     solutions: Mapping[int, Solution],
     groups: Sequence[Group],
     *,
@@ -147,14 +151,14 @@ def match(
 ) -> MatchResult:
     """Corrections of all solved frames.
 
+    measurements : of these frames; frames without one, or without a solution, are ignored.
     normalize : "linear_fit" gain, response and sky; "sky_mean" constants only; "none" nothing (a = 1, B = 0, F = 1).
     weighting : "none", "noise_variance", "noise_fwhm" (see the module).
 
     Raises InputError when no frame is left, Cancelled when the user asked to stop.
     """
-    inputs = [
-        _load(f, measurements[f.id], solutions[f.id]) for f in frames if f.id in solutions and f.id in measurements
-    ]
+    measured = {measurement.frame_id: measurement for measurement in measurements}
+    inputs = [_load(f, measured[f.id], solutions[f.id]) for f in frames if f.id in solutions and f.id in measured]
     if not inputs:
         raise InputError("match: no frame has both star measurements and an astrometric solution; nothing to combine")
     linked = _link(inputs)
@@ -166,14 +170,14 @@ def match(
     kept = [i for i in range(len(inputs)) if i not in clouded]
     if not kept:
         raise InputError("match: every frame was left out as clouded; see the reasons above")
-    mask = _mask_stars(inputs, linked)
     used = [inputs[i] for i in kept]
-    cells = _cells(used, photometry, mask, reporter) if normalize != "none" else None
-    sky = (
-        None
-        if cells is None
-        else fit_sky(cells, photometry.gain, _spacing(used), order=1 if normalize == "linear_fit" else 0)
-    )
+    cells, sky = None, None
+    if normalize != "none":
+        cells = _cells(used, photometry, _mask_stars(inputs, linked), reporter)
+        sky = fit_sky(cells, photometry.gain, _spacing(used), order=1 if normalize == "linear_fit" else 0)
+        if any(photometry.response):
+            photometry, cells = _refined(used, np.array(kept), table, photometry, cells, sky)
+            sky = fit_sky(cells, photometry.gain, _spacing(used))
     result = _result(inputs, kept, photometry, sky, weighting, left_out, table)
     if cells is not None and sky is not None:
         result = replace(result, overlaps=_overlaps(cells, sky, photometry.gain, used, groups))
@@ -279,16 +283,42 @@ def _photometry(inputs: Sequence[_Input], table: StarTable, normalize: str) -> t
         return _Photometry(np.ones((n, channels)), ((),) * n, np.ones(n), None), {}
     fit = fit_gains(table)
     clouded = _clouded(inputs, fit, table.instrument)
-    kept = np.array([i not in clouded for i in range(n)])
-    if not kept.any():
-        return _Photometry(fit.gain[kept], (), np.ones(0), fit), clouded
+    kept = np.array([i for i in range(n) if i not in clouded], dtype=np.int64)
+    return _judged(table, fit, kept), clouded
+
+
+def _judged(table: StarTable, fit: GainFit, kept: IntArray) -> _Photometry:
+    """Gains with median 1 over the frames that stay, and weights that fall with the chi^2 of their stars."""
+    if not len(kept):
+        return _Photometry(fit.gain[kept], (), np.ones(0), fit)
     middle = np.median(fit.gain[kept], axis=0)
     fit = replace(fit, gain=fit.gain / middle, star_flux=fit.star_flux * middle)
     typical = float(np.nanmedian(fit.chi2[kept])) if np.isfinite(fit.chi2[kept]).any() else 1.0
-    excess = np.nan_to_num(fit.chi2 / max(typical, 1e-9), nan=1.0)
+    excess = np.nan_to_num(fit.chi2[kept] / max(typical, 1e-9), nan=1.0)
     quality = TOLERATED_CHI2 / np.maximum(excess, TOLERATED_CHI2)
-    response = tuple(fit.response[table.instrument[i]] for i in np.flatnonzero(kept))
-    return _Photometry(fit.gain[kept], response, quality[kept], fit), clouded
+    return _Photometry(fit.gain[kept], tuple(fit.response[table.instrument[i]] for i in kept), quality, fit)
+
+
+def _refined(
+    inputs: Sequence[_Input], kept: IntArray, table: StarTable, photometry: _Photometry, cells: SkyCells, sky: SkyFit
+) -> tuple[_Photometry, SkyCells]:
+    """Responses that the stars have shown, sharpened by the sky; gains and cells with these responses."""
+    fit = photometry.fit
+    if fit is None:
+        raise ValueError("a response is refined only after a fit of the gains")
+    shown = np.array([bool(r) for r in fit.response])
+    before = np.array([r or (0.0,) * RADIAL_TERMS for r in fit.response])
+    covariance = np.where(shown[:, None, None], fit.response_covariance, 1e-12 * np.eye(RADIAL_TERMS))
+    instrument = table.instrument[kept]
+    after, known = refine_response(cells, sky, photometry.gain, _spacing(inputs), instrument, before, covariance)
+    after = np.where(shown[:, None], after, 0.0)
+    rho2, number = table.rho2, table.instrument[table.frame]
+    shape = 1.0 + np.einsum("nk,nk->n", radial_powers(rho2), after[number])
+    flat = replace(table, flux=table.flux / shape[:, None], error=table.error / shape[:, None])
+    known = np.where(shown[:, None, None], known, fit.response_covariance)
+    response = tuple(tuple(map(float, c)) if s else () for c, s in zip(after, shown))
+    again = replace(fit_gains(flat, with_response=False), response=response, response_covariance=known)
+    return _judged(table, again, kept), with_response(cells, instrument, before, after)
 
 
 def _clouded(inputs: Sequence[_Input], fit: GainFit, instrument: IntArray) -> dict[int, str]:
@@ -423,6 +453,7 @@ def _result(
         corrections=corrections,
         left_out=left_out,
         overlaps=(),
+        sky_level=(0.0,) * inputs[0].frame.channels if sky is None else tuple(sky.level.tolist()),
         zero_point=zero_point,
         zero_point_scatter=scatter,
         zero_point_stars=count,

@@ -1,0 +1,71 @@
+"""The response from the sky: a wrong one found by the stars is put right, and a sky of its own curvature misleads little."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_skyfit import PANELS, RESPONSE, SPACING, observe
+
+from zemosaic.imaging.response import response
+from zemosaic.imaging.skycells import SkyCells
+from zemosaic.imaging.skyfit import fit_sky
+from zemosaic.imaging.skyresponse import refine_response, with_response
+
+RHO2 = np.linspace(0.0, 1.0, 11)
+TRUE = np.array([RESPONSE])
+STARS = 0.02**2 * np.array([[[1.0, -0.9], [-0.9, 1.0]]])  # 0.9 % in the corners
+
+
+def error(coefficients: np.ndarray) -> float:
+    return float(np.sqrt(np.mean((response(coefficients.tolist(), RHO2) - response(RESPONSE, RHO2)) ** 2)))
+
+
+def refine(cells: SkyCells, gain: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    instrument = np.zeros(len(gain), int)
+    divided = with_response(cells, instrument, TRUE, wrong)
+    fit = fit_sky(divided, gain, SPACING)
+    return refine_response(divided, fit, gain, SPACING, instrument, wrong, STARS)
+
+
+@pytest.mark.parametrize("gradient", [0.2, 0.05])
+def test_a_wrong_response_is_put_right(gradient: float) -> None:
+    night = observe(32, PANELS, gradient=gradient, seed=21)
+    wrong = TRUE + np.array([[-0.015, 0.03]])
+    refined, covariance = refine(night.cells, night.gain, wrong)
+    assert error(wrong[0]) > 0.006
+    assert error(refined[0]) < 0.001
+    assert np.sqrt(covariance.sum()) < 0.5 * np.sqrt(STARS.sum())
+
+
+def test_a_right_response_stays_although_every_sky_is_curved() -> None:
+    """0.1 % of curvature in every sky, always of the same sign."""
+    night = observe(32, PANELS, seed=22)
+    rho2 = night.cells.u**2 + night.cells.v**2
+    curved = replace(night.cells, value=night.cells.value + 0.9 * rho2[:, None])
+    refined, covariance = refine(curved, night.gain, TRUE)
+    assert error(refined[0]) < 0.002
+    assert abs(refined.sum() - TRUE.sum()) < 3 * np.sqrt(covariance.sum())
+
+
+def test_two_instruments_are_told_apart() -> None:
+    night = observe(32, PANELS, seed=23)
+    instrument = np.arange(32) // 16
+    before = np.vstack([TRUE, TRUE])
+    wrong = before + np.array([[-0.01, 0.02], [0.01, -0.015]])
+    divided = with_response(night.cells, instrument, before, wrong)
+    fit = fit_sky(divided, night.gain, SPACING)
+    refined, _ = refine_response(divided, fit, night.gain, SPACING, instrument, wrong, np.repeat(STARS, 2, axis=0))
+    assert error(refined[0]) < 0.0015 and error(refined[1]) < 0.0015
+
+
+def test_changing_the_response_and_back_changes_nothing() -> None:
+    night = observe(2, PANELS[:1], seed=24)
+    instrument = np.zeros(2, int)
+    other = TRUE + 0.05
+    there = with_response(night.cells, instrument, TRUE, other)
+    assert np.abs(there.value - night.cells.value).max() > 10
+    back = with_response(there, instrument, other, TRUE)
+    np.testing.assert_allclose(back.value, night.cells.value, rtol=1e-12)
+    np.testing.assert_allclose(back.variance, night.cells.variance, rtol=1e-12)
