@@ -11,8 +11,10 @@ from zemosaic.kernels._jit import kernel
 
 __all__ = ["best_similarity"]
 
-FIRST_LOOK = 10  # stars checked before a hypothesis without any match is given up
-SECOND_LOOK = 24  # ... with fewer than two matches
+# About half of the checked stars match a true hypothesis (two fifths in sparse fields), 1 % a false one. A true one survives
+# the first look with 95 % or better, and there are dozens of good image pairs. Looks at 10 and 24 took 1.7 times as long.
+FIRST_LOOK = 6  # stars checked before a hypothesis without any match is given up
+SECOND_LOOK = 16  # ... with fewer than two matches
 
 
 @kernel

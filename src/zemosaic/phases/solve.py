@@ -34,7 +34,7 @@ __all__ = ["SolveResult", "SolveTask", "solve", "solve_one"]
 PHASE = "solve"
 NEIGHBOURS = 4  # pointings that are tried
 CANDIDATES = 200  # solved neighbours among which distinct pointings are looked for
-DISTINCT = 0.3  # deg, between pointings that are tried separately
+DISTINCT = 0.7  # of the radius, between pointings that are tried separately
 HINT_RADIUS = 1.0  # deg at least, around a neighbour
 TOTAL_STARS = 2_000_000  # kept in memory for the refinement: 100 bytes each
 STARS_PER_FRAME = (120, 600)
@@ -167,16 +167,18 @@ def _hints(frame: Frame, frames: Sequence[Frame], solutions: Mapping[int, Soluti
     ]
     solved.sort(key=lambda other: (other.instrument != frame.instrument, abs(other.id - frame.id)))
     del solved[CANDIDATES:]
+    radius = max(radius, HINT_RADIUS)
     hints: list[Hint] = []
+    most = NEIGHBOURS
     if solved and math.isfinite(frame.ra) and math.isfinite(frame.dec):
         hints.append(_from_neighbour(frame, solved[0], solutions[solved[0].id], (frame.ra, frame.dec), radius))
+        most = 2  # the header may be stale: where the nearest neighbour points is tried too
     for other in solved:
         solution = solutions[other.id]
-        if len(hints) < NEIGHBOURS and all(
-            angular_separation(solution.ra, solution.dec, hint.ra, hint.dec) > DISTINCT for hint in hints
-        ):
-            place = (solution.ra, solution.dec)
-            hints.append(_from_neighbour(frame, other, solution, place, max(radius, HINT_RADIUS)))
+        if len(hints) == most:
+            break
+        if all(angular_separation(solution.ra, solution.dec, hint.ra, hint.dec) > DISTINCT * radius for hint in hints):
+            hints.append(_from_neighbour(frame, other, solution, (solution.ra, solution.dec), radius))
     return tuple(hints)
 
 
