@@ -108,7 +108,7 @@ def _sky_metrics(skies: Sequence[SkyScore]) -> tuple[Metric, ...]:
     noise = [sky.efficiency for sky in skies]
     return (
         Metric("background, rms", max(rms), "% of p99", 1.0, detail=_per_channel(rms)),
-        Metric("background, rms without plane", max(plain), "% of p99", detail=_per_channel(plain)),
+        Metric("background, rms without plane", max(plain), "% of p99", 1.0, detail=_per_channel(plain)),
         Metric("background, largest", max(top), "% of p99", detail=_per_channel(top)),
         Metric("step between panels", max(step), "sigma", 0.15, detail=_per_channel(step, 3)),
         Metric("noise efficiency", min(noise), "", 0.9, at_least=True, detail=_per_channel(noise)),

@@ -32,7 +32,6 @@ START = datetime(2025, 3, 27, 1, 20, 32, 955368)  # UTC
 OVERHEAD = 1.3  # s, between the end of a sub and the start of the next
 LOCAL = timedelta(hours=-4)  # of the clock in the file names
 SKY_COLOURS = (0.85, 1.0, 0.8)  # R, G, B
-GRADIENT_TURN = 60.0  # deg, of the sky gradient against the field over the night
 NOMINAL_OVER_TRUE = 1.008  # scale of the header over the true one, measured on real subs
 SECOND_ANGLE = 69.5  # deg, between the fields of two telescopes
 SCALE_STEP = 0.0015  # relative, between two telescopes
@@ -207,7 +206,7 @@ def _wander(night: float, rng: np.random.Generator, phase: float) -> float:
 def _sky(plan: NightPlan, night: float, rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
     """Level, and a gradient that turns against the field while the telescope follows the target."""
     level = plan.sky_level * (1.0 + 0.1 * math.sin(3.0 * night) + 0.02 * rng.standard_normal())
-    way = math.radians(40.0 + GRADIENT_TURN * night)
+    way = math.radians(40.0 + plan.gradient_turn * night)
     slope = plan.sky_gradient * rng.uniform(0.7, 1.0)
     surfaces = []
     for k, colour in enumerate(SKY_COLOURS):
