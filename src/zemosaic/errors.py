@@ -54,5 +54,5 @@ class WorkerError(MosaicError):
     """A worker process died twice on the same task."""
 
 
-class Cancelled(MosaicError):
+class Cancelled(MosaicError):  # noqa: N818 - no error of anybody
     """The user asked to stop; the next run of the same command goes on."""

@@ -84,12 +84,14 @@ class Frame:
     path: Path
     size: int  # bytes
     mtime_ns: int
-    digest: str  # hash of the pixels and DATE-OBS (hex)
+    digest: str  # hash of the first rows and DATE-OBS (hex), the same in every container
     kind: FrameKind
     width: int  # px
     height: int  # px
     bayer: str | None  # pattern of the array as read: "GRBG" has G at (0, 0) and R at (0, 1)
-    instrument: str  # frames with the same one share distortion and sensor response, e.g. "S50_1d3fe189 2.90um 250mm 1x1 1080x1920"
+    instrument: (
+        str  # frames with the same one share distortion and sensor response; "S50_1d3f 2.90um 250mm 1x1 1080x1920"
+    )
     camera: str  # INSTRUME, for the header
     telescope: str  # TELESCOP, for the header
     target: str  # OBJECT

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zemosaic.imaging.demosaic import bilinear, cfa_colours
-from zemosaic.kernels.blot import blot, calibrate, invalidate, single_pixels
+from zemosaic.kernels.blot import blot, calibrate, invalidate
 
 STEP = 32
 GRBG = cfa_colours("GRBG")
@@ -64,38 +64,3 @@ def test_invalidate_takes_off_what_demosaicing_spreads():
         spread = bilinear(one, "GRBG").max(axis=2)
         inside = np.s_[2:-2, 2:-2]
         np.testing.assert_allclose(1.0 - lanes[..., 3][inside], spread[inside], atol=1e-6)
-
-
-def star_field(fwhm, rng, colour=(1.0, 1.0, 1.0), n=40, shape=(400, 400)):
-    y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
-    image = np.zeros(shape)
-    sigma = fwhm / 2.3548
-    for _ in range(n):
-        cx, cy = rng.uniform(20, shape[1] - 20), rng.uniform(20, shape[0] - 20)
-        image += 3000 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * sigma**2))
-    image *= np.asarray(colour)[GRBG[y % 2, x % 2]]
-    return (image + rng.normal(200, 20, shape)).astype(np.float32)
-
-
-@pytest.mark.parametrize("fwhm", [2.0, 2.6, 3.8])
-@pytest.mark.parametrize("colour", [(1.0, 1.0, 1.0), (0.45, 1.0, 0.55)])
-def test_stars_are_not_lone_pixels(fwhm, colour):
-    raw = star_field(fwhm, np.random.default_rng(7), colour)
-    out = np.empty(raw.shape, bool)
-    single_pixels(raw, GRBG, np.full(3, 20.0, np.float32), 6.0, out)
-    bright = raw > 400
-    assert (out & bright).sum() <= 0.001 * bright.sum()
-
-
-def test_lone_pixels_are_found():
-    rng = np.random.default_rng(8)
-    raw = star_field(3.0, rng)
-    ys, xs = rng.integers(10, 390, 300), rng.integers(10, 390, 300)
-    quiet = raw[ys, xs] < 280
-    ys, xs = ys[quiet], xs[quiet]
-    raw[ys, xs] += 12 * 20.0
-    out = np.empty(raw.shape, bool)
-    single_pixels(raw, GRBG, np.full(3, 20.0, np.float32), 6.0, out)
-    assert out[ys, xs].mean() > 0.85
-    out[ys, xs] = False
-    assert out.sum() < 20

@@ -28,7 +28,7 @@ def affine_nodes(size, origin=(0, 0), a=0.98, b=0.05, dx=4.3, dy=6.7):
     j0, i0 = origin[0] // STEP, origin[1] // STEP
     ny, nx = (origin[0] + size[0]) // STEP + 2 - j0, (origin[1] + size[1]) // STEP + 2 - i0
     y, x = np.mgrid[j0 : j0 + ny, i0 : i0 + nx] * float(STEP)
-    return a * x - b * y + dx, b * x + a * y + dy, (j0, i0)
+    return np.ascontiguousarray(a * x - b * y + dx), b * x + a * y + dy, (j0, i0)
 
 
 @pytest.fixture

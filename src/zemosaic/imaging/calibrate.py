@@ -102,4 +102,5 @@ def clipping_bias(mean: NDArray[np.float32] | float, sigma: float) -> NDArray[np
     """
     z = np.asarray(mean, np.float64) / sigma
     bias = sigma * (np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi) - z * ndtr(-z))
-    return bias.astype(np.float32)
+    result: NDArray[np.float32] = bias.astype(np.float32)
+    return result

@@ -55,7 +55,8 @@ def noise_curve(residual: Float32Array, light: Float32Array, sigma: float) -> Fl
     last = good[-1]
     grown = np.interp(centres, centres[good], np.maximum.accumulate(variances[good]))
     grown[last + 1 :] = grown[last] * (centres[last + 1 :] / centres[last]) ** 2
-    return np.interp(ratio, centres, grown).astype(np.float32)
+    curve: Float32Array = np.interp(ratio, centres, grown).astype(np.float32)
+    return curve
 
 
 def tolerance(
@@ -71,7 +72,8 @@ def tolerance(
     # what the spread of the model owes to its own noise is no gradient: 2 sigma of it are taken off
     gradient = np.maximum(spread - 2.0 * np.sqrt(noise) - 0.5 * sigma, 0.0)
     variance = noise_curve(residual, light, sigma) + noise + (LIGHT * light) ** 2 + (GRADIENT * gradient) ** 2
-    return np.sqrt(variance)
+    sigmas: Float32Array = np.sqrt(variance)
+    return sigmas
 
 
 def outliers(score: Float32Array, kappa_low: float, kappa_high: float) -> Rejection:

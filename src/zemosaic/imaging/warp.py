@@ -26,7 +26,7 @@ class Window:
     """The part of a region that a frame covers, and the frame's rows that it takes."""
 
     box: tuple[int, int, int, int]  # y0, y1, x0, x1 in the mosaic, half open
-    rows: slice  # of the frame, beginning on an even row
+    rows: slice  # of the frame, whole multiples of LATTICE or to its end
     nodes_x: FloatArray  # frame coordinates at the lattice nodes
     nodes_y: FloatArray
     node0: tuple[int, int]  # (row, column) of the first node, in units of LATTICE mosaic pixels
@@ -77,7 +77,8 @@ def window(solution: Solution, shape: tuple[int, int], grid: Grid, block: tuple[
         return None
     first = max(0, int(nodes_y[inside].min()) - REACH - LATTICE)
     last = min(height, int(nodes_y[inside].max()) + REACH + LATTICE)
-    first -= first % 2
+    # whole cells of the mesh on which damaged pixels are judged, so that what is read does not change what is found
+    first, last = first // LATTICE * LATTICE, min(height, -(-last // LATTICE) * LATTICE)
     if last - first < 2 * REACH:
         return None
     return Window((y0, y1, x0, x1), slice(first, last), nodes_x, nodes_y, node0)

@@ -1,19 +1,23 @@
-"""Mosaic to frame: the provisional mosaic resampled onto the raw pixels of a frame, and raw pixels made comparable."""
+"""Mosaic to frame: the provisional mosaic resampled onto the raw pixels of a frame; raw pixels in mosaic units."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
 from zemosaic.kernels.resample import _lattice
 
-__all__ = ["blot", "calibrate", "invalidate", "single_pixels"]
+__all__ = ["blot", "calibrate", "invalidate"]
 
 
 @kernel
-def _cubic(t, out):  # type: ignore[no-untyped-def]
+def _cubic(
+    t: float,
+    out: NDArray[np.float64],
+) -> None:
     """Catmull-Rom weights of the four taps at -1..2 (Keys 1981, a = -1/2)."""
     out[0] = ((-0.5 * t + 1.0) * t - 0.5) * t
     out[1] = (1.5 * t - 2.5) * t * t + 1.0
@@ -22,7 +26,18 @@ def _cubic(t, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def blot(mosaic, count, origin, nodes_x, nodes_y, step, colours, out, spread, samples):  # type: ignore[no-untyped-def]
+def blot(
+    mosaic: NDArray[np.float32],
+    count: NDArray[np.uint16],
+    origin: tuple[int, int],
+    nodes_x: NDArray[np.float64],
+    nodes_y: NDArray[np.float64],
+    step: int,
+    colours: NDArray[np.int64],
+    out: NDArray[np.float32],
+    spread: NDArray[np.float32],
+    samples: NDArray[np.uint16],
+) -> None:
     """The mosaic at the centres of a frame's pixels, each in the pixel's own colour.
 
     mosaic : (channels, H, W) float32, a region of the mosaic whose pixel (0, 0) is `origin` (y, x); NaN is no data
@@ -64,7 +79,15 @@ def blot(mosaic, count, origin, nodes_x, nodes_y, step, colours, out, spread, sa
 
 
 @kernel
-def calibrate(raw, row0, colours, scale, offset, step, out):  # type: ignore[no-untyped-def]
+def calibrate(
+    raw: NDArray[np.float32],
+    row0: int,
+    colours: NDArray[np.int64],
+    scale: NDArray[np.float32],
+    offset: NDArray[np.float32],
+    step: int,
+    out: NDArray[np.float32],
+) -> None:
     """Raw ADU to mosaic units: out = raw * scale - offset, both on a lattice of `step` px over the whole frame.
 
     raw, out : (rows, w) float32, the frame's rows from `row0` on; scale, offset : (p, q, channels) float32
@@ -85,45 +108,13 @@ def calibrate(raw, row0, colours, scale, offset, step, out):  # type: ignore[no-
 
 
 @kernel
-def single_pixels(raw, colours, sigma, kappa, out):  # type: ignore[no-untyped-def]
-    """Hot pixels that a single frame gives away: bright alone, without light in the pixels around.
-
-    A pixel counts when it exceeds the median of its eight same-colour neighbours (two pixels away) by more than
-    kappa * sigma, the brightest of them by half as much, and its four adjacent pixels exceed their own colour three
-    pixels farther out by less than 12 % of that: the light of a star with FWHM 2 px puts 30 to 50 % there.
-
-    raw : (h, w) float32; sigma : (channels,) ADU; out : (h, w) bool, out
-    """
-    h, w = raw.shape
-    ring = np.empty(8, np.float32)
-    out[:] = False
-    for y in range(4, h - 4):
-        for x in range(4, w - 4):
-            limit = kappa * sigma[colours[y % 2, x % 2]]
-            value = raw[y, x]
-            if value - raw[y, x - 2] <= 0.5 * limit or value - raw[y - 2, x] <= 0.5 * limit:
-                continue
-            n = 0
-            for dy in range(-2, 3, 2):
-                for dx in range(-2, 3, 2):
-                    if dy != 0 or dx != 0:
-                        ring[n] = raw[y + dy, x + dx]
-                        n += 1
-            ring.sort()
-            excess = value - 0.5 * (ring[3] + ring[4])
-            if excess <= limit or value - ring[7] <= 0.5 * excess:
-                continue
-            light = 0.0
-            for k in range(4):
-                dy, dx = (0, 1) if k == 0 else ((0, -1) if k == 1 else ((1, 0) if k == 2 else (-1, 0)))
-                light += 0.25 * (raw[y + dy, x + dx] - raw[y + 3 * dy, x + 3 * dx])
-            adjacent_sigma = 0.5 * (sigma[colours[y % 2, (x + 1) % 2]] + sigma[colours[(y + 1) % 2, x % 2]])
-            if light < 0.12 * excess + adjacent_sigma:
-                out[y, x] = True
-
-
-@kernel
-def invalidate(ys, xs, colours, filtered, lanes):  # type: ignore[no-untyped-def]
+def invalidate(
+    ys: NDArray[np.int64],
+    xs: NDArray[np.int64],
+    colours: NDArray[np.int64],
+    filtered: bool,
+    lanes: NDArray[np.float32],
+) -> None:
     """Take left-out raw pixels off the validity (lane 3) of all pixels into which bilinear demosaicing spreads them.
 
     ys, xs : (n,) int64; filtered : True for a colour filter array; lanes : (h, w, 4) float32, lane 3 in and out, >= 0

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from zemosaic.kernels._jit import kernel
 
 __all__ = ["accumulate"]
 
 
 @kernel
-def accumulate(ys, xs, values, sines, cosines, reach, out):  # type: ignore[no-untyped-def]
+def accumulate(
+    ys: NDArray[np.int64],
+    xs: NDArray[np.int64],
+    values: NDArray[np.float32],
+    sines: NDArray[np.float64],
+    cosines: NDArray[np.float64],
+    reach: int,
+    out: NDArray[np.float32],
+) -> None:
     """Sum the points along the lines x sin + y cos = offset.
 
     ys, xs : (m,) int64; values : (m,) float32

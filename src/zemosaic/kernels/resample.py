@@ -8,6 +8,7 @@ a pixel's value does not depend on the region in which it is computed.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,21 +26,33 @@ def _lanczos_table() -> NDArray[np.float32]:
     fraction = (np.arange(PHASES + 1) / PHASES)[:, None]
     t = fraction - np.arange(-2, 4)[None, :]
     weights = np.where(np.abs(t) < 3, np.sinc(t) * np.sinc(t / 3), 0.0)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    table: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return table
 
 
 LANCZOS_TABLE = _lanczos_table()
 
 
 @kernel
-def _lattice(nodes, j, i, fy, fx):  # type: ignore[no-untyped-def]
+def _lattice(
+    nodes: NDArray[np.floating[Any]],
+    j: int,
+    i: int,
+    fy: float,
+    fx: float,
+) -> Any:
     top = nodes[j, i] * (1.0 - fx) + nodes[j, i + 1] * fx
     bottom = nodes[j + 1, i] * (1.0 - fx) + nodes[j + 1, i + 1] * fx
     return top * (1.0 - fy) + bottom * fy
 
 
 @kernel
-def _taper(position, last, margin, width):  # type: ignore[no-untyped-def]
+def _taper(
+    position: float,
+    last: float,
+    margin: float,
+    width: float,
+) -> float:
     """C1 rise from 0 at `margin` px inside either border to 1 at `margin + width`."""
     t = (min(position, last - position) - margin) / width
     if t <= 0.0:
@@ -50,7 +63,13 @@ def _taper(position, last, margin, width):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sample(image, table, row0, sx, sy):  # type: ignore[no-untyped-def]
+def _sample(
+    image: NDArray[np.float32],
+    table: NDArray[np.float32],
+    row0: int,
+    sx: float,
+    sy: float,
+) -> tuple[Any, Any, Any, Any]:
     """The four lanes of the frame at (sx, sy) by Lanczos-3; the 6 x 6 taps must lie inside the rows at hand."""
     ix, iy = int(math.floor(sx)), int(math.floor(sy))
     wx = table[int((sx - ix) * PHASES + 0.5)]
@@ -76,8 +95,22 @@ def _sample(image, table, row0, sx, sy):  # type: ignore[no-untyped-def]
 
 @kernel
 def add_to_buckets(
-    image, row0, height, table, nodes_x, nodes_y, node0, step, weights, wstep, margins, origin, box, buckets, count
-):  # type: ignore[no-untyped-def]
+    image: NDArray[np.float32],
+    row0: int,
+    height: int,
+    table: NDArray[np.float32],
+    nodes_x: NDArray[np.float64],
+    nodes_y: NDArray[np.float64],
+    node0: tuple[int, int],
+    step: int,
+    weights: NDArray[np.float32],
+    wstep: int,
+    margins: NDArray[np.float64],
+    origin: tuple[int, int],
+    box: tuple[int, int, int, int],
+    buckets: NDArray[np.float32],
+    count: NDArray[np.uint16],
+) -> None:
     """Add a frame to the interleaved buckets of a region: the k-th sample of a pixel goes to bucket k modulo 9.
 
     image : (rows, w, 4) float32, corrected colours and validity of the frame's rows from `row0` on; height : rows of the frame
@@ -120,7 +153,10 @@ def add_to_buckets(
 
 
 @kernel
-def bucket_centre(buckets, out):  # type: ignore[no-untyped-def]
+def bucket_centre(
+    buckets: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
     """Median over the non-empty buckets of their means.
 
     buckets : (H, W, 9, 2 * channels) float32; out : (channels, H, W) float32, NaN where no sample fell
@@ -150,24 +186,24 @@ def bucket_centre(buckets, out):  # type: ignore[no-untyped-def]
 
 @kernel
 def add_to_sums(
-    image,
-    row0,
-    height,
-    table,
-    nodes_x,
-    nodes_y,
-    node0,
-    step,
-    weights,
-    variances,
-    wstep,
-    margins,
-    origin,
-    box,
-    sums,
-    count,
-    rejected,
-):  # type: ignore[no-untyped-def]
+    image: NDArray[np.float32],
+    row0: int,
+    height: int,
+    table: NDArray[np.float32],
+    nodes_x: NDArray[np.float64],
+    nodes_y: NDArray[np.float64],
+    node0: tuple[int, int],
+    step: int,
+    weights: NDArray[np.float32],
+    variances: NDArray[np.float32],
+    wstep: int,
+    margins: NDArray[np.float64],
+    origin: tuple[int, int],
+    box: tuple[int, int, int, int],
+    sums: NDArray[np.float32],
+    count: NDArray[np.uint16],
+    rejected: NDArray[np.uint16],
+) -> None:
     """Add a frame to the sums of the final mean of a region; arguments as in `add_to_buckets`, and:
 
     variances : (p, q, channels) float32, variance of a sample on the same lattice as the weights

@@ -27,6 +27,7 @@ from zemosaic.fits import read_raw
 from zemosaic.imaging.calibrate import STEP, Calibration, Feather, calibration, clipping_bias
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.imaging.reject import outliers, tolerance
+from zemosaic.imaging.sky import damaged_pixels
 from zemosaic.imaging.streaks import find_streaks, streak_mask
 from zemosaic.imaging.warp import LATTICE, Window, frame_nodes, window
 from zemosaic.kernels import blot as raw_kernels
@@ -37,7 +38,6 @@ from zemosaic.model import Correction, Frame, FrameKind, Grid, Mosaic, Plan, Sol
 __all__ = ["Exposure", "Recipe", "assemble"]
 
 CLIPPED = 1e-3  # share of pixels at exactly 0 from which a frame counts as cut at 0
-LONE_PIXEL = 6.0  # sigma from which a raw pixel without light around it is hot
 MEDIAN_VARIANCE = 1.57  # of a median over that of a mean, Gaussian noise
 Float32Array = NDArray[np.float32]
 Task = TypeVar("Task")
@@ -369,11 +369,10 @@ def _score(
 
 
 def _lone_pixels(raw: Float32Array, exposure: Exposure) -> NDArray[np.bool_]:
-    """Hot and dead pixels that can be told from stars on the frame alone (colour filter array only)."""
-    mask = np.zeros(raw.shape[-2:], bool)
-    if exposure.frame.kind is FrameKind.BAYER:
-        raw_kernels.single_pixels(raw, exposure.colours, np.asarray(exposure.sigma, np.float32), LONE_PIXEL, mask)
-    return mask
+    """Hot and dead pixels that can be told from stars on the frame alone; none in frames debayered elsewhere."""
+    if exposure.frame.kind is FrameKind.RGB:
+        return np.zeros(raw.shape[-2:], bool)
+    return damaged_pixels(raw, exposure.frame.bayer, exposure.sigma)
 
 
 def _calibration(exposure: Exposure, task: BlockTask | FrameTask) -> Calibration:

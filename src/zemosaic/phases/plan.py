@@ -38,7 +38,7 @@ def group_frames(
     for label in range(int(labels.max()) + 1):
         members = np.flatnonzero(labels == label)
         centre = mean_direction(unit_vectors(ra[members], dec[members]))
-        groups.append(Group(label, *centre, tuple(frames[k].id for k in members)))
+        groups.append(Group(label, *centre, tuple(frames[int(k)].id for k in members)))
     return tuple(groups)
 
 
@@ -116,7 +116,7 @@ def _superblocks(
         for x0, x1 in zip(columns[:-1], columns[1:]):
             touching = (extent[:, 0] < y1) & (extent[:, 1] >= y0) & (extent[:, 2] < x1) & (extent[:, 3] >= x0)
             if touching.any():
-                members = tuple(frames[k].id for k in np.flatnonzero(touching))
+                members = tuple(frames[int(k)].id for k in np.flatnonzero(touching))
                 blocks.append(Superblock(y0, y1, x0, x1, members))
     return tuple(blocks)
 

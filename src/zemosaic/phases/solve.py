@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,14 @@ from zemosaic.solvers import SCALE_TOLERANCE, Hint, Solver, frame_hint, neighbou
 from zemosaic.solvers.catalogue import CatalogueSolver
 from zemosaic.solvers.group import false_solutions
 from zemosaic.solvers.header import HeaderSolver
+from zemosaic.solvers.neighbour import NeighbourSolver
 from zemosaic.tables import load_stars
 
 __all__ = ["SolveResult", "SolveTask", "solve", "solve_one"]
 
 PHASE = "solve"
 NEIGHBOURS = 4  # pointings that are tried
+OVERLAPS = 3  # solved neighbours whose stars serve as a catalogue at last
 CANDIDATES = 200  # solved neighbours among which distinct pointings are looked for
 DISTINCT = 0.7  # of the radius, between pointings that are tried separately
 HINT_RADIUS = 1.0  # deg at least, around a neighbour
@@ -49,6 +52,9 @@ class SolveTask:
     measurement: Measurement
     method: str
     hints: tuple[Hint, ...]  # tried in this order
+    neighbours: tuple[
+        tuple[Path, Solution], ...
+    ] = ()  # measurement files of solved frames, to be matched against at last
 
 
 @dataclass(frozen=True)
@@ -86,9 +92,11 @@ def solve(
     refused = _refuse(frames, solutions, search_radius)
     retries = []
     for frame in frames:
-        hints = _hints(frame, frames, solutions, search_radius) if frame.id not in solutions else ()
-        if hints and method != "header" and measured[frame.id].n_stars >= FEWEST:
-            retries.append(SolveTask(frame, measured[frame.id], "catalogue", hints))
+        if frame.id not in solutions and method != "header" and measured[frame.id].n_stars >= FEWEST:
+            near = _neighbours(frame, frames, solutions)
+            hints = _hints(frame, near, solutions, search_radius)
+            seen = tuple((measured[other.id].path, solutions[other.id]) for other in near[:OVERLAPS])
+            retries.append(SolveTask(frame, measured[frame.id], "catalogue", hints, seen))
     solutions |= _solve_all(retries, executor, done)[0]
     refused |= _refuse(frames, solutions, search_radius)
     left_out = [_left_out(f, measured[f.id], reasons, refused) for f in frames if f.id not in solutions]
@@ -108,6 +116,12 @@ def solve_one(task: SolveTask) -> Solution | str:
                 return solver.solve(stars, task.frame, hint)
             except FrameError as error:
                 reasons.append(str(error))
+    for path, solution in task.neighbours:
+        hint = neighbour_hint(solution, solution.ra, solution.dec, HINT_RADIUS)
+        try:
+            return NeighbourSolver(load_stars(path), solution).solve(stars, task.frame, hint)
+        except FrameError as error:
+            reasons.append(str(error))
     return " ".join(dict.fromkeys(reasons))
 
 
@@ -152,11 +166,8 @@ def _refuse(frames: Sequence[Frame], solutions: dict[int, Solution], radius: flo
     return refused
 
 
-def _hints(frame: Frame, frames: Sequence[Frame], solutions: Mapping[int, Solution], radius: float) -> tuple[Hint, ...]:
-    """What solved neighbours say about a frame: scale and parity always, the position where its header has none.
-
-    Neighbours have the same size, lie in the same folder or come from the same telescope; the nearest in time first.
-    """
+def _neighbours(frame: Frame, frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> list[Frame]:
+    """Solved frames of the same size in the same folder or of the same telescope; the nearest in time first."""
     solved = [
         other
         for other in frames
@@ -166,7 +177,11 @@ def _hints(frame: Frame, frames: Sequence[Frame], solutions: Mapping[int, Soluti
         and not abs(frame.scale / pixel_scale(solutions[other.id]) - 1.0) > 2.0 * SCALE_TOLERANCE
     ]
     solved.sort(key=lambda other: (other.instrument != frame.instrument, abs(other.id - frame.id)))
-    del solved[CANDIDATES:]
+    return solved[:CANDIDATES]
+
+
+def _hints(frame: Frame, solved: Sequence[Frame], solutions: Mapping[int, Solution], radius: float) -> tuple[Hint, ...]:
+    """What solved neighbours say about a frame: scale and parity always, the position where its header has none."""
     radius = max(radius, HINT_RADIUS)
     hints: list[Hint] = []
     most = NEIGHBOURS

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
-from zemosaic.catalogue import Catalogue, load_catalogue
+from zemosaic.catalogue import CatalogueStars, load_catalogue
 from zemosaic.errors import FrameError
 from zemosaic.imaging.matching import Search, hypotheses, to_plane, to_solution
 from zemosaic.imaging.projection import tan_deproject
@@ -22,12 +23,18 @@ MARGIN = 1.03  # the cone reaches a little farther than the frame's corners
 LARGEST_PART = 2.0  # deg: one plane serves that far, and its pairs of catalogue stars are still few
 
 
+class Reference(Protocol):
+    """Where stars are known to be: the packed catalogue, or a solved frame."""
+
+    def cone(self, ra: float, dec: float, radius_deg: float) -> CatalogueStars: ...
+
+
 class CatalogueSolver:
     """Pairs of image stars against pairs of catalogue stars around the hint, verified against chance."""
 
     name = "catalogue"
 
-    def __init__(self, catalogue: Catalogue | None = None) -> None:
+    def __init__(self, catalogue: Reference | None = None) -> None:
         self.catalogue = catalogue or load_catalogue()
 
     def solve(self, stars: Stars, frame: Frame, hint: Hint) -> Solution:
