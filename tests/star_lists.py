@@ -42,10 +42,10 @@ def frame_at(ra=math.nan, dec=math.nan, *, scale=S50_SCALE * 1.008, shape=S50, p
     return replace(frame, **other)
 
 
-def away(ra: float, dec: float, distance: float, angle: float) -> tuple[float, float]:
+def away(ra, dec, distance, angle):
     """A position at a distance (degrees) from another, at an angle (radians)."""
-    alpha, delta = tan_deproject(distance * math.sin(angle), distance * math.cos(angle), ra, dec)
-    return float(alpha), float(delta)
+    alpha, delta = tan_deproject(distance * np.sin(angle), distance * np.cos(angle), ra, dec)
+    return (float(alpha), float(delta)) if np.ndim(alpha) == 0 else (alpha, delta)
 
 
 def solution_at(ra, dec, *, scale=S50_SCALE, turn=0.0, parity=1, shape=S50, corner=1.5) -> Solution:
@@ -76,6 +76,16 @@ def seen(rng, true: Solution, *, shape=S50, faint=80, missing=0.2, spurious=0.3,
     dim = 12.0 + 2.0 * np.sqrt(rng.random(faint))
     magnitude = np.concatenate([magnitude, rng.choice(magnitude, false), dim])
     return stars_from(x, y, 10 ** (-0.4 * (magnitude - 20)))
+
+
+def with_stars(rng, stars: Stars, true: Solution, ra, dec, *, shape=S50, noise=0.1) -> Stars:
+    """The same list with stars at given places of the sky, brightest first; one in seven is not detected."""
+    x, y = sky_to_pixel(true, ra, dec)
+    flux = 1e4 / np.arange(1, len(x) + 1)
+    kept = (x > 0) & (y > 0) & (x < shape[1] - 1) & (y < shape[0] - 1) & (rng.random(len(x)) > 0.15)
+    x, y = x + rng.normal(0, noise, len(x)), y + rng.normal(0, noise, len(y))
+    columns = [(stars.x, x), (stars.y, y), (stars.flux[:, 0], flux)]
+    return stars_from(*(np.concatenate([a, b[kept]]) for a, b in columns))
 
 
 def corner_error(found: Solution, true: Solution, shape=S50) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from zemosaic.imaging.gains import StarTable, fit_gains, median_by
+from zemosaic.imaging.gains import StarTable, brightest_of_each, fit_gains, median_by
 from zemosaic.imaging.response import frame_coordinates, response
 
 WIDTH, HEIGHT = 1080, 1920
@@ -188,3 +188,10 @@ def test_median_by() -> None:
     index = np.array([2, 0, 0, 2, 0, 2, 1])
     values = np.array([1.0, 5.0, 1.0, 3.0, 2.0, 9.0, np.nan])
     np.testing.assert_array_equal(median_by(index, values, 4), [2.0, np.nan, 3.0, np.nan])
+
+
+def test_brightest_of_each_frame() -> None:
+    frame = np.array([0, 1, 0, 1, 0, 1])
+    brightness = np.array([5.0, 1.0, 9.0, 2.0, 7.0, 3.0])
+    np.testing.assert_array_equal(brightest_of_each(frame, brightness, 2), [2, 3, 4, 5])
+    np.testing.assert_array_equal(brightest_of_each(frame, brightness, 9), np.arange(6))

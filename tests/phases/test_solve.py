@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from star_lists import S50_SCALE, away, corner_error, frame_at, seen, solution_at, stars_from
+from star_lists import S50_SCALE, away, corner_error, frame_at, seen, solution_at, stars_from, with_stars
 from zemosaic.errors import Cancelled
 from zemosaic.events import PhaseProgress, Silent
 from zemosaic.imaging.projection import angular_separation, pixel_scale
@@ -99,6 +99,22 @@ def test_frames_without_position_or_scale_solve_by_their_neighbours(night):
     assert result.left_out == ()
     for i in (nowhere, unscaled, bare, wrong_scale):
         assert corner_error(result.solutions[i], night.truth[i]) < 0.5
+
+
+def test_a_frame_in_a_dark_cloud_solves_by_the_stars_of_its_neighbour(tmp_path):
+    """No Tycho-2 star on it at all, only faint ones that its neighbour shows as well."""
+    night, rng = Night(tmp_path), np.random.default_rng(5)
+    faint = away(280.0, 0.3, 1.0 * np.sqrt(rng.random(150)), rng.uniform(0, 6.28, 150))
+    for turn in (0.0, 0.1):
+        true = solution_at(*away(280.0, 0.3, 0.1, 5 * turn), turn=turn, corner=0.0)
+        night.add(true, stars=with_stars(rng, seen(rng, true, faint=10), true, *faint))
+    dark = solution_at(*away(280.0, 0.3, 0.3, 1.0), turn=1.0, corner=0.0)
+    nothing = seen(rng, dark, missing=1.0, faint=10)
+    number = night.add(dark, stars=with_stars(rng, nothing, dark, *faint))
+    result = night.solve()
+    assert result.left_out == ()
+    assert result.solutions[number].solver == "neighbour"
+    assert corner_error(result.solutions[number], dark) < 0.7
 
 
 def test_a_header_wcs_is_taken_when_true_and_replaced_when_wrong(night):

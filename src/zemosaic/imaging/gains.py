@@ -23,7 +23,7 @@ from scipy.sparse.csgraph import connected_components
 from zemosaic.imaging.response import RADIAL_TERMS, is_significant, radial_powers
 from zemosaic.imaging.schur import TwoBlockSystem
 
-__all__ = ["GainFit", "StarTable", "fit_gains", "median_by"]
+__all__ = ["GainFit", "StarTable", "brightest_of_each", "fit_gains", "median_by"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -109,6 +109,17 @@ def median_by(index: IntArray, values: FloatArray, size: int) -> FloatArray:
     high = start[some] + count[some] // 2
     result[some] = 0.5 * (values[low] + values[high])
     return result
+
+
+def brightest_of_each(frame: IntArray, brightness: FloatArray, most: int) -> IntArray:
+    """Indices of the measurements of at most so many stars a frame, the brightest.
+
+    brightness : (n,) of the star as all frames together have it: the one measurement would prefer frames that measured too much.
+    """
+    order = np.lexsort((-brightness, frame))
+    rank = np.arange(len(order)) - np.searchsorted(frame[order], frame[order])
+    chosen: IntArray = np.sort(order[rank < most])
+    return chosen
 
 
 def fit_gains(table: StarTable, *, with_response: bool = True) -> GainFit:

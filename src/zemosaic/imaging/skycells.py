@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
+from zemosaic.imaging.calibrate import clipping_bias
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky, sky_to_pixel, tan_project
 from zemosaic.imaging.response import frame_coordinates, response
 from zemosaic.model import Solution
@@ -29,13 +31,15 @@ __all__ = [
     "mean_places",
     "star_mask",
     "thinned",
+    "unclipped",
 ]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-MAX_CELLS = 3_000_000  # of all frames together, ~120 bytes each in the fit
+MAX_CELLS = 800_000  # of all frames together after binning; the fit takes about 800 bytes each
+LARGEST_BIN = 8  # 128 px: larger cells would not follow a nebula
 MAX_MASKED = 0.4  # share of the sky that the star mask may take
 
 
@@ -149,7 +153,7 @@ def star_mask(stars: MaskStars, solution: Solution, scale: float, shape: tuple[i
 
 def bin_factor(cells: int) -> int:
     """How many cells to a side are averaged, for so many cells in all frames together: 2, or more for very many frames."""
-    return max(2, int(np.ceil(np.sqrt(cells / MAX_CELLS))))
+    return min(max(2, int(np.ceil(np.sqrt(cells / MAX_CELLS)))), LARGEST_BIN)
 
 
 def frame_cells(
@@ -201,3 +205,13 @@ def join(parts: list[SkyCells]) -> SkyCells:
     """The cells of several frames as one table."""
     names = ("frame", "x", "y", "u", "v", "omega", "value", "variance")
     return SkyCells(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def unclipped(mean: NDArray[np.float32], sigma: FloatArray) -> NDArray[np.float32]:
+    """Means of pixels that were cut at 0, as they would have been without the cut (Newton steps on E[max(0, x)])."""
+    result = np.asarray(mean, float).copy()
+    for c, s in enumerate(sigma):
+        for _ in range(6):
+            excess = result[..., c] + clipping_bias(result[..., c], float(s)) - mean[..., c]
+            result[..., c] -= excess / np.maximum(ndtr(result[..., c] / s), 0.05)
+    return result.astype(np.float32)

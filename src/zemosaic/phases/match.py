@@ -1,7 +1,8 @@
 """match: what brings every frame onto one photometric scale and one sky: D = F (a S Omega + B).
 
-Works on star lists and sky meshes only; no pixel is read. Memory: about 120 bytes per 32 px cell of every frame (2000 cells in
-a Seestar frame) and 100 bytes per star measurement and channel, both held to a few million however many frames there are.
+Works on star lists and sky meshes only; no pixel is read. Memory: about 800 bytes per binned sky cell (2000 of 32 px in a
+Seestar frame; larger ones from 400 frames on keep them below 800 000 up to 6000 frames) and 500 bytes per star measurement
+(at most 500 000, or 60 a frame).
 
 `weighting` and `Correction.weight`: the assembly multiplies by the inverse variance (a^2 / sigma^2) itself unless weighting is
 "none"; the correction's weight carries the rest: the frame's own quality (chi^2 of its stars, FWHM), or 1 for "none".
@@ -15,13 +16,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.special import ndtr
 
 from zemosaic.catalogue import Catalogue, load_catalogue
 from zemosaic.errors import Cancelled, InputError
 from zemosaic.events import FrameLeftOut, Note, PhaseProgress, Reporter, Warned
-from zemosaic.imaging.calibrate import clipping_bias
-from zemosaic.imaging.gains import GainFit, StarTable, fit_gains, median_by
+from zemosaic.imaging.gains import GainFit, StarTable, brightest_of_each, fit_gains, median_by
 from zemosaic.imaging.linking import chord, link_stars, unit_vectors
 from zemosaic.imaging.projection import angular_separation, pixel_area, pixel_scale, pixel_to_sky
 from zemosaic.imaging.response import RADIAL_TERMS, frame_coordinates, half_diagonal, radial_powers
@@ -37,6 +36,7 @@ from zemosaic.imaging.skycells import (
     mean_places,
     star_mask,
     thinned,
+    unclipped,
 )
 from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences
 from zemosaic.imaging.skyresponse import refine_response, with_response
@@ -70,7 +70,7 @@ LARGEST_GAIN = 10.0
 UNEVEN = 0.35  # relative scatter of bright stars: cloud in pieces
 FEWEST_TO_JUDGE = 5  # common stars
 TOLERATED_CHI2 = 2.0  # times the median, before a frame loses weight
-NODE_SPACING = 64.0  # px
+NODE_SPACING = 64.0  # px, of the common sky; more when cells are larger
 CLIPPED = 1e-3  # share of pixels at 0 from which a frame counts as cut at 0
 COLOUR_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
 
@@ -173,11 +173,11 @@ def match(
     used = [inputs[i] for i in kept]
     cells, sky = None, None
     if normalize != "none":
-        cells = _cells(used, photometry, _mask_stars(inputs, linked), reporter)
-        sky = fit_sky(cells, photometry.gain, _spacing(used), order=1 if normalize == "linear_fit" else 0)
+        cells, spacing = _cells(used, photometry, _mask_stars(inputs, linked), reporter)
+        sky = fit_sky(cells, photometry.gain, spacing, order=1 if normalize == "linear_fit" else 0)
         if any(photometry.response):
-            photometry, cells = _refined(used, np.array(kept), table, photometry, cells, sky)
-            sky = fit_sky(cells, photometry.gain, _spacing(used))
+            photometry, cells = _refined(np.array(kept), table, photometry, cells, sky, spacing)
+            sky = fit_sky(cells, photometry.gain, spacing)
     result = _result(inputs, kept, photometry, sky, weighting, left_out, table)
     if cells is not None and sky is not None:
         result = replace(result, overlaps=_overlaps(cells, sky, photometry.gain, used, groups))
@@ -218,7 +218,8 @@ def _star_table(inputs: Sequence[_Input], linked: _Linked, groups: Sequence[Grou
     flux = _column(inputs, "flux")
     reference = inputs[0].reference
     brightness = median_by(linked.star[clean], flux[clean, reference], n)
-    chosen = np.flatnonzero(clean)[_brightest(linked.frame[clean], brightness[linked.star[clean]], len(inputs))]
+    most = max(FEWEST_STARS, MAX_MEASUREMENTS // len(inputs))
+    chosen = np.flatnonzero(clean)[brightest_of_each(linked.frame[clean], brightness[linked.star[clean]], most)]
     known, star = np.unique(linked.star[chosen], return_inverse=True)
     rho2 = np.concatenate(
         [
@@ -240,16 +241,6 @@ def _star_table(inputs: Sequence[_Input], linked: _Linked, groups: Sequence[Grou
 
 def _numbered(names: Sequence[str]) -> IntArray:
     return np.unique(np.array(names), return_inverse=True)[1].astype(np.int64)
-
-
-def _brightest(frame: IntArray, brightness: FloatArray, n_frames: int) -> IntArray:
-    """Measurements of the brightest stars of each frame, by what all frames say of the star: not by the one measurement,
-    which would prefer the frames that measured too much."""
-    order = np.lexsort((-brightness, frame))
-    first = np.searchsorted(frame[order], frame[order])
-    rank = np.arange(len(order)) - first
-    chosen: IntArray = np.sort(order[rank < max(FEWEST_STARS, MAX_MEASUREMENTS // n_frames)])
-    return chosen
 
 
 def _catalogue_magnitudes(
@@ -300,7 +291,7 @@ def _judged(table: StarTable, fit: GainFit, kept: IntArray) -> _Photometry:
 
 
 def _refined(
-    inputs: Sequence[_Input], kept: IntArray, table: StarTable, photometry: _Photometry, cells: SkyCells, sky: SkyFit
+    kept: IntArray, table: StarTable, photometry: _Photometry, cells: SkyCells, sky: SkyFit, spacing: float
 ) -> tuple[_Photometry, SkyCells]:
     """Responses that the stars have shown, sharpened by the sky; gains and cells with these responses."""
     fit = photometry.fit
@@ -310,7 +301,7 @@ def _refined(
     before = np.array([r or (0.0,) * RADIAL_TERMS for r in fit.response])
     covariance = np.where(shown[:, None, None], fit.response_covariance, 1e-12 * np.eye(RADIAL_TERMS))
     instrument = table.instrument[kept]
-    after, known = refine_response(cells, sky, photometry.gain, _spacing(inputs), instrument, before, covariance)
+    after, known = refine_response(cells, sky, photometry.gain, spacing, instrument, before, covariance)
     after = np.where(shown[:, None], after, 0.0)
     rho2, number = table.rho2, table.instrument[table.frame]
     shape = 1.0 + np.einsum("nk,nk->n", radial_powers(rho2), after[number])
@@ -360,13 +351,10 @@ def _plane(inputs: Sequence[_Input]) -> tuple[float, float]:
     return float(np.degrees(np.arctan2(y, x)) % 360.0), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
 
 
-def _spacing(inputs: Sequence[_Input]) -> float:
-    """Degrees between the nodes of the common sky."""
-    return NODE_SPACING * float(np.median([i.scale for i in inputs]))
-
-
-def _cells(inputs: Sequence[_Input], photometry: _Photometry, mask: MaskStars, reporter: Reporter) -> SkyCells:
-    """The sky cells of all frames, stars masked."""
+def _cells(
+    inputs: Sequence[_Input], photometry: _Photometry, mask: MaskStars, reporter: Reporter
+) -> tuple[SkyCells, float]:
+    """The sky cells of all frames, stars masked, and the spacing (deg) of the nodes of the common sky."""
     plane = _plane(inputs)
     first = load_mesh(inputs[0].measurement.path)
     outlines = [(i.solution, (i.frame.width, i.frame.height)) for i in inputs]
@@ -381,7 +369,8 @@ def _cells(inputs: Sequence[_Input], photometry: _Photometry, mask: MaskStars, r
             raise Cancelled("stopped while the sky backgrounds were read; the next run of the same command goes on")
         parts.append(_frame_cells(k, item, photometry.response[k], mask, tree, plane, area, bins))
         reporter.emit(PhaseProgress("match", k + 1, len(inputs), item.frame.path.name))
-    return join(parts)
+    spacing = max(NODE_SPACING, bins * first.cell) * float(np.median([i.scale for i in inputs]))
+    return join(parts), spacing
 
 
 def _frame_cells(
@@ -406,20 +395,10 @@ def _frame_cells(
         masked[:] = False
     sigma = np.maximum(np.asarray(item.measurement.sigma), 1e-3)
     share = np.ones(1) if frame.kind is FrameKind.MONO else np.array(COLOUR_SHARE)
-    mean = _unclipped(mesh.mean, sigma) if item.measurement.clipped > CLIPPED else mesh.mean
+    mean = unclipped(mesh.mean, sigma) if item.measurement.clipped > CLIPPED else mesh.mean
     noise = sigma / (mesh.cell * np.sqrt(share))
     size = (frame.width, frame.height)
     return frame_cells(index, mean, masked, mesh.cell, item.solution, size, response, noise, plane, area, bins)
-
-
-def _unclipped(mean: NDArray[np.float32], sigma: FloatArray) -> NDArray[np.float32]:
-    """Means of pixels that were cut at 0, as they would have been without the cut (Newton steps on E[max(0, x)])."""
-    result = np.asarray(mean, float).copy()
-    for c, s in enumerate(sigma):
-        for _ in range(6):
-            excess = result[..., c] + clipping_bias(result[..., c], float(s)) - mean[..., c]
-            result[..., c] -= excess / np.maximum(ndtr(result[..., c] / s), 0.05)
-    return result.astype(np.float32)
 
 
 def _result(

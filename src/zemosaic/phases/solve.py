@@ -94,9 +94,10 @@ def solve(
     for frame in frames:
         if frame.id not in solutions and method != "header" and measured[frame.id].n_stars >= FEWEST:
             near = _neighbours(frame, frames, solutions)
+            seen = tuple((measured[other.id].path, solutions[other.id]) for other in _closest(frame, near, solutions))
             hints = _hints(frame, near, solutions, search_radius)
-            seen = tuple((measured[other.id].path, solutions[other.id]) for other in near[:OVERLAPS])
-            retries.append(SolveTask(frame, measured[frame.id], "catalogue", hints, seen))
+            if near:
+                retries.append(SolveTask(frame, measured[frame.id], "catalogue", hints, seen))
     solutions |= _solve_all(retries, executor, done)[0]
     refused |= _refuse(frames, solutions, search_radius)
     left_out = [_left_out(f, measured[f.id], reasons, refused) for f in frames if f.id not in solutions]
@@ -178,6 +179,15 @@ def _neighbours(frame: Frame, frames: Sequence[Frame], solutions: Mapping[int, S
     ]
     solved.sort(key=lambda other: (other.instrument != frame.instrument, abs(other.id - frame.id)))
     return solved[:CANDIDATES]
+
+
+def _closest(frame: Frame, solved: Sequence[Frame], solutions: Mapping[int, Solution]) -> list[Frame]:
+    """The neighbours most likely to overlap: by where the frame points, or the nearest in time when that is unknown."""
+    if not (math.isfinite(frame.ra) and math.isfinite(frame.dec)) or not solved:
+        return list(solved[:OVERLAPS])
+    ra, dec = (np.array([getattr(solutions[other.id], name) for other in solved]) for name in ("ra", "dec"))
+    order = np.argsort(angular_separation(ra, dec, frame.ra, frame.dec), kind="stable")
+    return [solved[i] for i in order[:OVERLAPS]]
 
 
 def _hints(frame: Frame, solved: Sequence[Frame], solutions: Mapping[int, Solution], radius: float) -> tuple[Hint, ...]:

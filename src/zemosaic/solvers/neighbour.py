@@ -33,7 +33,7 @@ class _Seen:
 
 
 class NeighbourSolver:
-    """Matches a frame against the stars of one solved frame that overlaps it.
+    """Matches a frame against the stars of one solved frame that overlaps about half of it or more.
 
     Detections on the same pixel of both frames may be hot pixels of the sensor and are no evidence; a frame that does
     not move against its neighbour is not solved this way.

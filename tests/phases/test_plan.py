@@ -1,0 +1,86 @@
+"""The grid holds every frame, blocks tile it and fit into memory."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from zemosaic.errors import InputError
+from zemosaic.imaging.warp import footprint
+from zemosaic.model import Distortion, Frame, FrameKind, Solution
+from zemosaic.phases.plan import TASK_OVERHEAD, group_frames, make_plan
+
+SCALE = 2.374 / 3600
+
+
+def frame(k):
+    return Frame(
+        k, None, 0, 0, "", FrameKind.BAYER, 1080, 1920, "GRBG", "one", "", "", "", "", 10.0, 80.0, 20.0, "",
+        math.nan, math.nan, 2.39, 65535.0,
+    )  # fmt: skip
+
+
+def night(centres, angle=10.0):
+    c, s = SCALE * math.cos(math.radians(angle)), SCALE * math.sin(math.radians(angle))
+    frames = [frame(k) for k in range(len(centres))]
+    solutions = {
+        k: Solution(ra % 360, dec, 539.5, 959.5, (c, -s, s, c), Distortion()) for k, (ra, dec) in enumerate(centres)
+    }
+    return frames, solutions
+
+
+def planned(frames, solutions, memory=8 * 2**30, workers=2):
+    groups = group_frames(frames, solutions)
+    return make_plan(frames, solutions, groups, output_scale=0.0, memory=memory, workers=workers)
+
+
+@pytest.mark.parametrize("centre", [(0.0, 5.0), (120.0, 88.0), (192.86, 27.13), (300.0, -60.0)])
+def test_every_frame_lies_on_the_grid(centre):
+    stretch = 1 / math.cos(math.radians(centre[1]))
+    frames, solutions = night([(centre[0] + 0.57 * i * stretch, centre[1] + 1.0 * j) for i in (0, 1) for j in (0, 1)])
+    plan = planned(frames, solutions)
+    assert len(plan.groups) == (3 if centre[1] == 88.0 else 4)  # the two northern ones meet near the pole
+    assert plan.grid.scale == pytest.approx(SCALE, rel=1e-6)
+    for f in frames:
+        x, y = footprint(solutions[f.id], (1920, 1080), plan.grid)
+        assert x.min() >= 0 and y.min() >= 0 and x.max() <= plan.grid.width - 1 and y.max() <= plan.grid.height - 1
+    assert plan.grid.width * plan.grid.height < 5e7
+
+
+def test_blocks_tile_what_frames_touch_and_fit_into_memory():
+    frames, solutions = night([(10.0 + 0.5 * i, 40.0 + 0.8 * j) for i in range(4) for j in range(3)])
+    memory, workers = 3 * 2**30, 2
+    plan = planned(frames, solutions, memory, workers)
+    cover = np.zeros((plan.grid.height, plan.grid.width), int)
+    for block in plan.superblocks:
+        cover[block.y0 : block.y1, block.x0 : block.x1] += 1
+        assert block.frames == tuple(sorted(block.frames))
+        area = (block.y1 - block.y0) * (block.x1 - block.x0)
+        assert TASK_OVERHEAD + 216 * area <= memory // workers
+    assert cover.max() == 1
+    for f in frames:
+        x, y = footprint(solutions[f.id], (1920, 1080), plan.grid)
+        assert cover[np.rint(y).astype(int), np.rint(x).astype(int)].min() == 1
+
+
+def test_an_isolated_panel_costs_no_blocks_in_between():
+    frames, solutions = night([(10.0, 40.0), (10.0, 46.0)])
+    plan = planned(frames, solutions)
+    area = sum((b.y1 - b.y0) * (b.x1 - b.x0) for b in plan.superblocks)
+    assert area < 0.8 * plan.grid.width * plan.grid.height
+
+
+def test_frames_all_over_the_sky_are_refused_in_words():
+    frames, solutions = night([(0.0, 0.0), (90.0, 0.0), (180.0, 10.0)])
+    with pytest.raises(InputError, match="one input folder per target"):
+        planned(frames, solutions)
+
+
+def test_a_coarser_scale_makes_a_smaller_grid():
+    frames, solutions = night([(10.0, 40.0)])
+    groups = group_frames(frames, solutions)
+    plan = make_plan(frames, solutions, groups, output_scale=4.748, memory=2**32, workers=1)
+    fine = planned(frames, solutions)
+    assert plan.grid.width == pytest.approx(fine.grid.width / 2, abs=4)
+    assert dataclasses.asdict(plan)["lattice"] == 32
