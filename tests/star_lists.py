@@ -81,7 +81,7 @@ def seen(rng, true: Solution, *, shape=S50, faint=80, missing=0.2, spurious=0.3,
 def with_stars(rng, stars: Stars, true: Solution, ra, dec, *, shape=S50, noise=0.1) -> Stars:
     """The same list with stars at given places of the sky, brightest first; one in seven is not detected."""
     x, y = sky_to_pixel(true, ra, dec)
-    flux = 1e4 / np.arange(1, len(x) + 1)
+    flux = 3000.0 * 10 ** (-1.2 * np.arange(len(x)) / len(x))
     kept = (x > 0) & (y > 0) & (x < shape[1] - 1) & (y < shape[0] - 1) & (rng.random(len(x)) > 0.15)
     x, y = x + rng.normal(0, noise, len(x)), y + rng.normal(0, noise, len(y))
     columns = [(stars.x, x), (stars.y, y), (stars.flux[:, 0], flux)]
