@@ -69,7 +69,7 @@ FAINTEST_GAIN = 0.15  # of the median frame of the same telescope and exposure: 
 LARGEST_GAIN = 10.0
 UNEVEN = 0.35  # relative scatter of bright stars: cloud in pieces
 FEWEST_TO_JUDGE = 5  # common stars
-TOLERATED_CHI2 = 2.0  # times the median, before a frame loses weight
+TOLERATED_CHI2 = (1.5, 5.0)  # times the median before a frame loses weight: first + second / sqrt(stars), 3 sigma of it
 NODE_SPACING = 64.0  # px, of the common sky; more when cells are larger
 CLIPPED = 1e-3  # share of pixels at 0 from which a frame counts as cut at 0
 COLOUR_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
@@ -286,7 +286,8 @@ def _judged(table: StarTable, fit: GainFit, kept: IntArray) -> _Photometry:
     fit = replace(fit, gain=fit.gain / middle, star_flux=fit.star_flux * middle)
     typical = float(np.nanmedian(fit.chi2[kept])) if np.isfinite(fit.chi2[kept]).any() else 1.0
     excess = np.nan_to_num(fit.chi2[kept] / max(typical, 1e-9), nan=1.0)
-    quality = TOLERATED_CHI2 / np.maximum(excess, TOLERATED_CHI2)
+    tolerated = TOLERATED_CHI2[0] + TOLERATED_CHI2[1] / np.sqrt(np.maximum(fit.common[kept], 1))
+    quality = tolerated / np.maximum(excess, tolerated)
     return _Photometry(fit.gain[kept], tuple(fit.response[table.instrument[i]] for i in kept), quality, fit)
 
 
