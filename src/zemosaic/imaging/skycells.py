@@ -12,9 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
-from zemosaic.imaging.calibrate import clipping_bias
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky, sky_to_pixel, tan_project
 from zemosaic.imaging.response import frame_coordinates, response
 from zemosaic.model import Solution
@@ -31,7 +29,6 @@ __all__ = [
     "mean_places",
     "star_mask",
     "thinned",
-    "unclipped",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -205,13 +202,3 @@ def join(parts: list[SkyCells]) -> SkyCells:
     """The cells of several frames as one table."""
     names = ("frame", "x", "y", "u", "v", "omega", "value", "variance")
     return SkyCells(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-
-def unclipped(mean: NDArray[np.float32], sigma: FloatArray) -> NDArray[np.float32]:
-    """Means of pixels that were cut at 0, as they would have been without the cut (Newton steps on E[max(0, x)])."""
-    result = np.asarray(mean, float).copy()
-    for c, s in enumerate(sigma):
-        for _ in range(6):
-            excess = result[..., c] + clipping_bias(result[..., c], float(s)) - mean[..., c]
-            result[..., c] -= excess / np.maximum(ndtr(result[..., c] / s), 0.05)
-    return result.astype(np.float32)

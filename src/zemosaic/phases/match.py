@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 
 from zemosaic.catalogue import Catalogue, load_catalogue
 from zemosaic.errors import Cancelled, InputError
-from zemosaic.events import FrameLeftOut, Note, PhaseProgress, Reporter, Warned
+from zemosaic.events import Note, PhaseProgress, Reporter, Warned
 from zemosaic.imaging.gains import GainFit, StarTable, brightest_of_each, fit_gains, median_by
 from zemosaic.imaging.linking import chord, link_stars, unit_vectors
 from zemosaic.imaging.projection import angular_separation, pixel_area, pixel_scale, pixel_to_sky
@@ -36,7 +36,6 @@ from zemosaic.imaging.skycells import (
     mean_places,
     star_mask,
     thinned,
-    unclipped,
 )
 from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences
 from zemosaic.imaging.skyresponse import refine_response, with_response
@@ -71,7 +70,6 @@ UNEVEN = 0.35  # relative scatter of bright stars: cloud in pieces
 FEWEST_TO_JUDGE = 5  # common stars
 TOLERATED_CHI2 = (1.5, 5.0)  # times the median before a frame loses weight: first + second / sqrt(stars), 3 sigma of it
 NODE_SPACING = 64.0  # px, of the common sky; more when cells are larger
-CLIPPED = 1e-3  # share of pixels at 0 from which a frame counts as cut at 0
 COLOUR_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
 
 
@@ -165,8 +163,6 @@ def match(
     table = _star_table(inputs, linked, groups, catalogue or load_catalogue())
     photometry, clouded = _photometry(inputs, table, normalize)
     left_out = tuple(LeftOut(inputs[i].frame.path, FrameState.CLOUDED, reason) for i, reason in clouded.items())
-    for what in left_out:
-        reporter.emit(FrameLeftOut(what))
     kept = [i for i in range(len(inputs)) if i not in clouded]
     if not kept:
         raise InputError("match: every frame was left out as clouded; see the reasons above")
@@ -396,10 +392,9 @@ def _frame_cells(
         masked[:] = False
     sigma = np.maximum(np.asarray(item.measurement.sigma), 1e-3)
     share = np.ones(1) if frame.kind is FrameKind.MONO else np.array(COLOUR_SHARE)
-    mean = unclipped(mesh.mean, sigma) if item.measurement.clipped > CLIPPED else mesh.mean
     noise = sigma / (mesh.cell * np.sqrt(share))
     size = (frame.width, frame.height)
-    return frame_cells(index, mean, masked, mesh.cell, item.solution, size, response, noise, plane, area, bins)
+    return frame_cells(index, mesh.mean, masked, mesh.cell, item.solution, size, response, noise, plane, area, bins)
 
 
 def _result(
