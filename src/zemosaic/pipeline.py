@@ -119,7 +119,7 @@ class _Run:
                 else:
                     self.ledger.record_measured(result)
                     known[result.frame_id] = result
-            widths = sorted(m.fwhm for m in known.values())
+            widths = sorted(m.fwhm for m in known.values() if m.fwhm == m.fwhm)
             sentence[0] = f"{len(new)} measured, {len(frames) - len(new)} known from before"
             if widths:
                 sentence[0] += f", median FWHM {widths[len(widths) // 2]:.2f} px"
@@ -252,7 +252,7 @@ class _Run:
         executor: Executor,
     ) -> tuple[Outputs, int]:
         """The picture, unless it is there already, made from exactly the same."""
-        recipe = _recipe(self.settings)
+        recipe = _recipe(self.settings, matched.sky_level)
         manifest = hashlib.sha256(to_json((__version__, plan, tuple(exposures.values()), recipe)).encode()).hexdigest()
         before = self.ledger.get("finished", _Finished)
         if before and before.manifest == manifest and all(path.is_file() for path in vars(before.outputs).values()):
@@ -305,7 +305,7 @@ class _Run:
         )
 
 
-def _recipe(settings: Settings) -> Recipe:
+def _recipe(settings: Settings, level: tuple[float, ...]) -> Recipe:
     feather = Feather(
         taper=float(settings.edge_taper),
         crop=settings.master_tile_crop_percent / 100.0 if settings.apply_master_tile_crop else 0.0,
@@ -315,6 +315,7 @@ def _recipe(settings: Settings) -> Recipe:
     )
     return Recipe(
         feather,
+        level,
         equal_weights=settings.stacking_weighting_method == "none",
         reject=settings.stacking_rejection_algorithm != "none",
         kappa_low=settings.stacking_kappa_low,

@@ -17,6 +17,8 @@ CORRECTION = Correction(
     0, (0.8, 0.7, 0.9), ((50.0, 9.0, -4.0), (70.0, 0.0, 3.0), (40.0, 1.0, 1.0)), (-0.1, -0.02), RADIUS, 0.5
 )
 
+LEVEL = (100.0, 100.0, 100.0)
+
 
 def model(signal):
     """D = F (a S Omega + B) at every pixel of the frame, without noise; and (y, x, channel)."""
@@ -33,26 +35,26 @@ def model(signal):
 
 @pytest.mark.parametrize("signal", [0.0, 1000.0])
 def test_calibrated_pixels_are_the_surface_brightness(signal):
-    lattices = calibration(CORRECTION, FRAME, (10.0, 8.0, 9.0), GRID, SHAPE, Feather(), False)
+    lattices = calibration(CORRECTION, FRAME, (10.0, 8.0, 9.0), GRID, SHAPE, Feather(), False, LEVEL)
     out = np.empty(SHAPE, np.float32)
     calibrate(model(signal).astype(np.float32), 0, GRBG, lattices.scale, lattices.offset, STEP, out)
-    assert np.abs(out - signal).max() < 0.03 + 3e-4 * signal
+    assert np.abs(out - signal - 100.0).max() < 0.03 + 3e-4 * signal
 
 
 def test_weight_is_the_inverse_variance_times_the_quality():
-    lattices = calibration(CORRECTION, FRAME, (10.0, 8.0, 9.0), GRID, SHAPE, Feather(), False)
+    lattices = calibration(CORRECTION, FRAME, (10.0, 8.0, 9.0), GRID, SHAPE, Feather(), False, LEVEL)
     np.testing.assert_allclose(lattices.weight, 0.5 / lattices.variance, rtol=1e-5)
     centre = lattices.variance[15, 20]  # near the frame's centre F is 1
     area = pixel_area(FRAME, 320, 240) / GRID.scale**2
     np.testing.assert_allclose(centre, (np.array([10, 8, 9]) / np.array([0.8, 0.7, 0.9])) ** 2 / area, rtol=0.01)
-    equal = calibration(CORRECTION, FRAME, (10.0, 8.0, 9.0), GRID, SHAPE, Feather(), True)
+    equal = calibration(CORRECTION, FRAME, (10.0, 8.0, 9.0), GRID, SHAPE, Feather(), True, LEVEL)
     np.testing.assert_allclose(equal.weight, 0.5)
 
 
 def test_radial_feathering_falls_to_its_floor():
     feather = Feather(radial_fraction=0.8, radial_power=2.0, radial_floor=0.1)
-    plain = calibration(CORRECTION, FRAME, (10.0, 8.0, 9.0), GRID, SHAPE, Feather(), True).weight[..., 0]
-    ratio = calibration(CORRECTION, FRAME, (10.0, 8.0, 9.0), GRID, SHAPE, feather, True).weight[..., 0] / plain
+    plain = calibration(CORRECTION, FRAME, (10.0, 8.0, 9.0), GRID, SHAPE, Feather(), True, LEVEL).weight[..., 0]
+    ratio = calibration(CORRECTION, FRAME, (10.0, 8.0, 9.0), GRID, SHAPE, feather, True, LEVEL).weight[..., 0] / plain
     assert ratio[15, 20] > 0.999
     assert ratio[0, 0] == pytest.approx(0.1)
 

@@ -38,6 +38,7 @@ from zemosaic.model import Correction, Frame, FrameKind, Grid, Mosaic, Plan, Sol
 __all__ = ["Exposure", "Recipe", "assemble"]
 
 CLIPPED = 1e-3  # share of pixels at exactly 0 from which a frame counts as cut at 0
+FEW = 2  # samples; the median of more is robust against one outlier
 MEDIAN_VARIANCE = 1.57  # of a median over that of a mean, Gaussian noise
 Float32Array = NDArray[np.float32]
 Task = TypeVar("Task")
@@ -48,6 +49,7 @@ class Recipe:
     """How the frames are combined."""
 
     feather: Feather
+    level: tuple[float, ...]  # mosaic units per channel, the mean sky that the mosaic keeps
     equal_weights: bool = False
     reject: bool = True
     kappa_low: float = 4.0
@@ -364,7 +366,9 @@ def _score(
         residual = value - expected
         share = MEDIAN_VARIANCE / np.maximum(samples[here], 1).astype(np.float32)
         light = expected - np.float32(exposure.sky[c])
-        score[here] = residual / tolerance(residual, light, spread[here], exposure.sigma[c], share)
+        scaled = residual / tolerance(residual, light, spread[here], exposure.sigma[c], share)
+        # of two samples the centre is the mean: what lies below it is the frame that the outlier of the other pulled up
+        score[here] = np.where((samples[here] <= FEW) & (scaled < 0), 0.0, scaled)
     return score
 
 
@@ -384,6 +388,7 @@ def _calibration(exposure: Exposure, task: BlockTask | FrameTask) -> Calibration
         exposure.shape,
         task.recipe.feather,
         task.recipe.equal_weights,
+        task.recipe.level,
     )
 
 
