@@ -2,6 +2,7 @@
 
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,16 @@ def test_each_frame_in_order(tmp_path):
         assert result.clipped == 0.0
         np.testing.assert_allclose(result.sigma, SIGMA, rtol=0.03)
         np.testing.assert_allclose(result.sky, SKY, atol=8)
+
+
+def test_files_are_named_by_what_is_in_the_frame_unless_that_name_is_taken(tmp_path):
+    path = write(tmp_path / "a.fit", bayer_frame(stars((200, 240), 0)))
+    new = [replace(frame(path, k, shape=(200, 240)), digest=digest) for k, digest in enumerate(("a", "b", "b", "c"))]
+    (tmp_path / "c.npz").touch()
+    with ThreadPoolExecutor(1) as executor:
+        results = list(measure(new, tmp_path, executor, Listener()))
+    assert [result.path.name for result in results] == ["a.npz", "1.npz", "2.npz", "3.npz"]
+    assert (tmp_path / "c.npz").stat().st_size == 0
 
 
 def one(tmp_path, data, **how):

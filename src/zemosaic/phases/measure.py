@@ -6,6 +6,7 @@ luminance, background and three colours twice as float32, and what sep holds.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -42,11 +43,22 @@ def measure(
 ) -> Iterator[Measurement | LeftOut]:
     """Measure frames in parallel; results in the order of the frames, stars and meshes in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = [MeasureTask(frame, folder / f"{frame.id}.npz") for frame in frames]
+    tasks = [MeasureTask(frame, path) for frame, path in zip(frames, _files(frames, folder))]
     results = run_each(executor, measure_one, tasks, cancelled=reporter.cancelled)
     for done, (frame, result) in enumerate(zip(frames, results), start=1):
         reporter.emit(PhaseProgress("measure", done, len(frames), frame.path.name))
         yield result
+
+
+def _files(frames: Sequence[Frame], folder: Path) -> list[Path]:
+    """A file is named by what is in the frame, so that it stays the frame's when others join and the order changes.
+
+    Frames that begin alike share a digest: they, and one whose name is taken, go by their place in the order.
+    """
+    alike = Counter(frame.digest for frame in frames)
+    named = [folder / f"{frame.digest}.npz" for frame in frames]
+    free = [alike[frame.digest] == 1 and not path.exists() for frame, path in zip(frames, named)]
+    return [path if own else folder / f"{frame.id}.npz" for frame, path, own in zip(frames, named, free)]
 
 
 def measure_one(task: MeasureTask) -> Measurement | LeftOut:
