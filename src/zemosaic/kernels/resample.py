@@ -94,6 +94,34 @@ def _sample(
 
 
 @kernel
+def _seen(
+    image: NDArray[np.float32],
+    row0: int,
+    height: int,
+    table: NDArray[np.float32],
+    nodes_x: NDArray[np.float64],
+    nodes_y: NDArray[np.float64],
+    node0: tuple[int, int],
+    step: int,
+    margins: NDArray[np.float64],
+    y: int,
+    x: int,
+) -> tuple[Any, Any, Any, Any, Any, Any, Any]:
+    """What a frame says about mosaic pixel (y, x): its four lanes, the taper (0 where it says nothing), its place (sx, sy)."""
+    nothing = np.float32(0.0)
+    j, i = y // step - node0[0], x // step - node0[1]
+    fy, fx = (y % step) / step, (x % step) / step
+    sx, sy = _lattice(nodes_x, j, i, fy, fx), _lattice(nodes_y, j, i, fy, fx)
+    if not (sx >= 2.0 and sy >= 2.0 and sx < image.shape[1] - 4.0 and sy < height - 4.0):
+        return nothing, nothing, nothing, nothing, 0.0, sx, sy
+    taper = _taper(sx, image.shape[1] - 1.0, margins[0], margins[2]) * _taper(sy, height - 1.0, margins[1], margins[2])
+    if taper <= 0.0:
+        return nothing, nothing, nothing, nothing, 0.0, sx, sy
+    a, b, c, valid = _sample(image, table, row0, sx, sy)
+    return a, b, c, valid, taper, sx, sy
+
+
+@kernel
 def add_to_buckets(
     image: NDArray[np.float32],
     row0: int,
@@ -121,32 +149,22 @@ def add_to_buckets(
     buckets : (H, W, 9, 2 * channels) float32, out: sums of weight * value and of weight
     count : (H, W) uint16, out: samples so far
     """
-    h, w = height, image.shape[1]
     channels = weights.shape[2]
     for y in range(box[0], box[1]):
-        j = y // step - node0[0]
-        fy = (y % step) / step
         for x in range(box[2], box[3]):
-            i = x // step - node0[1]
-            fx = (x % step) / step
-            sx = _lattice(nodes_x, j, i, fy, fx)
-            sy = _lattice(nodes_y, j, i, fy, fx)
-            if not (sx >= 2.0 and sy >= 2.0 and sx < w - 4.0 and sy < h - 4.0):
+            a, b, c, valid, taper, sx, sy = _seen(
+                image, row0, height, table, nodes_x, nodes_y, node0, step, margins, y, x
+            )
+            if taper <= 0.0 or valid < 0.5:
                 continue
-            taper = _taper(sx, w - 1.0, margins[0], margins[2]) * _taper(sy, h - 1.0, margins[1], margins[2])
-            if taper <= 0.0:
-                continue
-            a, b, c, valid = _sample(image, table, row0, sx, sy)
-            if valid < 0.5:
-                continue
-            wy, wx = sy / wstep, sx / wstep
-            p, q = int(wy), int(wx)
+            p, q = int(sy / wstep), int(sx / wstep)
+            fy, fx = sy / wstep - p, sx / wstep - q
             Y, X = y - origin[0], x - origin[1]
             bucket = buckets[Y, X, count[Y, X] % BUCKETS]
             count[Y, X] += 1
             factor = np.float32(taper * min(valid, np.float32(1.0)))
             for k in range(channels):
-                weight = factor * np.float32(_lattice(weights[:, :, k], p, q, wy - p, wx - q))
+                weight = factor * np.float32(_lattice(weights[:, :, k], p, q, fy, fx))
                 value = a if k == 0 else (b if k == 1 else c)
                 bucket[2 * k] += weight * value
                 bucket[2 * k + 1] += weight
@@ -210,22 +228,14 @@ def add_to_sums(
     sums : (H, W, 3 * channels) float32, out: per channel sum of w * value, of w, of w^2 * variance
     count, rejected : (H, W) uint16, out: frames that contribute, frames whose sample was rejected
     """
-    h, w = height, image.shape[1]
     channels = weights.shape[2]
     for y in range(box[0], box[1]):
-        j = y // step - node0[0]
-        fy = (y % step) / step
         for x in range(box[2], box[3]):
-            i = x // step - node0[1]
-            fx = (x % step) / step
-            sx = _lattice(nodes_x, j, i, fy, fx)
-            sy = _lattice(nodes_y, j, i, fy, fx)
-            if not (sx >= 2.0 and sy >= 2.0 and sx < w - 4.0 and sy < h - 4.0):
-                continue
-            taper = _taper(sx, w - 1.0, margins[0], margins[2]) * _taper(sy, h - 1.0, margins[1], margins[2])
+            a, b, c, valid, taper, sx, sy = _seen(
+                image, row0, height, table, nodes_x, nodes_y, node0, step, margins, y, x
+            )
             if taper <= 0.0:
                 continue
-            a, b, c, valid = _sample(image, table, row0, sx, sy)
             Y, X = y - origin[0], x - origin[1]
             if valid < 0.5:
                 rejected[Y, X] += 1
@@ -233,12 +243,12 @@ def add_to_sums(
                 continue
             if valid >= 0.5:
                 count[Y, X] += 1
-            wy, wx = sy / wstep, sx / wstep
-            p, q = int(wy), int(wx)
+            p, q = int(sy / wstep), int(sx / wstep)
+            fy, fx = sy / wstep - p, sx / wstep - q
             factor = np.float32(taper * min(valid, np.float32(1.0)))
             for k in range(channels):
-                weight = factor * np.float32(_lattice(weights[:, :, k], p, q, wy - p, wx - q))
-                variance = np.float32(_lattice(variances[:, :, k], p, q, wy - p, wx - q))
+                weight = factor * np.float32(_lattice(weights[:, :, k], p, q, fy, fx))
+                variance = np.float32(_lattice(variances[:, :, k], p, q, fy, fx))
                 value = a if k == 0 else (b if k == 1 else c)
                 sums[Y, X, 3 * k] += weight * value
                 sums[Y, X, 3 * k + 1] += weight
