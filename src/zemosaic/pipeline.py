@@ -19,7 +19,7 @@ from zemosaic.execution import memory_budget, open_executor, worker_count
 from zemosaic.imaging.calibrate import Feather
 from zemosaic.ledger import Ledger, to_json
 from zemosaic.model import Frame, Group, LeftOut, Measurement, Plan, Solution
-from zemosaic.phases.assemble import Exposure, Recipe, assemble
+from zemosaic.phases.assemble import Exposure, Recipe, assemble, visits
 from zemosaic.phases.export import Outputs, Provenance, export
 from zemosaic.phases.match import MatchResult, match
 from zemosaic.phases.measure import measure
@@ -259,8 +259,7 @@ class _Run:
             self.ledger.record_used(before.used)
             self.reporter.emit(Note("nothing has changed since the last run: its mosaic is kept"))
             return before.outputs, len(before.used)
-        steps = 2 * len(plan.superblocks) + len(exposures)
-        with self.phase("assemble", steps, "steps") as sentence:
+        with self.phase("assemble", visits(plan, recipe), "visits") as sentence:
             mosaic, rejected = assemble(
                 plan, exposures, recipe, self.ledger.workspace / "mosaic", executor, self.reporter
             )

@@ -35,7 +35,7 @@ from zemosaic.kernels import resample as mosaic_kernels
 from zemosaic.kernels.demosaic import bilinear
 from zemosaic.model import Correction, Frame, FrameKind, Grid, Mosaic, Plan, Solution, Superblock
 
-__all__ = ["Exposure", "Recipe", "assemble"]
+__all__ = ["Exposure", "Recipe", "assemble", "visits"]
 
 CLIPPED = 1e-3  # share of pixels at exactly 0 from which a frame counts as cut at 0
 FEW = 2  # samples; the median of more is robust against one outlier
@@ -133,11 +133,10 @@ def assemble(
         for b in plan.superblocks
     ]
     frames = [FrameTask(plan.grid, exposures[i], recipe, canvas) for i in sorted(exposures)] if recipe.reject else []
-    total = 2 * len(blocks) + len(frames)
-    counter = _Counter(reporter, total)
-    counter.run(executor, provisional_block, blocks, lambda task: f"provisional block {_name(task.block)}")
-    rejected = counter.run(executor, reject_frame, frames, lambda task: task.exposure.frame.path.name)
-    used = counter.run(executor, final_block, blocks, lambda task: f"final block {_name(task.block)}")
+    counter = _Counter(reporter, visits(plan, recipe))
+    counter.run(executor, provisional_block, blocks)
+    rejected = counter.run(executor, reject_frame, frames)
+    used = counter.run(executor, final_block, blocks)
     canvas.provisional.unlink()
     canvas.samples.unlink()
     contributed = tuple(sorted(set().union(*used)))
@@ -145,25 +144,25 @@ def assemble(
     return mosaic, tuple(rejected)
 
 
+def visits(plan: Plan, recipe: Recipe) -> int:
+    """How often a frame is read: what the progress counts."""
+    frames = {i for block in plan.superblocks for i in block.frames}
+    return 2 * sum(len(block.frames) for block in plan.superblocks) + (len(frames) if recipe.reject else 0)
+
+
 class _Counter:
-    """Runs tasks and reports each that is done, over all the passes."""
+    """Runs tasks and reports each that is done, in visits to frames, over all the passes."""
 
     def __init__(self, reporter: Reporter, total: int) -> None:
         self.reporter, self.total, self.done = reporter, total, 0
 
-    def run(
-        self, executor: Executor, function: Callable[[Task], Any], tasks: Sequence[Task], name: Callable[[Task], str]
-    ) -> list[Any]:
+    def run(self, executor: Executor, function: Callable[[Task], Any], tasks: Sequence[Task]) -> list[Any]:
         results = []
         for task, result in zip(tasks, run_each(executor, function, tasks, cancelled=self.reporter.cancelled)):
-            self.done += 1
-            self.reporter.emit(PhaseProgress("assemble", self.done, self.total, name(task)))
+            self.done += len(task.exposures) if isinstance(task, BlockTask) else 1
+            self.reporter.emit(PhaseProgress("assemble", self.done, self.total))
             results.append(result)
         return results
-
-
-def _name(block: Superblock) -> str:
-    return f"x {block.x0}-{block.x1} y {block.y0}-{block.y1}"
 
 
 def _create_canvas(plan: Plan, folder: Path) -> Canvas:
