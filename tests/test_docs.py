@@ -1,0 +1,151 @@
+"""What the docs say is so: links lead somewhere, commands parse, settings exist, quoted messages are the program's."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from zemosaic import cli, settings
+from zemosaic.ledger import WORKSPACE
+from zemosaic.model import FrameState
+from zemosaic.settings import NO_EFFECT, RENAMED, RENAMED_VALUES, Settings, declared, load_settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+GENERATED = "settings.md"
+LINK = re.compile(r"\[[^\]\[]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+COMMAND = re.compile(r"^(?:\S*[/\\])?(?:zemosaic|python run_zemosaic\.py) .*$")
+NAME = re.compile(r"[a-z]+(?:_[a-z0-9]+)+")
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a page's headings get on the usual forges."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text_of(page)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def spans(page: Path) -> list[str]:
+    return SPAN.findall(FENCE.sub("", text_of(page)))
+
+
+def commands(page: Path) -> list[str]:
+    """Command lines of the program in fences and in the running text."""
+    lines = [line.strip() for _, block in FENCE.findall(text_of(page)) for line in block.splitlines()]
+    return [each for each in (*lines, *spans(page)) if COMMAND.match(each)]
+
+
+def every(what: Sequence[tuple[Path, str]]) -> list[object]:
+    return [pytest.param(page, item, id=f"{page.name}: {item}"[:90]) for page, item in dict.fromkeys(what)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(FENCE.sub("", text_of(page))):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(file), f"{page.name} links to {target}"
+
+
+@pytest.fixture
+def dry_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
+    """The command line up to the point where work would begin; the list receives the notes of each session."""
+    notes: list[list[str]] = []
+
+    def session(_: Settings, said: Sequence[str], *__: object) -> int:
+        notes.append(list(said))
+        return cli.DONE
+
+    monkeypatch.setattr(cli, "_session", session)
+    monkeypatch.setattr("zemosaic.score.score", lambda *_: SimpleNamespace(ok=True, table=lambda: ""))
+    monkeypatch.setattr(settings, "user_file", lambda: tmp_path / "none.json")
+    monkeypatch.chdir(tmp_path)
+    return notes
+
+
+def arguments(command: str) -> list[str]:
+    """What the shell (PowerShell keeps backslashes) would hand over."""
+    words = [word.strip("\"'") for word in shlex.split(command.replace("[flags]", ""), posix=False)]
+    return ["run", *words[2:]] if words[0] == "python" else words[1:]
+
+
+@pytest.mark.parametrize(("page", "command"), every([(page, line) for page in PAGES for line in commands(page)]))
+def test_commands_parse(page: Path, command: str, dry_run: list[list[str]]) -> None:
+    given = arguments(command)
+    if given[-1] in ("--help", "run", "simulate", "score"):  # speaks of the command; gives no input
+        assert given[0] in cli.COMMANDS
+        return
+    assert cli.main(given) == cli.DONE
+
+
+FLAGS = [(page, span) for page in PAGES if page.name != GENERATED for span in spans(page) if span.startswith("--")]
+
+
+@pytest.mark.parametrize(("page", "flags"), every(FLAGS))
+def test_flags_are_accepted(page: Path, flags: str, dry_run: list[list[str]]) -> None:
+    given = flags.split()
+    if len(given) == 1:  # named without a value
+        name = given[0][2:].replace("-", "_")
+        assert name in {*declared(), "config", "panels", "subs"}
+        return
+    if given[0] == "--config":
+        return  # FILE stands for a file
+    assert cli.main(["run", "INPUT", "OUTPUT", *given]) == cli.DONE
+    assert not any("no effect" in note for notes in dry_run for note in notes)
+
+
+def test_names_of_settings_exist() -> None:
+    values = {new for names in RENAMED_VALUES.values() for new in names}
+    choices = {choice for about in declared().values() for choice in about.choices}
+    known = {*declared(), *NO_EFFECT, *RENAMED, *values, *choices, *(state.value for state in FrameState), WORKSPACE}
+    known |= {"make_mosaic"}
+    for page in PAGES:
+        for span in spans(page):
+            assert not NAME.fullmatch(span) or span in known, f"{page.name}: {span}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_of_settings_files_are_good(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "user_file", lambda: tmp_path / "none.json")
+    for language, block in FENCE.findall(text_of(page)):
+        if language == "json":
+            file = tmp_path / "example.json"
+            file.write_text(block, encoding="utf-8")
+            _, notes = load_settings(files=[file], folder=tmp_path)
+            assert notes == [f"settings read from {file}"]
+
+
+def fragments(message: str) -> list[str]:
+    """The fixed words of a quoted message: without the state before it, figures, quoted values and paths."""
+    message = re.sub(r"^(Stopped|Warning): |^\([^)]*\):? ?", "", message)
+    pieces = re.split(r"\.\.\.|'[^']*'|[A-Z]:\\[^:]*|[+-]?\b\d[\d.]*(?!\w)|\w+_\w+|(?:RA|IMAGETYP) .*", message)
+    return [piece.strip(" ,.:()") for piece in pieces]
+
+
+def test_quoted_messages_are_those_of_the_program() -> None:
+    package = ROOT / "src" / "zemosaic"
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py")))
+    said = re.sub(r"""["']\s*\n\s*f?["']""", "", sources)  # texts that go on in the next line
+    said += "\n".join(json.loads((package / "locales" / "en.json").read_text(encoding="utf-8")).values())
+    quoted = [span for span in spans(ROOT / "docs" / "troubleshooting.md") if not COMMAND.match(span)]
+    checked = 0
+    for message in quoted:
+        longest = max(fragments(message), key=len)
+        if len(longest) >= 15:
+            checked += 1
+            assert longest in said, message
+    assert checked >= 30
