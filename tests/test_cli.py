@@ -13,6 +13,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from rich.console import Console
@@ -29,6 +30,7 @@ from zemosaic.events import (
     PhaseStarted,
     Reporter,
     RunFinished,
+    Scanned,
     Warned,
 )
 from zemosaic.messages import LANGUAGES, Messages, load_locale
@@ -44,7 +46,7 @@ SOME_EVENTS: tuple[Event, ...] = (
     PhaseProgress("scan", 1, 3, "a [b].fit"),
     FrameLeftOut(LeftOut(Path("a.fit"), FrameState.DAMAGED, "ends after 3 rows of 10")),
     Warned("few stars"),
-    PhaseFinished("scan", 75.0, "2 lights"),
+    PhaseFinished("scan", 75.0, Scanned(2, 0.3, 1)),
     RunFinished(Path("m.fits"), Path("p.png"), 2, 1, 4000.0),
 )
 
@@ -275,8 +277,11 @@ def test_locales_say_the_same_things() -> None:
 
 def test_every_event_state_phase_unit_and_error_has_a_text() -> None:
     keys = load_locale("en")
-    assert {f"event.{name}" for name in events.__all__} - set(keys) == {
+    outcomes = {kind.__name__ for kind in get_args(events.Outcome)}
+    assert {f"outcome.{name}" for name in outcomes} <= set(keys)
+    assert {f"event.{name}" for name in set(events.__all__) - outcomes} - set(keys) == {
         "event.Event",
+        "event.Outcome",
         "event.Reporter",
         "event.Silent",
     }

@@ -206,7 +206,6 @@ def _settings(given: dict[str, Any]) -> tuple[Settings, list[str]]:
 
 
 def _simulate(arguments: list[str]) -> int:
-    from zemosaic.events import Note
     from zemosaic.simulate import NightPlan, simulate_night
 
     parser = _parser("simulate", "OUTPUT [flags]", "Simulate a night of raw subs with a known truth.")
@@ -231,8 +230,7 @@ def _simulate(arguments: list[str]) -> int:
         from zemosaic.execution import open_executor, worker_count
 
         with open_executor(worker_count(settings.num_processing_workers)) as executor:
-            made = simulate_night(output, night_plan, reporter, executor)
-        reporter.emit(Note(f"{len(made.subs)} subs in {made.lights}, their truth in {made.truth}"))
+            simulate_night(output, night_plan, reporter, executor)
 
     return _session(settings, notes, output, work)
 

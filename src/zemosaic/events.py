@@ -12,15 +12,26 @@ from typing import Protocol
 from zemosaic.model import LeftOut
 
 __all__ = [
+    "Assembled",
     "Event",
+    "Exported",
     "FrameLeftOut",
+    "Matched",
+    "Measured",
     "Note",
+    "Outcome",
     "PhaseFinished",
     "PhaseProgress",
     "PhaseStarted",
+    "Planned",
     "Reporter",
     "RunFinished",
+    "Scanned",
     "Silent",
+    "Simulated",
+    "Solved",
+    "Unchanged",
+    "Vignetting",
     "Warned",
 ]
 
@@ -41,10 +52,88 @@ class PhaseProgress:
 
 
 @dataclass(frozen=True)
+class Vignetting:
+    """What the stars say of an instrument's sensor response."""
+
+    instrument: str
+    corners: float  # %, light in the corners of the frame over that in its centre; NaN when nothing is significant
+    error: float  # %
+
+
+@dataclass(frozen=True)
+class Scanned:
+    lights: int
+    minutes: float  # of exposure, where it is known
+    others: int  # FITS files that are no lights or cannot be used
+
+
+@dataclass(frozen=True)
+class Measured:
+    new: int
+    known: int  # from an earlier run
+    fwhm: float  # px, median; NaN without stars
+
+
+@dataclass(frozen=True)
+class Solved:
+    solved: int
+    lights: int
+    rms: float  # arcsec, of the stars against the catalogue; NaN when nothing is solved
+
+
+@dataclass(frozen=True)
+class Matched:
+    frames: int
+    worst: float  # largest difference between two panels over what noise explains; NaN when none overlap
+
+
+@dataclass(frozen=True)
+class Planned:
+    width: int  # px
+    height: int  # px
+    scale: float  # arcsec/px
+    panels: int
+    blocks: int
+    memory: float  # MB per worker
+    disk: float  # MB
+
+
+@dataclass(frozen=True)
+class Assembled:
+    frames: int
+    rejected: float  # %, of the raw pixels
+    trails: int  # frames with a satellite or an aircraft
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """Made from exactly the same before: nothing to do."""
+
+    frames: int
+
+
+@dataclass(frozen=True)
+class Exported:
+    mosaic: Path
+
+
+@dataclass(frozen=True)
+class Simulated:
+    subs: int
+    panels: int
+    stars: int
+    lights: Path
+    truth: Path
+
+
+Outcome = Scanned | Measured | Solved | Matched | Planned | Assembled | Unchanged | Exported | Simulated
+
+
+@dataclass(frozen=True)
 class PhaseFinished:
     phase: str
     seconds: float
-    summary: str  # one English sentence with the figures that matter
+    outcome: Outcome  # the figures that matter
 
 
 @dataclass(frozen=True)
@@ -54,14 +143,14 @@ class FrameLeftOut:
 
 @dataclass(frozen=True)
 class Note:
-    """Something worth a line in the log."""
+    """Something worth a line in the log, in English."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Warned:
-    """Something the user should act on; the run goes on."""
+    """Something the user should know or act on; the run goes on."""
 
     text: str
 
@@ -75,7 +164,7 @@ class RunFinished:
     seconds: float
 
 
-Event = PhaseStarted | PhaseProgress | PhaseFinished | FrameLeftOut | Note | Warned | RunFinished
+Event = PhaseStarted | PhaseProgress | PhaseFinished | FrameLeftOut | Vignetting | Note | Warned | RunFinished
 
 
 class Reporter(Protocol):

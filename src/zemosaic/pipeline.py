@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import time
 from collections import Counter
@@ -14,7 +15,23 @@ from pathlib import Path
 
 from zemosaic import __version__
 from zemosaic.errors import InputError, OutputError
-from zemosaic.events import FrameLeftOut, Note, PhaseFinished, PhaseStarted, Reporter, RunFinished, Warned
+from zemosaic.events import (
+    Assembled,
+    Exported,
+    FrameLeftOut,
+    Matched,
+    Measured,
+    Outcome,
+    PhaseFinished,
+    PhaseStarted,
+    Planned,
+    Reporter,
+    RunFinished,
+    Scanned,
+    Solved,
+    Unchanged,
+    Warned,
+)
 from zemosaic.execution import memory_budget, open_executor, worker_count
 from zemosaic.imaging.calibrate import Feather
 from zemosaic.ledger import Ledger, to_json
@@ -23,7 +40,7 @@ from zemosaic.phases.assemble import Exposure, Recipe, assemble, visits
 from zemosaic.phases.export import Outputs, Provenance, export
 from zemosaic.phases.match import MatchResult, match
 from zemosaic.phases.measure import measure
-from zemosaic.phases.plan import group_frames, make_plan, summary
+from zemosaic.phases.plan import group_frames, make_plan
 from zemosaic.phases.scan import scan
 from zemosaic.phases.solve import SolveResult, solve
 from zemosaic.settings import Settings
@@ -82,14 +99,14 @@ class _Run:
         self.left_out: list[LeftOut] = []
 
     @contextmanager
-    def phase(self, name: str, items: int, unit: str = "frames") -> Iterator[list[str]]:
-        """Tell when a phase begins and ends; its one-sentence summary goes into the list."""
+    def phase(self, name: str, items: int, unit: str = "frames") -> Iterator[list[Outcome]]:
+        """Tell when a phase begins and ends; its outcome goes into the list."""
         self.reporter.emit(PhaseStarted(name, items, unit))
-        began, sentence = time.monotonic(), [""]
-        yield sentence
+        began, outcome = time.monotonic(), list[Outcome]()
+        yield outcome
         seconds = time.monotonic() - began
         self.ledger.record_phase(name, seconds, items)
-        self.reporter.emit(PhaseFinished(name, seconds, sentence[0]))
+        self.reporter.emit(PhaseFinished(name, seconds, outcome[0]))
 
     def leave_out(self, some: Iterable[LeftOut]) -> None:
         """Record frames that will not be in the picture and say why."""
@@ -99,12 +116,12 @@ class _Run:
             self.reporter.emit(FrameLeftOut(each))
 
     def scan(self, inputs: Sequence[Path], output: Path) -> tuple[Frame, ...]:
-        with self.phase("scan", 0, "files") as sentence:
+        with self.phase("scan", 0, "files") as outcome:
             found = scan(inputs, output, self.reporter)
             self.ledger.record_scan(found.frames, ())
             self.leave_out(found.left_out)
             exposure = sum(f.exposure for f in found.frames if f.exposure == f.exposure)
-            sentence[0] = f"{len(found.frames)} lights, {exposure / 60:.1f} minutes, {len(found.left_out)} other files"
+            outcome.append(Scanned(len(found.frames), exposure / 60.0, len(found.left_out)))
         return found.frames
 
     def measure(self, frames: Sequence[Frame], executor: Executor) -> dict[int, Measurement]:
@@ -112,7 +129,7 @@ class _Run:
         known = self.ledger.measured(frames)
         new = [f for f in frames if f.id not in known]
         folder = self.ledger.workspace / "frames"
-        with self.phase("measure", len(new)) as sentence:
+        with self.phase("measure", len(new)) as outcome:
             for result in measure(new, folder, executor, self.reporter):
                 if isinstance(result, LeftOut):
                     self.leave_out([result])
@@ -120,16 +137,15 @@ class _Run:
                     self.ledger.record_measured(result)
                     known[result.frame_id] = result
             widths = sorted(m.fwhm for m in known.values() if m.fwhm == m.fwhm)
-            sentence[0] = f"{len(new)} measured, {len(frames) - len(new)} known from before"
-            if widths:
-                sentence[0] += f", median FWHM {widths[len(widths) // 2]:.2f} px"
+            fwhm = widths[len(widths) // 2] if widths else math.nan
+            outcome.append(Measured(len(new), len(frames) - len(new), fwhm))
         return known
 
     def solve(
         self, frames: Sequence[Frame], measurements: Mapping[int, Measurement], executor: Executor
     ) -> SolveResult:
         usable = [f for f in frames if f.id in measurements]
-        with self.phase("solve", len(usable)) as sentence:
+        with self.phase("solve", len(usable)) as outcome:
             result = solve(
                 usable,
                 tuple(measurements.values()),
@@ -140,7 +156,7 @@ class _Run:
             )
             self.leave_out(result.left_out)
             self.ledger.record_solved(result.solutions)
-            sentence[0] = f"{len(result.solutions)} of {len(usable)} solved"
+            outcome.append(Solved(len(result.solutions), len(usable), result.catalogue_rms))
         if not result.solutions:
             raise InputError(
                 f"none of the {len(frames)} lights has a position on the sky, so there is nothing to assemble; "
@@ -156,7 +172,7 @@ class _Run:
         groups: Sequence[Group],
     ) -> MatchResult:
         usable = [f for f in frames if f.id in solutions]
-        with self.phase("match", len(usable)) as sentence:
+        with self.phase("match", len(usable)) as outcome:
             result = match(
                 usable,
                 tuple(measurements.values()),
@@ -169,7 +185,7 @@ class _Run:
             self.leave_out(result.left_out)
             self.ledger.record_matched(result.corrections)
             self.ledger.put("overlaps", result.overlaps)
-            sentence[0] = f"{len(result.corrections)} frames, {_worst_overlap(result)}"
+            outcome.append(Matched(len(result.corrections), _worst_overlap(result)))
         if not result.corrections:
             raise InputError("every frame was left out while brightness and sky were matched; the log says why")
         self._warn_of_losses(len(frames), len(result.corrections))
@@ -194,7 +210,7 @@ class _Run:
     ) -> Plan:
         usable = [f for f in frames if f.id in matched.corrections]
         kept = [replace(g, frames=tuple(i for i in g.frames if i in matched.corrections)) for g in groups]
-        with self.phase("plan", len(usable)) as sentence:
+        with self.phase("plan", len(usable)) as outcome:
             plan = make_plan(
                 usable,
                 solutions,
@@ -204,7 +220,7 @@ class _Run:
                 workers=workers,
             )
             self.ledger.put("plan", plan)
-            sentence[0] = summary(plan)
+            outcome.append(_planned(plan))
         self._check_disk(plan)
         return plan
 
@@ -256,23 +272,22 @@ class _Run:
         manifest = hashlib.sha256(to_json((__version__, plan, tuple(exposures.values()), recipe)).encode()).hexdigest()
         before = self.ledger.get("finished", _Finished)
         if before and before.manifest == manifest and all(path.is_file() for path in vars(before.outputs).values()):
-            self.ledger.record_used(before.used)
-            self.reporter.emit(Note("nothing has changed since the last run: its mosaic is kept"))
+            with self.phase("assemble", 0) as outcome:
+                self.ledger.record_used(before.used)
+                outcome.append(Unchanged(len(before.used)))
             return before.outputs, len(before.used)
-        with self.phase("assemble", visits(plan, recipe), "visits") as sentence:
+        with self.phase("assemble", visits(plan, recipe), "visits") as outcome:
             mosaic, rejected = assemble(
                 plan, exposures, recipe, self.ledger.workspace / "mosaic", executor, self.reporter
             )
-            sentence[0] = f"{len(mosaic.frames)} frames"
-            if rejected:
-                share = sum(r.pixels for r in rejected) / sum(r.total for r in rejected)
-                trails = sum(r.streaks > 0 for r in rejected)
-                sentence[0] += f", {100 * share:.2f} % of the raw pixels rejected, trails in {trails} frames"
+            total = sum(r.total for r in rejected)
+            share = sum(r.pixels for r in rejected) / total if total else 0.0
+            outcome.append(Assembled(len(mosaic.frames), 100.0 * share, sum(r.streaks > 0 for r in rejected)))
         self.ledger.record_used(mosaic.frames)
         provenance = self._provenance(plan, frames, mosaic.frames, solved, matched)
-        with self.phase("export", 4 * plan.grid.height, "rows") as sentence:
+        with self.phase("export", 4 * plan.grid.height, "rows") as outcome:
             outputs = export(mosaic, frames, provenance, output, self.reporter)
-            sentence[0] = str(outputs.mosaic)
+            outcome.append(Exported(outputs.mosaic))
         self.ledger.put("finished", _Finished(manifest, outputs, mosaic.frames))
         shutil.rmtree(self.ledger.workspace / "mosaic")
         return outputs, len(mosaic.frames)
@@ -322,7 +337,14 @@ def _recipe(settings: Settings, level: tuple[float, ...]) -> Recipe:
     )
 
 
-def _worst_overlap(matched: MatchResult) -> str:
-    """The largest difference between two panels, in units of what noise explains."""
-    worst = max((abs(d) / e for o in matched.overlaps for d, e in zip(o.difference, o.error) if e > 0), default=None)
-    return "no panels overlap" if worst is None else f"largest difference between panels {worst:.1f} sigma"
+def _worst_overlap(matched: MatchResult) -> float:
+    """The largest difference between two panels, in units of what noise explains; NaN when none overlap."""
+    return max((abs(d) / e for o in matched.overlaps for d, e in zip(o.difference, o.error) if e > 0), default=math.nan)
+
+
+def _planned(plan: Plan) -> Planned:
+    grid, mega = plan.grid, 2.0**20
+    return Planned(
+        grid.width, grid.height, 3600.0 * grid.scale, len(plan.groups), len(plan.superblocks),
+        plan.memory / mega, plan.disk / mega,
+    )  # fmt: skip

@@ -78,6 +78,12 @@ class _Words:
     def unit(self) -> str:
         return self.messages.word("unit", self._unit)
 
+    def outcome(self, outcome: events.Outcome) -> str:
+        """The figures of a phase in one sentence; another one where a figure is unknown (NaN)."""
+        figures = vars(outcome)
+        unknown = any(value != value for value in figures.values())
+        return self.messages(f"outcome.{type(outcome).__name__}" + (".unknown" if unknown else ""), **figures)
+
     def line(self, event: Event) -> str | None:
         """The text of an event, None where nothing is to be said."""
         say = self.messages
@@ -87,8 +93,11 @@ class _Words:
                 return say("event.PhaseStarted", phase=self.phase(event.phase))
             case events.PhaseFinished():
                 seconds = say.duration(event.seconds)
-                phase = self.phase(event.phase)
-                return say("event.PhaseFinished", phase=phase, summary=event.summary, seconds=seconds)
+                phase, summary = self.phase(event.phase), self.outcome(event.outcome)
+                return say("event.PhaseFinished", phase=phase, summary=summary, seconds=seconds)
+            case events.Vignetting():
+                key = "event.Vignetting" + (".unknown" if event.corners != event.corners else "")
+                return say(key, instrument=event.instrument, corners=event.corners, error=event.error)
             case events.FrameLeftOut():
                 return self._left_out_line(event)
             case events.Note():

@@ -13,7 +13,7 @@ from zemosaic.imaging.projection import pixel_scale, pixel_to_sky
 from zemosaic.imaging.warp import LATTICE, footprint
 from zemosaic.model import Frame, Grid, Group, Plan, Solution, Superblock
 
-__all__ = ["group_frames", "make_plan", "median_scale", "summary"]
+__all__ = ["group_frames", "make_plan", "median_scale"]
 
 BYTES_PER_PIXEL = 9 * 2 * 4  # of a superblock, per channel: nine buckets, sum and weight, float32
 TASK_OVERHEAD = 400 * 2**20  # bytes: interpreter with its libraries ~250 MB, one S50 frame in work ~120 MB
@@ -124,12 +124,3 @@ def _superblocks(
 def _cuts(length: int, side: int) -> list[int]:
     pieces = max(1, math.ceil(length / side))
     return [round(length * k / pieces) for k in range(pieces + 1)]
-
-
-def summary(plan: Plan) -> str:
-    """One sentence for people."""
-    g = plan.grid
-    return (
-        f"{g.width} x {g.height} px at {g.scale * 3600:.3f} arcsec/px, {len(plan.groups)} panel(s), "
-        f"{len(plan.superblocks)} superblock(s), {plan.memory / 2**20:.0f} MB per worker, {plan.disk / 2**20:.0f} MB on disk"
-    )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from zemosaic.catalogue import load_catalogue
 from zemosaic.errors import FrameError
-from zemosaic.events import Note, PhaseProgress, Reporter
+from zemosaic.events import PhaseProgress, Reporter
 from zemosaic.execution import run_each
 from zemosaic.imaging.projection import angular_separation, pixel_scale
 from zemosaic.imaging.refine import refine
@@ -102,7 +102,7 @@ def solve(
     refused |= _refuse(frames, solutions, search_radius)
     left_out = [_left_out(f, measured[f.id], reasons, refused) for f in frames if f.id not in solutions]
     reporter.emit(PhaseProgress(PHASE, len(frames), len(frames)))
-    return _refined(frames, measured, solutions, tuple(left_out), reporter)
+    return _refined(frames, measured, solutions, tuple(left_out))
 
 
 def solve_one(task: SolveTask) -> Solution | str:
@@ -233,7 +233,6 @@ def _refined(
     measured: Mapping[int, Measurement],
     solutions: Mapping[int, Solution],
     left_out: tuple[LeftOut, ...],
-    reporter: Reporter,
 ) -> SolveResult:
     """All solved frames refined together."""
     solved = [frame for frame in frames if frame.id in solutions]
@@ -247,7 +246,6 @@ def _refined(
     shapes = [(frame.height, frame.width) for frame in solved]
     instruments = [names.index(frame.instrument) for frame in solved]
     result = refine(first, stars, instruments, _catalogue_around(first, shapes), shapes)
-    reporter.emit(Note(f"Stars of {len(solved)} frames agree with the catalogue to {result.catalogue_rms:.2f} arcsec."))
     return SolveResult(
         solutions={frame.id: solution for frame, solution in zip(solved, result.solutions, strict=True)},
         left_out=left_out,

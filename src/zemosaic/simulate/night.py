@@ -16,7 +16,7 @@ from astropy.time import Time
 
 from zemosaic.catalogue import load_catalogue
 from zemosaic.errors import Cancelled, OutputError
-from zemosaic.events import PhaseFinished, PhaseProgress, PhaseStarted, Reporter
+from zemosaic.events import PhaseFinished, PhaseProgress, PhaseStarted, Reporter, Simulated
 from zemosaic.execution import run_each
 from zemosaic.fits import write_fits
 from zemosaic.imaging.projection import moved, pixel_to_sky
@@ -87,8 +87,9 @@ def simulate_night(output: Path, plan: NightPlan, reporter: Reporter, executor: 
             raise Cancelled("Stopped while simulating the night; the subs written so far are whole.")
     seconds = time.monotonic() - began
     panels = len({sub.panel for sub in truth.subs})
-    summary = f"{len(written)} subs over {panels} panels, {len(truth.stars.ra)} stars, in {seconds:.1f} s"
-    reporter.emit(PhaseFinished("simulate", seconds, summary))
+    reporter.emit(
+        PhaseFinished("simulate", seconds, Simulated(len(written), panels, len(truth.stars.ra), lights, path))
+    )
     return Night(lights, path, tuple(written), seconds)
 
 
