@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from zemosaic.events import Event, FrameLeftOut, Note, PhaseFinished, PhaseStarted, Silent
+from zemosaic.events import Event, FrameLeftOut, PhaseFinished, PhaseStarted, Silent
 from zemosaic.ledger import FrameRow, Ledger
 from zemosaic.model import LeftOut
 from zemosaic.phases.export import Outputs
@@ -56,8 +56,9 @@ class Recorder:
         return {e.phase: e.total for e in self.events if isinstance(e, PhaseStarted)}
 
     @property
-    def notes(self) -> str:
-        return "\n".join(e.text for e in self.events if isinstance(e, Note))
+    def outcomes(self) -> list[object]:
+        """What the phases that ended say of themselves."""
+        return [e.outcome for e in self.events if isinstance(e, PhaseFinished)]
 
     @property
     def left_out(self) -> dict[str, LeftOut]:
