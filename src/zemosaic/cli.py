@@ -40,7 +40,7 @@ EXIT_CODES = {
     USAGE: "wrong use: a flag, a setting or a settings file",
     NO_INPUT: "the input gives nothing to work with",
     NO_OUTPUT: "the output cannot be written",
-    STOPPED: "stopped by the user; the same command goes on where it stopped",
+    STOPPED: "stopped by the user; the same command takes over what was measured",
 }
 CODE_OF_ERROR = ((Cancelled, STOPPED), (SettingsError, USAGE), (InputError, NO_INPUT), (OutputError, NO_OUTPUT))
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -90,6 +90,9 @@ def _overview(arguments: list[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"zemosaic {__version__}")
     parser.add_argument("command", metavar="COMMAND", choices=[*COMMANDS], help="see below; COMMAND --help says more")
+    if not arguments:
+        parser.print_help()
+        return USAGE
     parser.parse_args(arguments)
     return USAGE
 

@@ -16,6 +16,7 @@ __all__ = [
     "Event",
     "Exported",
     "FrameLeftOut",
+    "ManyLeftOut",
     "Matched",
     "Measured",
     "Note",
@@ -142,6 +143,15 @@ class FrameLeftOut:
 
 
 @dataclass(frozen=True)
+class ManyLeftOut:
+    """More of the lights are left out than people expect."""
+
+    lost: int
+    lights: int
+    states: tuple[tuple[str, int], ...]  # FrameState and how many
+
+
+@dataclass(frozen=True)
 class Note:
     """Something worth a line in the log, in English."""
 
@@ -164,7 +174,9 @@ class RunFinished:
     seconds: float
 
 
-Event = PhaseStarted | PhaseProgress | PhaseFinished | FrameLeftOut | Vignetting | Note | Warned | RunFinished
+Event = (
+    PhaseStarted | PhaseProgress | PhaseFinished | FrameLeftOut | ManyLeftOut | Vignetting | Note | Warned | RunFinished
+)
 
 
 class Reporter(Protocol):

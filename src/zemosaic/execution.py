@@ -138,7 +138,7 @@ def _await(futures: list[Future[Any]], cancelled: Callable[[], bool] | None) -> 
     waiting = set(futures)
     while True:
         if cancelled is not None and cancelled():
-            raise Cancelled("stopped at the user's request; the same command goes on where this run stopped")
+            raise Cancelled("as you asked; the same command takes over what was measured")
         waiting = wait(waiting, timeout=None if cancelled is None else POLL).not_done
         if not waiting:
             return

@@ -19,6 +19,7 @@ from zemosaic.events import (
     Assembled,
     Exported,
     FrameLeftOut,
+    ManyLeftOut,
     Matched,
     Measured,
     Outcome,
@@ -30,7 +31,6 @@ from zemosaic.events import (
     Scanned,
     Solved,
     Unchanged,
-    Warned,
 )
 from zemosaic.execution import memory_budget, open_executor, worker_count
 from zemosaic.imaging.calibrate import Feather
@@ -188,16 +188,14 @@ class _Run:
             outcome.append(Matched(len(result.corrections), _worst_overlap(result)))
         if not result.corrections:
             raise InputError("every frame was left out while brightness and sky were matched; the log says why")
-        self._warn_of_losses(len(frames), len(result.corrections))
+        self._warn_of_losses(frames, len(result.corrections))
         return result
 
-    def _warn_of_losses(self, lights: int, kept: int) -> None:
-        if lights - kept > MANY_LEFT_OUT * lights:
-            states = Counter(each.state.value for each in self.left_out)
-            counts = ", ".join(f"{n} {state}" for state, n in states.most_common())
-            self.reporter.emit(
-                Warned(f"{lights - kept} of {lights} lights are left out ({counts}); the log names each")
-            )
+    def _warn_of_losses(self, frames: Sequence[Frame], kept: int) -> None:
+        if len(frames) - kept > MANY_LEFT_OUT * len(frames):
+            lights = {f.path for f in frames}
+            states = Counter(each.state.value for each in self.left_out if each.path in lights)
+            self.reporter.emit(ManyLeftOut(len(frames) - kept, len(frames), tuple(states.most_common())))
 
     def plan(
         self,

@@ -6,6 +6,7 @@ The log is in English and complete; the terminal speaks the user's language and 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import threading
 import time
@@ -27,6 +28,7 @@ __all__ = ["LOG_NAME", "Bars", "Broadcast", "LogFile", "PlainLines", "open_log",
 
 LOG_NAME = "zemosaic_worker.log"
 LINE_EVERY = 5.0  # s between two plain lines of progress
+ITEM_WIDTH = 24  # characters of what was just finished, its end: names of subs differ there
 LEFT_OUT_LINES = 10  # frames that the terminal names; the log names all
 
 
@@ -95,6 +97,9 @@ class _Words:
                 seconds = say.duration(event.seconds)
                 phase, summary = self.phase(event.phase), self.outcome(event.outcome)
                 return say("event.PhaseFinished", phase=phase, summary=summary, seconds=seconds)
+            case events.ManyLeftOut():
+                states = self._counts(Counter(dict(event.states)))
+                return say("event.ManyLeftOut", lost=event.lost, lights=event.lights, states=states)
             case events.Vignetting():
                 key = "event.Vignetting" + (".unknown" if event.corners != event.corners else "")
                 return say(key, instrument=event.instrument, corners=event.corners, error=event.error)
@@ -129,8 +134,13 @@ class _Words:
         )
         if not self._left_out:
             return text
-        counts = (f"{n} {self.messages.word('state', state)}" for state, n in self._left_out.most_common())
-        return f"{text}\n{self.messages('event.RunFinished.states', states=', '.join(counts), log=self._log or '-')}"
+        states = self._counts(self._left_out)
+        if self._log is None:
+            return f"{text}\n{states}"
+        return f"{text}\n{self.messages('event.RunFinished.states', states=states, log=self._log)}"
+
+    def _counts(self, states: Counter[str]) -> str:
+        return ", ".join(f"{n} {self.messages.word('state', state)}" for state, n in states.most_common())
 
 
 class PlainLines:
@@ -149,8 +159,11 @@ class PlainLines:
         if isinstance(event, events.PhaseStarted):
             self._said, self._first = self._clock(), None
         line = self._progress(event) if isinstance(event, events.PhaseProgress) else self._words.line(event)
-        if line is not None:
-            print(line, file=self._stream, flush=True)
+        if line is not None and not self._stream.closed:
+            try:
+                print(line, file=self._stream, flush=True)
+            except BrokenPipeError:  # whoever listened has gone; the run goes on, the log has it all
+                self._stream = io.StringIO()
 
     def _progress(self, event: events.PhaseProgress) -> str | None:
         now = self._clock()
@@ -201,11 +214,13 @@ class Bars:
             )
         elif isinstance(event, events.PhaseProgress):
             for task in self._progress.task_ids:
-                self._progress.update(task, completed=event.done, total=event.total or None, item=escape(event.item))
+                self._progress.update(
+                    task, completed=event.done, total=event.total or None, item=escape(event.item[-ITEM_WIDTH:])
+                )
         elif line is not None:
             if isinstance(event, events.PhaseFinished):
                 self._clear()
-            style = "yellow" if isinstance(event, events.Warned | events.FrameLeftOut) else None
+            style = "yellow" if isinstance(event, events.Warned | events.ManyLeftOut | events.FrameLeftOut) else None
             self._progress.console.print(line, markup=False, style=style)
 
     def _clear(self) -> None:
@@ -226,7 +241,7 @@ class LogFile:
     def emit(self, event: Event) -> None:
         line = self._words.line(event)
         if line is not None:
-            serious = isinstance(event, events.Warned | events.FrameLeftOut)
+            serious = isinstance(event, events.Warned | events.ManyLeftOut | events.FrameLeftOut)
             self._logger.log(logging.WARNING if serious else logging.INFO, "%s", line)
 
     def close(self) -> None:

@@ -339,7 +339,8 @@ def _in_words(detail: Mapping[str, Any]) -> str:
         expected = str(detail["ctx"]["error"])
     else:
         expected = {bool: "must be true or false", int: "must be a whole number", float: "must be a number"}[about.kind]
-    return f"{about.name} {expected} (got {detail['input']!r})"
+    got = str(detail["input"])
+    return f"{about.name} {expected} (got {got if re.fullmatch('[-+.0-9]+', got) else repr(detail['input'])})"
 
 
 def suggestion(name: str, known: Iterable[str] = ()) -> str:

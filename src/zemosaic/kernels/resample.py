@@ -241,8 +241,7 @@ def add_to_sums(
                 rejected[Y, X] += 1
             if valid <= 0.02:
                 continue
-            if valid >= 0.5:
-                count[Y, X] += 1
+            count[Y, X] += 1
             p, q = int(sy / wstep), int(sx / wstep)
             fy, fx = sy / wstep - p, sx / wstep - q
             factor = np.float32(taper * min(valid, np.float32(1.0)))

@@ -11,6 +11,7 @@ per pixel of its superblock and channel, plus one frame in work (about 60 bytes 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from zemosaic.model import Correction, Frame, FrameKind, Grid, Mosaic, Plan, Sol
 
 __all__ = ["Exposure", "Recipe", "assemble", "visits"]
 
+BAYER_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
 CLIPPED = 1e-3  # share of pixels at exactly 0 from which a frame counts as cut at 0
 FEW = 2  # samples; the median of more is robust against one outlier
 MEDIAN_VARIANCE = 1.57  # of a median over that of a mean, Gaussian noise
@@ -71,6 +73,16 @@ class Exposure:
     @property
     def shape(self) -> tuple[int, int]:
         return self.frame.height, self.frame.width
+
+    @property
+    def white_sigma(self) -> tuple[float, ...]:
+        """Noise that a pixel of each colour would have if the light of all its pixels were spread over the whole sensor.
+
+        A quarter of a Bayer sensor sees red: means over an area are twice as noisy as `sigma` would say.
+        """
+        if self.frame.kind is not FrameKind.BAYER:
+            return self.sigma
+        return tuple(s / math.sqrt(share) for s, share in zip(self.sigma, BAYER_SHARE))
 
     @property
     def colours(self) -> NDArray[np.int64]:
@@ -382,7 +394,7 @@ def _calibration(exposure: Exposure, task: BlockTask | FrameTask) -> Calibration
     return calibration(
         exposure.correction,
         exposure.solution,
-        exposure.sigma,
+        exposure.white_sigma,
         task.grid,
         exposure.shape,
         task.recipe.feather,
