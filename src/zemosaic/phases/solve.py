@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from zemosaic.catalogue import load_catalogue
 from zemosaic.errors import FrameError
 from zemosaic.events import PhaseProgress, Reporter
-from zemosaic.execution import run_each
+from zemosaic.execution import cores, run_each
 from zemosaic.imaging.projection import angular_separation, pixel_scale
 from zemosaic.imaging.refine import refine
 from zemosaic.imaging.verification import FEWEST
 from zemosaic.model import Frame, FrameState, LeftOut, Measurement, Solution, Stars
 from zemosaic.solvers import SCALE_TOLERANCE, Hint, Solver, frame_hint, neighbour_hint
 from zemosaic.solvers.catalogue import CatalogueSolver
+from zemosaic.solvers.external import External, external_solvers
 from zemosaic.solvers.group import false_solutions
 from zemosaic.solvers.header import HeaderSolver
 from zemosaic.solvers.neighbour import NeighbourSolver
@@ -36,12 +37,18 @@ __all__ = ["SolveResult", "SolveTask", "solve", "solve_one"]
 PHASE = "solve"
 NEIGHBOURS = 4  # pointings that are tried
 OVERLAPS = 3  # solved neighbours whose stars serve as a catalogue at last
+RETRIES = 4  # rounds: what a neighbour solved in one is a neighbour itself in the next
 CANDIDATES = 200  # solved neighbours among which distinct pointings are looked for
 DISTINCT = 0.7  # of the radius, between pointings that are tried separately
 HINT_RADIUS = 1.0  # deg at least, around a neighbour
 TOTAL_STARS = 2_000_000  # kept in memory for the refinement: 100 bytes each
 STARS_PER_FRAME = (120, 600)
 POINTING_CELL = 0.2  # deg, pointings that share a cone of catalogue stars
+OWN = ("auto", "header", "catalogue")  # methods that begin with what the package has itself
+EXTERNAL_AT_ONCE = max(1, cores() // 2)  # programs of others get half of the processor
+
+
+Outcome = tuple[dict[int, Solution], dict[int, str]]  # by frame: solutions, and why there is none
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class SolveTask:
     neighbours: tuple[
         tuple[Path, Solution], ...
     ] = ()  # measurement files of solved frames, to be matched against at last
+    external: External = External()  # programs of others, for the method "external"
 
 
 @dataclass(frozen=True)
@@ -75,41 +83,60 @@ def solve(
     search_radius: float,
     executor: Executor,
     reporter: Reporter,
+    external: External | None = None,
 ) -> SolveResult:
     """Solve and refine.
 
     Parameters
     ----------
     measurements : of these frames; frames without one are ignored.
-    method : auto (header, then catalogue), header, catalogue.
+    method : auto (header, catalogue, programs of others, neighbours), header, catalogue, astap, astrometry_net.
     search_radius : deg, around the position in a frame's header.
+    external : programs of others that may be called.
     """
     measured = {measurement.frame_id: measurement for measurement in measurements}
     frames = [frame for frame in frames if frame.id in measured]
     done = _Progress(reporter, len(frames))
     tasks = [SolveTask(f, measured[f.id], method, (frame_hint(f, search_radius),)) for f in frames]
-    solutions, reasons = _solve_all(tasks, executor, done)
+    solutions, reasons = _solve_all(tasks, executor, done) if method in OWN else ({}, {})
+    more = _external_tasks(tasks, solutions, method, external or External())
+    solutions, reasons = _joined((solutions, reasons), _solve_all(more, executor, done, in_flight=EXTERNAL_AT_ONCE))
     refused = _refuse(frames, solutions, search_radius)
-    retries = []
-    for frame in frames:
-        if frame.id not in solutions and method != "header" and measured[frame.id].n_stars >= FEWEST:
-            near = _neighbours(frame, frames, solutions)
-            seen = tuple((measured[other.id].path, solutions[other.id]) for other in _closest(frame, near, solutions))
-            hints = _hints(frame, near, solutions, search_radius)
-            if near:
-                retries.append(SolveTask(frame, measured[frame.id], "catalogue", hints, seen))
-    solutions |= _solve_all(retries, executor, done)[0]
-    refused |= _refuse(frames, solutions, search_radius)
+    tried: dict[int, SolveTask] = {}
+    for _ in range(RETRIES if method != "header" else 0):
+        before = len(solutions)
+        wanting = [f for f in frames if f.id not in solutions and measured[f.id].n_stars >= FEWEST]
+        tasks = [_with_neighbours(f, frames, measured, solutions, search_radius) for f in wanting]
+        tasks = [task for task in tasks if task.neighbours and task != tried.get(task.frame.id)]
+        tried |= {task.frame.id: task for task in tasks}
+        solutions |= _solve_all(tasks, executor, done)[0]
+        refused |= _refuse(frames, solutions, search_radius)
+        if len(solutions) <= before:
+            break
     left_out = [_left_out(f, measured[f.id], reasons, refused) for f in frames if f.id not in solutions]
     reporter.emit(PhaseProgress(PHASE, len(frames), len(frames)))
     return _refined(frames, measured, solutions, tuple(left_out))
+
+
+def _with_neighbours(
+    frame: Frame,
+    frames: Sequence[Frame],
+    measured: Mapping[int, Measurement],
+    solutions: Mapping[int, Solution],
+    search_radius: float,
+) -> SolveTask:
+    """Another try with what solved neighbours say; without `neighbours` when there are none."""
+    near = _neighbours(frame, frames, solutions)
+    seen = tuple((measured[other.id].path, solutions[other.id]) for other in _closest(frame, near, solutions))
+    hints = _hints(frame, near, solutions, search_radius)
+    return SolveTask(frame, measured[frame.id], "catalogue", hints, seen)
 
 
 def solve_one(task: SolveTask) -> Solution | str:
     """A verified solution, or why there is none."""
     stars = load_stars(task.measurement.path)
     reasons = []
-    for solver in _solvers(task.method):
+    for solver in _solvers(task.method, task.external):
         if solver.name == "header" and task.frame.wcs is None and task.method == "auto":
             continue
         for hint in task.hints:
@@ -127,7 +154,9 @@ def solve_one(task: SolveTask) -> Solution | str:
 
 
 @lru_cache(maxsize=4)
-def _solvers(method: str) -> tuple[Solver, ...]:
+def _solvers(method: str, external: External) -> tuple[Solver, ...]:
+    if method == "external":
+        return external_solvers(external)
     built_in = CatalogueSolver()
     every: tuple[Solver, ...] = (HeaderSolver(built_in), built_in)
     return every if method == "auto" else tuple(solver for solver in every if solver.name == method)
@@ -145,11 +174,13 @@ class _Progress:
 
 
 def _solve_all(
-    tasks: Sequence[SolveTask], executor: Executor, progress: _Progress
-) -> tuple[dict[int, Solution], dict[int, str]]:
+    tasks: Sequence[SolveTask], executor: Executor, progress: _Progress, in_flight: int | None = None
+) -> Outcome:
     solutions: dict[int, Solution] = {}
     reasons: dict[int, str] = {}
-    results: Iterator[Solution | str] = run_each(executor, solve_one, tasks, cancelled=progress.reporter.cancelled)
+    results: Iterator[Solution | str] = run_each(
+        executor, solve_one, tasks, in_flight=in_flight, cancelled=progress.reporter.cancelled
+    )
     for task, result in zip(tasks, results, strict=True):
         if isinstance(result, Solution):
             solutions[task.frame.id] = result
@@ -157,6 +188,30 @@ def _solve_all(
             reasons[task.frame.id] = result
         progress.step(task.frame)
     return solutions, reasons
+
+
+def _external_tasks(
+    tasks: Sequence[SolveTask], solved: Mapping[int, Solution], method: str, external: External
+) -> list[SolveTask]:
+    """What the programs of others are asked: frames that are not solved yet and know enough about themselves.
+
+    In `auto` a frame without position or scale is left to its neighbours: a search of the whole sky takes minutes.
+    """
+    if external == External():
+        return []
+    return [
+        replace(task, method="external", external=external)
+        for task in tasks
+        if task.frame.id not in solved
+        and task.measurement.n_stars >= FEWEST
+        and (method != "auto" or task.hints[0].complete)
+    ]
+
+
+def _joined(first: Outcome, second: Outcome) -> Outcome:
+    """Both outcomes; a frame that failed twice has both reasons."""
+    reasons = first[1] | {i: " ".join(filter(None, (first[1].get(i, ""), why))) for i, why in second[1].items()}
+    return first[0] | second[0], reasons
 
 
 def _refuse(frames: Sequence[Frame], solutions: dict[int, Solution], radius: float) -> dict[int, str]:
