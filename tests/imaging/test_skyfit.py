@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +20,8 @@ from zemosaic.imaging.skycells import (
     star_mask,
     thinned,
 )
-from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences
+from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences, surface_basis
+from zemosaic.imaging.skyfloor import floor_plane
 from zemosaic.model import Distortion, Solution
 
 WIDTH, HEIGHT, CELL = 1080, 1920, 16
@@ -30,6 +32,8 @@ SPACING = 64 * SCALE
 LEVEL, PEAK = 900.0, 250.0  # ADU
 RESPONSE = (-0.09, -0.03)
 PANELS = [(0.0, 0.0), (0.61, 0.0), (0.0, 1.08), (0.61, 1.08)]  # deg, 14 % overlap
+
+Light = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def nebula(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -43,7 +47,7 @@ def nebula(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 class Night:
     cells: SkyCells
     gain: np.ndarray  # (frames, channels)
-    sky: np.ndarray  # (frames, channels, 3) true B
+    sky: np.ndarray  # (frames, channels, 6) true B
     panel: np.ndarray  # (frames,)
 
 
@@ -67,21 +71,30 @@ def observe(
     turning: float = 10.0,
     outliers: float = 0.0,
     dither: float = 0.02,
+    around: float = 2 * np.pi,
+    curved: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0)],  # noqa: B006
+    light: Light | None = None,
 ) -> Night:
-    """Frames over panels in turn; sky level +-20 %, gradients of `gradient` of the level that turn with the night."""
+    """Frames over panels in turn; sky level +-20 %, gradients of `gradient` of the level that turn with the night.
+
+    curved : second-order terms of the sky of each telescope in units of its level; telescopes are 69.5 degrees apart.
+    """
     rng = np.random.default_rng(seed)
     gain = rng.uniform(0.5, 1.0, (frames, channels))
     gain /= np.median(gain, axis=0)
-    sky = np.zeros((frames, channels, 3))
+    sky = np.zeros((frames, channels, 6))
     parts = []
     for i in range(frames):
         dx, dy = np.array(panels[i % len(panels)]) + dither * rng.uniform(-1, 1, 2)
-        solution = solution_at(dx, dy, turning * rng.uniform(-1, 1))
-        angle = 2 * np.pi * i / frames + rng.normal(0, 0.5)
+        solution = solution_at(dx, dy, turning * rng.uniform(-1, 1) + 69.5 * (i % len(curved)))
+        angle = around * i / frames + rng.normal(0, 0.5)
         slope = gradient * LEVEL * rng.uniform(0.5, 1.0)
         for c in range(channels):
-            sky[i, c] = LEVEL * rng.uniform(0.8, 1.2), slope * np.cos(angle), slope * np.sin(angle)
-        mean = mesh(solution, gain[i], sky[i]) + sigma / np.sqrt(64) * rng.normal(size=(120, 68, channels))
+            sky[i, c, :3] = LEVEL * rng.uniform(0.8, 1.2), slope * np.cos(angle), slope * np.sin(angle)
+            sky[i, c, 3:] = sky[i, c, 0] * np.array(curved[i % len(curved)])
+        mean = mesh(solution, gain[i], sky[i], light or nebula) + sigma / np.sqrt(64) * rng.normal(
+            size=(120, 68, channels)
+        )
         wrong = rng.random(mean.shape[:2]) < outliers
         mean[wrong] += rng.exponential(300.0, (wrong.sum(), 1))
         noise = np.full(channels, sigma / np.sqrt(64))
@@ -95,22 +108,22 @@ def cells_of(i: int, mean: np.ndarray, masked: np.ndarray, solution: Solution, n
     return frame_cells(i, mean, masked, CELL, solution, size, RESPONSE, noise, PLANE, SCALE**2, 2)
 
 
-def mesh(solution: Solution, gain: np.ndarray, sky: np.ndarray) -> np.ndarray:
+def mesh(solution: Solution, gain: np.ndarray, sky: np.ndarray, light: Light = nebula) -> np.ndarray:
     """(ny, nx, channels) noiseless mesh of a frame; the last column of cells is half as wide."""
     y, x = np.mgrid[0:120, 0:68] * 16.0 + 7.5
     x[:, -1] = (67 * 16 + WIDTH - 1) / 2
     u, v = frame_coordinates(x, y, WIDTH, HEIGHT)
     place = tan_project(*pixel_to_sky(solution, x, y), *PLANE)
-    true = nebula(*place) * pixel_area(solution, x, y) / SCALE**2
-    background = sky[:, 0] + u[..., None] * sky[:, 1] + v[..., None] * sky[:, 2]
+    true = light(*place) * pixel_area(solution, x, y) / SCALE**2
+    background = surface_basis(u.ravel(), v.ravel()).reshape(*u.shape, -1)[..., : sky.shape[1]] @ sky.T
     return response(RESPONSE, u * u + v * v)[..., None] * (gain * true[..., None] + background)
 
 
-def matched_error(night: Night, fit: SkyFit) -> tuple[np.ndarray, np.ndarray]:
-    """Error of the mosaic's sky (frames, channels, points) at common points of each frame, as B's error over the gain."""
-    u, v = (a.ravel() for a in np.meshgrid(np.linspace(-0.45, 0.45, 7), np.linspace(-0.8, 0.8, 9)))
-    basis = np.stack([np.ones_like(u), u, v])
-    return (night.sky - fit.sky) @ basis / night.gain[:, :, None], basis
+def sky_error(night: Night, fit: SkyFit) -> np.ndarray:
+    """Error of the sky that the mosaic would show (cells,), ADU."""
+    cells = night.cells
+    b = night.sky[cells.frame, 0] - fit.sky[cells.frame, 0]
+    return np.sum(surface_basis(cells.u, cells.v) * b, axis=1) / (night.gain[cells.frame, 0] * cells.omega)
 
 
 def step_between(night: Night, fit: SkyFit, first: int, second: int) -> float:
@@ -118,8 +131,7 @@ def step_between(night: Night, fit: SkyFit, first: int, second: int) -> float:
     cells, values = night.cells, []
     for panel in (first, second):
         on = night.panel[cells.frame] == panel
-        b = night.sky[cells.frame[on], 0] - fit.sky[cells.frame[on], 0]
-        error = (b[:, 0] + b[:, 1] * cells.u[on] + b[:, 2] * cells.v[on]) / night.gain[cells.frame[on], 0]
+        error = sky_error(night, fit)[on]
         n = int(fit.patch.max()) + 1
         count = np.bincount(fit.patch[on], minlength=n)
         values.append(np.where(count > 0, np.bincount(fit.patch[on], error, n) / np.maximum(count, 1), np.nan))
@@ -129,8 +141,7 @@ def step_between(night: Night, fit: SkyFit, first: int, second: int) -> float:
 def bend(night: Night, fit: SkyFit) -> np.ndarray:
     """Error of the sky that the mosaic would show (cells,), ADU, without its mean and tilt: those are conventions."""
     cells = night.cells
-    b = night.sky[cells.frame, 0] - fit.sky[cells.frame, 0]
-    error = (b[:, 0] + b[:, 1] * cells.u + b[:, 2] * cells.v) / (night.gain[cells.frame, 0] * cells.omega)
+    error = sky_error(night, fit)
     basis = np.stack([np.ones(len(cells)), cells.x, cells.y], axis=1)
     error = error - basis @ np.linalg.lstsq(basis, error, rcond=None)[0]
     n = int(fit.patch.max()) + 1
@@ -152,30 +163,79 @@ def test_nebula_over_four_panels_survives(outliers: float) -> None:
 def test_frames_of_one_pointing_agree_to_the_noise() -> None:
     night = observe(20, PANELS[:1], turning=40.0, seed=2)
     fit = fit_sky(night.cells, night.gain, SPACING)
-    error, basis = matched_error(night, fit)
-    common = error - np.mean(error, axis=0)
-    centre = np.argmin(np.abs(basis[1]) + np.abs(basis[2]))
-    assert np.std(common[:, 0, centre]) < 0.3  # ADU, of a sky of 900 with sigma 59 per pixel
+    error, cells = sky_error(night, fit), night.cells
+    basis = np.stack([np.ones(len(cells)), cells.x, cells.y], axis=1)
+    error = error - basis @ np.linalg.lstsq(basis, error, rcond=None)[0]  # the tilt of the sky is a convention
+    means = np.bincount(cells.frame, error) / np.bincount(cells.frame)
+    assert np.std(means) < 0.3  # ADU, of a sky of 900 with sigma 59 per pixel
+
+
+def dark(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.zeros_like(x)
+
+
+def in_one_panel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """A nebula that fills the last panel, with dark sky in the others."""
+    return PEAK * np.exp(-0.5 * (((x - 0.61) / 0.2) ** 2 + ((y - 1.08) / 0.35) ** 2))
 
 
 def test_gauge_takes_the_levels_and_the_smallest_gradients() -> None:
-    night = observe(12, PANELS[:1], turning=0.0, dither=0.0, gradient=0.1, seed=3)
+    night = observe(12, PANELS[:1], turning=0.0, dither=0.0, gradient=0.1, seed=3, light=dark)
     fit = fit_sky(night.cells, night.gain, SPACING)
     levels = [np.median(night.cells.value[night.cells.frame == i]) for i in range(12)]
     assert np.mean(fit.sky[:, 0, 0] - levels) == pytest.approx(0.0, abs=1e-3)
     assert fit.level[0] == pytest.approx(np.sum(levels) / night.gain.sum())
-    assert abs(np.median(fit.nodes)) < PEAK
-    gradients = np.sum(night.gain * fit.sky[:, 0, 1:], axis=0)
+    assert abs(np.median(fit.nodes)) < 1.0
+    gradients = np.sum(night.gain * fit.sky[:, 0, 1:3], axis=0)
     np.testing.assert_allclose(gradients, 0.0, atol=0.1)
 
 
-def test_frame_alone_loses_its_level_and_nothing_else() -> None:
+@pytest.mark.parametrize("around", [0.0, np.pi / 3, 2 * np.pi])
+def test_gradient_that_all_frames_share_leaves_no_ramp(around: float) -> None:
+    """The nebula keeps its shape, its tilt included, in the mosaic of a night whose gradients hardly turn."""
+    night = observe(40, PANELS, around=around, seed=9, light=in_one_panel)
+    error = sky_error(night, fit_sky(night.cells, night.gain, SPACING))
+    assert np.std(error) < (0.015 if around < 5 else 0.05) * PEAK  # forty gradients that turn leave 3 %
+
+
+def test_frame_alone_loses_its_level_and_its_tilt_and_nothing_else() -> None:
     night = observe(1, PANELS[:1], seed=4)
     fit = fit_sky(night.cells, night.gain, SPACING)
-    assert fit.sky[0, 0, 0] == pytest.approx(np.median(night.cells.value), abs=0.05)
-    np.testing.assert_allclose(fit.sky[0, 0, 1:], 0.0, atol=0.05)
+    assert fit.sky[0, 0, 0] == pytest.approx(np.median(night.cells.value), abs=2.0)
+    assert np.percentile(np.abs(bend(night, fit)), 90) < 0.5
+    slopes = floor_plane(np.stack([fit.node_x, fit.node_y], axis=1), fit.nodes[:, 0], np.ones(len(fit.nodes)))[1:]
+    np.testing.assert_allclose(slopes, 0.0, atol=0.05 * PEAK)
     inner = np.abs(fit.residual[:, 0]) < 5 * 59 / 16
     assert inner.mean() > 0.99
+
+
+def test_skies_of_two_telescopes_are_bent_alike() -> None:
+    """Two telescopes 69.5 degrees apart, each with its own curvature of the sky: planes leave edges, shared curvatures none."""
+    curved = [(-0.012, -0.004, 0.0), (-0.003, 0.001, 0.002)]
+    night = observe(18, PANELS[:1], gradient=0.05, seed=10, curved=curved)
+    telescope = np.arange(18) % 2
+    edges = [
+        telescope_difference(night, fit_sky(night.cells, night.gain, SPACING, instrument=instrument), telescope)
+        for instrument in (None, telescope)
+    ]
+    assert edges[0] > 0.8
+    assert edges[1] < 0.4
+
+
+def telescope_difference(night: Night, fit: SkyFit, telescope: np.ndarray) -> float:
+    """Rms over the common sky of the difference between the errors of two telescopes, ADU."""
+    error, n, means = sky_error(night, fit), int(fit.patch.max()) + 1, []
+    for k in (0, 1):
+        on = telescope[night.cells.frame] == k
+        count = np.bincount(fit.patch[on], minlength=n)
+        means.append(np.where(count > 10, np.bincount(fit.patch[on], error[on], n) / np.maximum(count, 1), np.nan))
+    return float(np.sqrt(np.nanmean((means[0] - means[1]) ** 2)))
+
+
+def test_curvature_that_the_data_do_not_tell_is_left_alone() -> None:
+    night = observe(24, PANELS, gradient=0.1, seed=11)
+    fits = [fit_sky(night.cells, night.gain, SPACING, instrument=i) for i in (None, np.zeros(24, np.int64))]
+    np.testing.assert_array_equal(fits[0].sky, fits[1].sky)
 
 
 def test_isolated_panel_gets_the_sky_level_of_the_others() -> None:

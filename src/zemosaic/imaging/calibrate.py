@@ -1,6 +1,7 @@
 """Raw pixels to mosaic units: the model D = F (a S Omega + B) turned round, on a coarse lattice of frame pixels.
 
-F, B and the pixel area are smooth: on a 16 px lattice with bilinear interpolation their error is below 1e-4, in a frame of 640 x 480 too.
+F, B and the pixel area are smooth: on a 16 px lattice with bilinear interpolation their error is below
+1e-4, in a frame of 640 x 480 too.
 """
 
 from __future__ import annotations
@@ -55,9 +56,10 @@ def response_at(correction: Correction, u: NDArray[np.float64], v: NDArray[np.fl
 
 
 def sky_at(coefficients: tuple[float, ...], u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
-    """B at offsets (u, v), ADU."""
-    constant, along_u, along_v = coefficients
-    return constant + along_u * u + along_v * v
+    """B at offsets (u, v), ADU, from its 3 (plane) or 6 (second order) coefficients."""
+    terms = (np.ones_like(u), u, v, u * u, u * v, v * v)
+    surface: NDArray[np.float64] = np.sum([c * term for c, term in zip(coefficients, terms)], axis=0)
+    return surface
 
 
 def calibration(

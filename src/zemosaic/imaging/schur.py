@@ -64,6 +64,11 @@ class TwoBlockSystem:
             product = product + self._gauge.T @ (self._gauge @ p)
         return product
 
+    def own_solve(self, right: FloatArray) -> FloatArray:
+        """Solve for the own unknowns as if the shared ones were known: a part of their covariance."""
+        solution: FloatArray = self._own_lu.solve(right)
+        return solution
+
     def reduced_solve(self, right: FloatArray, start: FloatArray | None = None) -> tuple[FloatArray, bool]:
         """Solve the Schur complement for one right-hand side; its inverse is the covariance of the own unknowns."""
         size = len(right)

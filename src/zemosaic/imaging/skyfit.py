@@ -2,27 +2,30 @@
 
 Model of a mesh cell of frame i: mesh / F = a_i Omega S(s) + B_i(u, v). S is unknown too: values at the nodes of a coarse grid
 on the sky, interpolated bilinearly, eliminated in the solution (see `schur`), so that no pairs of frames are ever formed.
-B_i is a plane.
+B_i is a plane, and (order 2) a second-order surface that all frames of one instrument share in proportion to their sky:
+two S50 turned by 69.5 degrees differ by 0.3 % of the sky, which planes leave as an edge of 2 to 4 ADU. A prior holds it
+where the data cannot tell it from the same surface in S: one instrument that does not turn.
 
 Gauge: the data cannot tell a constant or a tilt of S from the same in all B. B takes the level of each frame, so that S is
 what stands out of the sky: the sky's level is not multiplied by Omega (0.5 % in the corners of a field with 1.5 px of
 distortion, which would bend the mosaic by 0.5 % of the sky). About these levels the mean constant of B is 0 in each group of
-connected frames, and the gain-weighted mean gradient of B on the sky is 0, the solution of minimum norm. The mean level is
-kept in `SkyFit.level`.
+connected frames. The mean level is kept in `SkyFit.level`. The tilt is chosen in `skyfloor`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 from scipy.sparse.csgraph import connected_components
 
 from zemosaic.imaging.gains import median_by
-from zemosaic.imaging.schur import TwoBlockSolution, TwoBlockSystem
+from zemosaic.imaging.schur import TwoBlockSystem
 from zemosaic.imaging.skycells import SkyCells
+from zemosaic.imaging.skyfloor import tilt
 
 __all__ = [
     "PanelDifference",
@@ -33,6 +36,7 @@ __all__ = [
     "normal_sky",
     "panel_differences",
     "sky_problem",
+    "surface_basis",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -40,8 +44,11 @@ IntArray = NDArray[np.int64]
 
 HUBER = 2.0  # sigma; trails, halos and ghosts are many and one-sided
 ITERATIONS = 5
+TOLD = 0.2  # share of the information about a second-order surface that must remain when the sky is not known
+CURVATURE = 0.003  # of the sky level: prior standard deviation of a second-order coefficient of an instrument
 SMOOTHNESS = 1e-6  # of the mean weight of a node: fills nodes that only masked cells would feed
 RIDGE = 1e-9  # of the weight of a frame, on its own terms
+SURFACE_TERMS = 6
 MIN_SHARED = 3  # cells by which a frame must touch a patch of sky to be connected through it
 
 
@@ -49,7 +56,7 @@ MIN_SHARED = 3  # cells by which a frame must touch a patch of sky to be connect
 class SkyFit:
     """Backgrounds and what they leave."""
 
-    sky: FloatArray  # (frames, channels, 3) ADU: c0 + c1 u + c2 v
+    sky: FloatArray  # (frames, channels, 6) ADU: c0 + c1 u + c2 v + c3 u^2 + c4 u v + c5 v^2
     level: FloatArray  # (channels,) ADU at gain 1: mean sky of the frames, which is in `sky` and not in the nodes
     nodes: FloatArray  # (nodes, channels) ADU at gain 1 and omega 1: the light above the level, which was eliminated
     node_x: FloatArray  # (nodes,) deg on the common plane
@@ -79,31 +86,47 @@ class SkyProblem:
     design: sp.csr_array  # (cells, nodes) bilinear
     own: sp.csr_array  # (cells, frames * terms) plane of each frame
     smooth: sp.csr_array  # (nodes, nodes)
-    node_x: FloatArray
+    node_x: FloatArray  # in units of the spacing
     node_y: FloatArray
     patch: IntArray
     component: IntArray
     terms: int  # 1 or 3
+    spacing: float  # deg between nodes
+    modes: FloatArray | None = (
+        None  # (3 instruments, k) second-order surfaces, the last k columns of `own`; None = none
+    )
 
 
-def fit_sky(cells: SkyCells, gain: FloatArray, spacing: float, *, order: int = 1) -> SkyFit:
+def fit_sky(
+    cells: SkyCells, gain: FloatArray, spacing: float, *, order: int = 1, instrument: IntArray | None = None
+) -> SkyFit:
     """Solve for the backgrounds of all frames.
 
     gain : (frames, channels). spacing : deg, between nodes; cells must not be larger. order : of B, 0 (constants) or 1.
+    instrument : (frames,) number of each frame's; adds the second-order surfaces that instruments share, as far as the data tell.
     """
     n_frames, channels = gain.shape
     problem = sky_problem(cells, n_frames, spacing, order)
     levels = np.stack([median_by(cells.frame, column, n_frames) for column in cells.value.T], axis=1)
     levels = np.nan_to_num(levels)
-    sky = np.zeros((n_frames, channels, 3))
+    sky = np.zeros((n_frames, channels, SURFACE_TERMS))
     nodes = np.full((problem.design.shape[1], channels), np.nan)
     residual, weight = np.full(cells.value.shape, np.nan), np.zeros(cells.value.shape)
+    modes, middle = np.zeros((0, 0)), channels // 2
+    if instrument is not None:
+        noise = cells.variance[:, middle]
+        modes = _told_modes(cells, problem, gain[:, middle], instrument, levels[:, middle], noise)
     converged = True
     for c in range(channels):
         value = cells.value[:, c] - levels[cells.frame, c]
-        own, nodes[:, c], residual[:, c], weight[:, c], done = _fit_channel(cells, value, problem, gain, c)
-        sky[:, c, : problem.terms] = own.reshape(n_frames, problem.terms)
+        bent = problem
+        if instrument is not None and modes.size:
+            bent = _with_modes(problem, cells, instrument, levels[:, c], modes)
+        own, nodes[:, c], residual[:, c], weight[:, c], done = _fit_channel(cells, value, bent, gain, c)
+        sky[:, c] = _surfaces(own, bent, levels[:, c], instrument)
         converged = converged and done
+        if order > 0:
+            _level_floor(cells, problem, gain[:, c], weight[:, c], sky[:, c], nodes[:, c])
         _level_components(cells, problem, gain[:, c], sky[:, c], nodes[:, c])
         sky[:, c, 0] += levels[:, c]
     x, y = problem.node_x * spacing, problem.node_y * spacing
@@ -130,7 +153,56 @@ def sky_problem(cells: SkyCells, n_frames: int, spacing: float, order: int) -> S
     own = sp.csr_array((plane.ravel(), (np.repeat(rows, terms), columns.ravel())), shape=(len(cells), n_frames * terms))
     component = _components(cells.frame, patch, n_frames, len(squares))
     node_x, node_y = keys % stride + i0, keys // stride + j0
-    return SkyProblem(design, own, _neighbours(keys, stride), node_x, node_y, patch, component, terms)
+    return SkyProblem(design, own, _neighbours(keys, stride), node_x, node_y, patch, component, terms, spacing)
+
+
+def surface_basis(u: FloatArray, v: FloatArray) -> FloatArray:
+    """(n, 6): 1, u, v, u^2, u v, v^2"""
+    return np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
+
+
+def _with_modes(
+    problem: SkyProblem, cells: SkyCells, instrument: IntArray, level: FloatArray, modes: FloatArray
+) -> SkyProblem:
+    """The problem with second-order surfaces that instruments share, in units of each frame's sky level (frames,)."""
+    bent = surface_basis(cells.u, cells.v)[:, 3:] * level[cells.frame][:, None]
+    columns = instrument[cells.frame][:, None] * 3 + np.arange(3)
+    rows = np.repeat(np.arange(len(cells)), 3)
+    shared = sp.csr_array((bent.ravel(), (rows, columns.ravel())), shape=(len(cells), len(modes)))
+    own = sp.csr_array(sp.hstack([problem.own, sp.csr_array(shared @ modes)]))
+    return replace(problem, own=own, modes=modes)
+
+
+def _told_modes(
+    cells: SkyCells,
+    problem: SkyProblem,
+    gain: FloatArray,
+    instrument: IntArray,
+    level: FloatArray,
+    variance: FloatArray,
+) -> FloatArray:
+    """(3 instruments, k) combinations of second-order terms of which the data tell a good part when S is not known."""
+    n = 3 * (int(instrument.max()) + 1)
+    bent = _with_modes(problem, cells, instrument, level, np.eye(n))
+    weight = np.where(np.isfinite(variance) & (variance > 0), 1.0 / np.where(variance > 0, variance, 1.0), 0.0)
+    design = sp.csr_array(problem.design.multiply((gain[cells.frame] * cells.omega)[:, None]))
+    system = _system(bent, design, gauge_rows(cells, bent, gain), weight)
+    units = np.eye(bent.own.shape[1])[-n:]
+    known = np.linalg.inv(np.stack([system.own_solve(unit)[-n:] for unit in units]))
+    unknown = np.linalg.inv(np.stack([system.reduced_solve(unit)[0][-n:] for unit in units]))
+    share, modes = eigh(0.5 * (unknown + unknown.T), 0.5 * (known + known.T))
+    told: FloatArray = modes[:, share > TOLD]
+    return told
+
+
+def _surfaces(own: FloatArray, problem: SkyProblem, level: FloatArray, instrument: IntArray | None) -> FloatArray:
+    """(frames, 6) coefficients from the unknowns: planes of the frames, then curvatures of the instruments if any."""
+    n_frames, terms = len(level), problem.terms
+    surfaces = np.zeros((n_frames, SURFACE_TERMS))
+    surfaces[:, :terms] = own[: n_frames * terms].reshape(n_frames, terms)
+    if instrument is not None and problem.modes is not None:
+        surfaces[:, 3:] = (problem.modes @ own[n_frames * terms :]).reshape(-1, 3)[instrument] * level[:, None]
+    return surfaces
 
 
 def _neighbours(keys: IntArray, stride: int) -> sp.csr_array:
@@ -179,7 +251,9 @@ def gauge_rows(cells: SkyCells, problem: SkyProblem, gain: FloatArray) -> sp.csr
             gradient = np.zeros((n_frames, terms))
             gradient[member, 1:] = gain[member, None] * turn[member, :, axis]
             rows.append(gradient.ravel())
-    return sp.csr_array(np.array(rows))
+    gauge = sp.csr_array(np.array(rows))
+    gauge.resize((len(rows), problem.own.shape[1]))
+    return gauge
 
 
 def _frame_axes(cells: SkyCells, n_frames: int) -> FloatArray:
@@ -214,28 +288,24 @@ def _fit_channel(
     weight = np.where(good, 1.0 / np.where(good, noise, 1.0), 0.0)
     own = np.zeros(problem.own.shape[1])
     for _ in range(ITERATIONS):
-        solution = _solve(problem, design, gauge, data, weight, own)
+        system = _system(problem, design, gauge, weight)
+        solution = system.solve(problem.own.T @ (weight * data), design.T @ (weight * data), own)
         own = solution.own
         residual = np.where(good, data - design @ solution.shared - problem.own @ own, np.nan)
         weight = _robust(residual, noise, good)
     return own, solution.shared, residual, weight, solution.converged
 
 
-def _solve(
-    problem: SkyProblem,
-    design: sp.csr_array,
-    gauge: sp.csr_array,
-    data: FloatArray,
-    weight: FloatArray,
-    start: FloatArray,
-) -> TwoBlockSolution:
-    """Weighted least squares for all planes and nodes of one channel."""
+def _system(problem: SkyProblem, design: sp.csr_array, gauge: sp.csr_array, weight: FloatArray) -> TwoBlockSystem:
+    """Normal equations of all surfaces and nodes of one channel."""
     weighted = sp.csr_array(problem.own.multiply(weight[:, None]))
     own = problem.own.T @ weighted
     diagonal = own.diagonal()
     own = own + sp.diags_array(np.maximum(RIDGE * diagonal, RIDGE * diagonal.max() + 1e-30))
-    system = TwoBlockSystem(own, weighted.T @ design, normal_sky(problem, design, weight), gauge)
-    return system.solve(weighted.T @ data, design.T @ (weight * data), start)
+    if problem.modes is not None:
+        prior = problem.modes.T @ problem.modes / CURVATURE**2
+        own = own + sp.block_diag([sp.csr_array((own.shape[0] - len(prior),) * 2), prior])
+    return TwoBlockSystem(own, weighted.T @ design, normal_sky(problem, design, weight), gauge)
 
 
 def normal_sky(problem: SkyProblem, design: sp.csr_array, weight: FloatArray) -> sp.csr_array:
@@ -256,6 +326,52 @@ def _robust(residual: FloatArray, noise: FloatArray, good: NDArray[np.bool_]) ->
     return weight
 
 
+def _level_floor(
+    cells: SkyCells,
+    problem: SkyProblem,
+    gain: FloatArray,
+    weight: FloatArray,
+    sky: FloatArray,
+    nodes: FloatArray,
+) -> None:
+    """Take the tilt of each component off its nodes and put it into its frames (in place)."""
+    component = _node_components(cells, problem)
+    area = problem.design.T @ (weight * gain[cells.frame] ** 2)
+    area = np.minimum(area, np.median(area))  # nodes at the border know little; deep ones count no more than others
+    axes = _frame_axes(cells, len(gain))
+    middle, slopes = np.zeros((component.max() + 1, 2)), np.zeros((component.max() + 1, 2))
+    place = np.stack([problem.node_x, problem.node_y], axis=1).astype(float)
+    for k in range(len(slopes)):
+        on, member = component == k, problem.component == k
+        gradients = np.einsum("nk,nka->na", sky[member, 1:3] / gain[member, None], axes[member])
+        middle[k] = np.average(place[on], axis=0, weights=area[on])
+        slopes[k] = tilt(place[on] - middle[k], nodes[on], area[on], gradients * problem.spacing)
+    nodes -= np.where(component >= 0, np.sum(slopes[component] * (place - middle[component]), axis=1), 0.0)
+    here = problem.component[cells.frame]
+    at = np.stack([cells.x, cells.y], axis=1) / problem.spacing
+    light = gain[cells.frame] * cells.omega * np.sum(slopes[here] * (at - middle[here]), axis=1)
+    sky += _frame_surfaces(cells, light, len(gain))
+
+
+def _frame_surfaces(cells: SkyCells, light: FloatArray, n_frames: int) -> FloatArray:
+    """(frames, 6) second-order surfaces through `light` (cells,): a tilt of the sky is no plane in a distorted frame."""
+    basis = surface_basis(cells.u, cells.v)
+    normal, right = np.zeros((n_frames, SURFACE_TERMS, SURFACE_TERMS)), np.zeros((n_frames, SURFACE_TERMS))
+    for i in range(SURFACE_TERMS):
+        right[:, i] = np.bincount(cells.frame, basis[:, i] * light, n_frames)
+        for j in range(SURFACE_TERMS):
+            normal[:, i, j] = np.bincount(cells.frame, basis[:, i] * basis[:, j], n_frames)
+    surfaces: FloatArray = np.einsum("nij,nj->ni", np.linalg.pinv(normal, rcond=1e-9, hermitian=True), right)
+    return surfaces
+
+
+def _node_components(cells: SkyCells, problem: SkyProblem) -> IntArray:
+    """(nodes,) the component that feeds each node; -1 = none."""
+    component = np.full(problem.design.shape[1], -1)
+    component[problem.design.indices] = np.repeat(problem.component[cells.frame], 4)
+    return component
+
+
 def _level_components(
     cells: SkyCells, problem: SkyProblem, gain: FloatArray, sky: FloatArray, nodes: FloatArray
 ) -> None:
@@ -263,8 +379,7 @@ def _level_components(
     n_components = int(problem.component.max()) + 1
     if n_components < 2:
         return
-    node_component = np.full(len(nodes), -1)
-    node_component[problem.design.indices] = np.repeat(problem.component[cells.frame], 4)
+    node_component = _node_components(cells, problem)
     level = np.array([np.median(nodes[node_component == k]) for k in range(n_components)])
     share = np.bincount(problem.component[problem.component >= 0], minlength=n_components)
     shift = np.sum(level * share) / share.sum() - level

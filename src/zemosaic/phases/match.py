@@ -10,6 +10,7 @@ Seestar frame; larger ones from 400 frames on keep them below 800 000 up to 6000
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,7 @@ from scipy.spatial import cKDTree
 
 from zemosaic.catalogue import Catalogue, load_catalogue
 from zemosaic.errors import Cancelled, InputError
-from zemosaic.events import Note, PhaseProgress, Reporter, Warned
+from zemosaic.events import PhaseProgress, Reporter, Vignetting, Warned
 from zemosaic.imaging.gains import GainFit, StarTable, brightest_of_each, fit_gains, median_by
 from zemosaic.imaging.linking import chord, link_stars, unit_vectors
 from zemosaic.imaging.projection import angular_separation, pixel_area, pixel_scale, pixel_to_sky
@@ -80,9 +81,7 @@ class MatchResult:
     corrections: dict[int, Correction]
     left_out: tuple[LeftOut, ...]
     overlaps: tuple[Overlap, ...]
-    sky_level: tuple[
-        float, ...
-    ]  # per channel, ADU of the mosaic: mean sky that the corrections take off; 0 with "none"
+    sky_level: tuple[float, ...]  # ADU of the mosaic per channel: mean sky that the corrections take off; 0 with "none"
     zero_point: float  # VT magnitude of a star of 1 ADU in the mosaic; NaN with fewer than 3 catalogue stars
     zero_point_scatter: float  # mag, robust standard deviation of single stars
     zero_point_stars: int
@@ -170,10 +169,11 @@ def match(
     cells, sky = None, None
     if normalize != "none":
         cells, spacing = _cells(used, photometry, _mask_stars(inputs, linked), reporter)
-        sky = fit_sky(cells, photometry.gain, spacing, order=1 if normalize == "linear_fit" else 0)
-        if any(photometry.response):
-            photometry, cells = _refined(np.array(kept), table, photometry, cells, sky, spacing)
-            sky = fit_sky(cells, photometry.gain, spacing)
+        instrument = table.instrument[kept] if normalize == "linear_fit" else None
+        if any(photometry.response):  # second-order skies would take what the response has left
+            planes = fit_sky(cells, photometry.gain, spacing)
+            photometry, cells = _refined(np.array(kept), table, photometry, cells, planes, spacing)
+        sky = fit_sky(cells, photometry.gain, spacing, order=0 if instrument is None else 1, instrument=instrument)
     result = _result(inputs, kept, photometry, sky, weighting, left_out, table)
     if cells is not None and sky is not None:
         result = replace(result, overlaps=_overlaps(cells, sky, photometry.gain, used, groups))
@@ -217,12 +217,8 @@ def _star_table(inputs: Sequence[_Input], linked: _Linked, groups: Sequence[Grou
     most = max(FEWEST_STARS, MAX_MEASUREMENTS // len(inputs))
     chosen = np.flatnonzero(clean)[brightest_of_each(linked.frame[clean], brightness[linked.star[clean]], most)]
     known, star = np.unique(linked.star[chosen], return_inverse=True)
-    rho2 = np.concatenate(
-        [
-            np.sum(np.square(frame_coordinates(i.stars.x, i.stars.y, i.frame.width, i.frame.height)), axis=0)
-            for i in inputs
-        ]
-    )
+    places = (frame_coordinates(i.stars.x, i.stars.y, i.frame.width, i.frame.height) for i in inputs)
+    rho2 = np.concatenate([u * u + v * v for u, v in places])
     return StarTable(
         frame=linked.frame[chosen],
         star=star,
@@ -335,9 +331,8 @@ def _mask_stars(inputs: Sequence[_Input], linked: _Linked) -> MaskStars:
     """The common list of stars whose surroundings no frame's sky may use, brightest first."""
     snr = np.nan_to_num(_column(inputs, "snr"))
     width = np.array([i.measurement.fwhm * i.scale for i in inputs])
-    width = np.where(
-        np.isfinite(width), width, np.nanmedian(width) if np.isfinite(width).any() else 4 * inputs[0].scale
-    )
+    typical = np.nanmedian(width) if np.isfinite(width).any() else 4 * inputs[0].scale
+    width = np.where(np.isfinite(width), width, typical)
     radius = mask_radius(snr, width[linked.frame], _column(inputs, "saturated").astype(bool))
     return common_stars(linked.star, linked.place, radius, snr, LONE_STAR_SNR if len(inputs) > 1 else 0.0)
 
@@ -411,11 +406,11 @@ def _result(
     weight = _weights(used, photometry.quality, weighting)
     corrections = {}
     for k, item in enumerate(used):
-        planes = np.zeros((item.frame.channels, 3)) if sky is None else sky.sky[k]
+        surfaces = np.zeros((item.frame.channels, 3)) if sky is None else sky.sky[k]
         corrections[item.frame.id] = Correction(
             frame_id=item.frame.id,
             gain=tuple(map(float, photometry.gain[k])),
-            sky=tuple(tuple(map(float, plane)) for plane in planes),
+            sky=tuple(tuple(map(float, surface)) for surface in surfaces),
             response=photometry.response[k],
             radius=half_diagonal(item.frame.width, item.frame.height),
             weight=float(weight[k]),
@@ -487,17 +482,9 @@ def _overlaps(
 
 def _report(result: MatchResult, photometry: _Photometry, sky: SkyFit | None, reporter: Reporter) -> None:
     for name, coefficients in result.response.items():
-        error = result.response_error[name]
-        if coefficients:
-            reporter.emit(
-                Note(
-                    f"{name}: corners have {100 * (1 + sum(coefficients)):.1f} +- {100 * error:.1f} % of the centre's light"
-                )
-            )
-        elif np.isfinite(error):
-            reporter.emit(
-                Note(f"{name}: no vignetting that the stars could show (corners known to {100 * error:.1f} %)")
-            )
+        error = 100.0 * result.response_error[name]
+        corners = 100.0 * (1.0 + sum(coefficients)) if coefficients else math.nan
+        reporter.emit(Vignetting(name, corners, error))
     if result.sky_groups > 1:
         reporter.emit(
             Warned(f"{result.sky_groups} groups of frames share no sky: only their median sky levels were made equal")
