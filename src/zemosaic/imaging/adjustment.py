@@ -10,14 +10,16 @@ All on unit vectors: poles and RA 0 are places like any other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.linalg import LinearOperator, cg
+from scipy.spatial import cKDTree
 
-__all__ = ["ARCSEC", "Adjustment", "Cameras", "Sightings", "directions", "local_axes"]
+from zemosaic.kernels.adjustment import normal_blocks, to_stars, to_unknowns
+
+__all__ = ["ARCSEC", "CHUNK", "Adjustment", "Cameras", "Sightings", "directions", "local_axes"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -32,6 +34,8 @@ DISTORTION_PRIOR = 3.0  # px in the corner
 HOLD = 10.0  # px; the first solution holds what stars and catalogue do not
 CG_TOLERANCE, CG_STEPS = 1e-5, 200  # the next step of the outer iteration starts from exact residuals
 CLUSTER = 0.15  # reach of a cluster in diagonals of a frame
+MOST_CLUSTERS = 400  # their unknowns make a dense matrix: 46 MB; where there would be more they reach farther
+CHUNK = 200_000  # sightings that are worked on at once
 
 
 @dataclass(frozen=True)
@@ -153,31 +157,43 @@ class Adjustment:
         self._columns = self._column_numbers()
         blocks, own = self._blocks()
         self._frame_part = self._sum_blocks(blocks)
-        self._coupling, self._inverse = self._couplings()
+        self._prior = _likeness(cameras)
+        self._mean_inverse = 1.0 / _sum_by(cameras.instrument, self._prior, MEAN_PRIOR)
         self._own_inverse = np.linalg.inv(own)
         self._coarse = self._modes()
         self._coarse_inverse = np.linalg.inv(self._project(self._coarse))
 
-    def _derivatives(self, stars: FloatArray) -> FloatArray:
+    def _derivatives(self, stars: FloatArray) -> NDArray[np.float32]:
         """(n, 2, 8) arcsec along the star's axes per px of each unknown.
 
         Taken where the star should be on the frame, not where it was seen: with the noise of the positions in the derivatives,
         the fit gains by shrinking every frame's scale (0.03 px a step for 200 frames of one field).
         """
-        c, s = self._cameras, self._sightings
-        cd, radius = c.cd[s.frame], c.radius[s.frame, None]
-        rho2 = np.sum(s.uv**2, axis=1, keepdims=True) / radius**2
-        k = c.k[c.instrument[s.frame]]
-        q = s.uv * (1.0 + rho2 * (k[:, :1] + rho2 * k[:, 1:]))
+        jacobian = np.empty((len(self._sightings.frame), 2, COLUMNS), np.float32)
+        axes, scale = local_axes(stars), self._cameras.scale()
+        for start in range(0, len(jacobian), CHUNK):
+            part = slice(start, start + CHUNK)
+            jacobian[part] = self._some_derivatives(part, axes, scale)
+        return jacobian
+
+    def _some_derivatives(self, part: slice, axes: FloatArray, scale: FloatArray) -> FloatArray:
+        c, frame, star, uv = (
+            self._cameras,
+            *(a[part] for a in (self._sightings.frame, self._sightings.star, self._sightings.uv)),
+        )
+        cd, radius = c.cd[frame], c.radius[frame, None]
+        rho2 = np.sum(uv**2, axis=1, keepdims=True) / radius**2
+        k = c.k[c.instrument[frame]]
+        q = uv * (1.0 + rho2 * (k[:, :1] + rho2 * k[:, 1:]))
         depth = np.sqrt(1.0 + np.sum(np.einsum("nab,nb->na", cd, q) ** 2, axis=1))
-        turn = np.einsum("nab,ncb->nac", local_axes(stars)[s.star], c.basis[s.frame, 1:]) / depth[:, None, None]
+        turn = np.einsum("nab,ncb->nac", axes[star], c.basis[frame, 1:]) / depth[:, None, None]
         sky_per_px = ARCSEC * turn @ cd
-        error = np.einsum("nba,nb->na", sky_per_px, self._residual) / c.scale()[s.frame, None] ** 2
-        bend = (s.uv - error) * rho2 / radius
+        error = np.einsum("nba,nb->na", sky_per_px, self._residual[part]) / scale[frame, None] ** 2
+        bend = (uv - error) * rho2 / radius
         (x, y), one, zero = ((q - error) / radius).T, np.ones(len(q)), np.zeros(len(q))
         columns = [[one, zero], [zero, one], [-y, x], [x, y], [x, -y], [y, x], bend.T, (bend * rho2).T]
         jacobian: FloatArray = sky_per_px @ np.array([list(pair) for pair in columns]).transpose(2, 1, 0)
-        jacobian[:, :, PER_FRAME:] *= self._terms[c.instrument[s.frame], None, :]
+        jacobian[:, :, PER_FRAME:] *= self._terms[c.instrument[frame], None, :]
         return jacobian
 
     def _column_numbers(self) -> IntArray:
@@ -190,13 +206,8 @@ class Adjustment:
         """Blocks of U (f, 8, 8), and diagonal blocks of H (f, 6, 6), both with priors."""
         full = np.zeros((self._frames, COLUMNS, COLUMNS))
         taken = np.zeros_like(full)
-        share = np.repeat(self._weight * self._per_star[self._sightings.star], 2)
-        bounds = np.searchsorted(self._sightings.frame, np.arange(self._frames + 1))
-        for frame, (start, stop) in enumerate(pairwise(bounds)):
-            rows = self._jacobian[start:stop].reshape(-1, COLUMNS)
-            weighted = rows * np.repeat(self._weight[start:stop], 2)[:, None]
-            full[frame] = weighted.T @ rows
-            taken[frame] = weighted.T @ (rows * share[2 * start : 2 * stop, None])
+        share = self._weight * self._per_star[self._sightings.star]
+        normal_blocks(self._jacobian, self._weight, self._sightings.frame, share, full, taken)
         prior = np.full((self._frames, COLUMNS), HOLD**-2)
         prior[:, ALIKE] += _likeness(self._cameras)
         # an instrument's prior is spread over its frames
@@ -209,19 +220,20 @@ class Adjustment:
         columns = np.tile(self._columns, (1, COLUMNS)).ravel()
         return coo_array((blocks.ravel(), (rows, columns)), shape=(self._size, self._size)).tocsr()
 
-    def _couplings(self) -> tuple[csr_array, FloatArray]:
-        """D and the inverse of V: two rows a star, and three an instrument for its means."""
-        c, s = self._cameras, self._sightings
-        rows = np.repeat(2 * s.star[:, None] + np.arange(2), COLUMNS, axis=1).ravel()
-        columns = np.tile(self._columns[s.frame], (1, 2)).ravel()
-        values = (self._weight[:, None, None] * self._jacobian).ravel()
-        prior = _likeness(c)
-        means = 2 * len(self._per_star) + len(ALIKE) * c.instrument[:, None] + np.arange(len(ALIKE))
-        rows = np.concatenate([rows, means.ravel()])
-        columns = np.concatenate([columns, self._columns[:, ALIKE].ravel()])
-        values = np.concatenate([values, prior.ravel()])
-        inverse = np.concatenate([np.repeat(self._per_star, 2), 1.0 / _sum_by(c.instrument, prior, MEAN_PRIOR).ravel()])
-        return coo_array((values, (rows, columns)), shape=(len(inverse), self._size)).tocsr(), inverse
+    def _couplings_of_modes(self, modes: csr_array) -> csr_array:
+        """D times the modes: two rows a star, and three an instrument for its means; few columns, so few entries."""
+        s, prior = self._sightings, self._prior
+        means = 2 * len(self._per_star) + np.arange(self._mean_inverse.size).reshape(-1, len(ALIKE))
+        rows, columns = means[self._cameras.instrument].ravel(), self._columns[:, ALIKE].ravel()
+        shape = (2 * len(self._per_star) + self._mean_inverse.size, self._size)
+        total = coo_array((prior.ravel(), (rows, columns)), shape=shape).tocsr() @ modes
+        for start in range(0, len(s.frame), CHUNK):
+            part = slice(start, start + CHUNK)
+            rows = np.repeat(2 * s.star[part, None] + np.arange(2), COLUMNS, axis=1).ravel()
+            columns = np.tile(self._columns[s.frame[part]], (1, 2)).ravel()
+            values = (self._weight[part, None, None] * self._jacobian[part]).ravel()
+            total = total + coo_array((values, (rows, columns)), shape=shape).tocsr() @ modes
+        return total
 
     def _modes(self) -> csr_array:
         """Unknowns of clusters of frames, as columns: what moves many frames together is solved for directly.
@@ -250,16 +262,25 @@ class Adjustment:
 
     def _project(self, modes: csr_array) -> FloatArray:
         """The reduced normal matrix of the clusters."""
-        coupling = self._coupling @ modes
+        coupling = self._couplings_of_modes(modes)
+        inverse = np.concatenate([np.repeat(self._per_star, 2), self._mean_inverse.ravel()])
         return np.asarray(
-            (modes.T @ (self._frame_part @ modes) - coupling.T @ (coupling.multiply(self._inverse[:, None]))).toarray()
+            (modes.T @ (self._frame_part @ modes) - coupling.T @ (coupling.multiply(inverse[:, None]))).toarray()
         )
 
     def normal(self, unknowns: FloatArray) -> FloatArray:
         """The reduced normal matrix times a vector of unknowns."""
-        return np.asarray(
-            self._frame_part @ unknowns - self._coupling.T @ (self._inverse * (self._coupling @ unknowns))
+        s, instrument = self._sightings, self._cameras.instrument
+        pulled = np.zeros((len(self._per_star), 2))
+        to_stars(self._jacobian, self._weight, s.frame, s.star, self._columns, unknowns, pulled)
+        back = np.zeros(self._size)
+        to_unknowns(
+            self._jacobian, self._weight, s.frame, s.star, self._columns, pulled * self._per_star[:, None], back
         )
+        own = back[: self._split].reshape(-1, PER_FRAME)
+        alike = unknowns[: self._split].reshape(-1, PER_FRAME)[:, ALIKE]
+        own[:, ALIKE] += self._prior * (_sum_by(instrument, self._prior * alike) * self._mean_inverse)[instrument]
+        return np.asarray(self._frame_part @ unknowns - back)
 
     def _precondition(self, vector: FloatArray) -> FloatArray:
         """Approximate inverse: each frame by itself, and all clusters together."""
@@ -301,8 +322,8 @@ class Adjustment:
         held = self._anchor_weight[:, None]
         sums += np.where(held > 0, held * anchors, 0.0)
         free = weight[:, None] * (self._residual - (sums * self._per_star[:, None])[star])
-        pulls = np.einsum("nak,na->nk", self._jacobian, free)
-        gradient = np.bincount(self._columns[self._sightings.frame].ravel(), pulls.ravel(), self._size)
+        gradient, each = np.zeros(self._size), np.arange(len(star))
+        to_unknowns(self._jacobian, np.ones(len(star)), self._sightings.frame, each, self._columns, free, gradient)
         unknowns = self._solve(-gradient - self._prior_pull())
         return unknowns[: self._split].reshape(-1, PER_FRAME), unknowns[self._split :].reshape(-1, 2)
 
@@ -335,12 +356,24 @@ def _turned(angle: FloatArray) -> FloatArray:
 
 def _clusters(cameras: Cameras) -> IntArray:
     """(f,) first frame of each frame's cluster: same instrument, pointings close together."""
-    frames = len(cameras.radius)
-    pointing = cameras.basis[:, 0]
     reach = CLUSTER * 2 * cameras.radius * cameras.scale() / ARCSEC
-    first = np.full(frames, -1)
-    for i in range(frames):
+    pointing = cKDTree(cameras.basis[:, 0])
+    while (first := _clusters_within(cameras, pointing, reach)) is None:
+        reach = 1.5 * reach
+    return first
+
+
+def _clusters_within(cameras: Cameras, pointing: cKDTree, reach: FloatArray) -> IntArray | None:
+    """The clusters of a reach, or None when they are too many."""
+    first = np.full(len(reach), -1)
+    most = max(MOST_CLUSTERS, len(cameras.k))
+    count = 0
+    for i in range(len(reach)):
         if first[i] < 0:
-            close = np.linalg.norm(pointing - pointing[i], axis=1) < reach[i]
-            first[close & (first < 0) & (cameras.instrument == cameras.instrument[i])] = i
+            count += 1
+            if count > most and reach[i] < 2.0:  # a chord of 2 is the whole sky
+                return None
+            close = np.asarray(pointing.query_ball_point(cameras.basis[i, 0], reach[i]))
+            close = close[(first[close] < 0) & (cameras.instrument[close] == cameras.instrument[i])]
+            first[close] = i
     return first

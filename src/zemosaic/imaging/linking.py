@@ -68,7 +68,12 @@ class _References:
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._trees: list[tuple[cKDTree, IntArray]] = []
-        self._brightness = np.empty(0)
+        self._room = np.empty(1024)  # brightness of the stars, doubled when full: a copy a frame would be quadratic
+        self._count = 0
+
+    @property
+    def _brightness(self) -> FloatArray:
+        return self._room[: self._count]
 
     def link(self, xyz: FloatArray, brightness: FloatArray) -> IntArray:
         """Star numbers of one frame's detections; those that match nothing become new stars."""
@@ -80,8 +85,8 @@ class _References:
         alike = _alike(brightness[detection] - shift, self._brightness[star])
         detection, star = detection[alike], star[alike]
         claims = np.bincount(detection, minlength=len(xyz))
-        claimed = np.bincount(star, minlength=len(self._brightness))
-        clear = (claims[detection] == 1) & (claimed[star] == 1)
+        _, place, claimed = np.unique(star, return_inverse=True, return_counts=True)
+        clear = (claims[detection] == 1) & (claimed[place] == 1)
         ids[detection[clear]] = star[clear]
         new = known[claims[known] == 0]
         new = new[~self._crowded(xyz[new], brightness[new])]
@@ -114,9 +119,11 @@ class _References:
         return crowded
 
     def _add(self, xyz: FloatArray, brightness: FloatArray) -> IntArray:
-        start = len(self._brightness)
-        new = np.arange(start, start + len(xyz))
-        self._brightness = np.concatenate([self._brightness, brightness])
+        new = np.arange(self._count, self._count + len(xyz))
+        while self._count + len(xyz) > len(self._room):
+            self._room = np.concatenate([self._room, np.empty_like(self._room)])
+        self._count += len(xyz)
+        self._room[new] = brightness
         points, numbers = xyz, new
         while self._trees and len(points) and len(self._trees[-1][1]) <= 2 * len(points):
             tree, older = self._trees.pop()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from zemosaic.imaging.adjustment import ARCSEC, Adjustment, Cameras, Sightings, directions, local_axes
+from zemosaic.imaging.adjustment import ARCSEC, CHUNK, Adjustment, Cameras, Sightings, directions, local_axes
 from zemosaic.imaging.linking import chord, link_stars, unit_vectors
 from zemosaic.imaging.projection import pixel_to_sky, tan_project
 from zemosaic.model import Distortion, Solution, Stars
@@ -35,7 +35,7 @@ CENTROID_FLOOR = 0.025  # px, pixelation and seeing; more where the frame's own 
 POOR_FLOOR = 0.25  # px, saturated or blended stars, when there are no better ones
 ENOUGH = 15  # good stars in a frame, above which the poor ones are left out
 MAX_SIGHTINGS = 200_000  # over all frames
-STARS_PER_FRAME = (60, 300)  # least and most that are used, brightest first
+STARS_PER_FRAME = (40, 300)  # least and most that are used, brightest first
 MEDIAN_NORM = 1.1774  # median length of a two-dimensional unit Gaussian
 HUBER, TUKEY = 2.0, 6.0  # sigma
 SELF_WEIGHT = 0.9  # a sighting with a greater share of its star's weight says nothing about itself
@@ -165,13 +165,23 @@ def _star_ids(
     cameras: Cameras, stars: Sequence[Stars], uv: Sequence[FloatArray], chosen: Sequence[IntArray], tolerance: float
 ) -> list[IntArray]:
     """Numbers of the common stars for the chosen detections; `tolerance` in px."""
-    ra, dec = [], []
-    for i, index in enumerate(chosen):
-        vector = directions(cameras, np.full(len(index), i), uv[i][index])
-        ra.append(np.degrees(np.arctan2(vector[:, 1], vector[:, 0])))
-        dec.append(np.degrees(np.arctan2(vector[:, 2], np.hypot(vector[:, 0], vector[:, 1]))))
+    frame = np.repeat(np.arange(len(chosen)), [len(index) for index in chosen])
+    places = np.concatenate([points[index] for points, index in zip(uv, chosen, strict=True)])
+    vector = _seen(cameras, frame, places)
+    bounds = np.cumsum([len(index) for index in chosen])[:-1]
+    ra = np.split(np.degrees(np.arctan2(vector[:, 1], vector[:, 0])), bounds)
+    dec = np.split(np.degrees(np.arctan2(vector[:, 2], np.hypot(vector[:, 0], vector[:, 1]))), bounds)
     brightness = [s.flux[index].mean(axis=1) for s, index in zip(stars, chosen, strict=True)]
     return link_stars(ra, dec, brightness, tolerance * float(np.median(cameras.scale())))
+
+
+def _seen(cameras: Cameras, frame: IntArray, uv: FloatArray) -> FloatArray:
+    """`directions` in pieces: those of a million sightings need 200 bytes each on the way."""
+    seen = np.empty((len(frame), 3))
+    for start in range(0, len(frame), CHUNK):
+        part = slice(start, start + CHUNK)
+        seen[part] = directions(cameras, frame[part], uv[part])
+    return seen
 
 
 def _linked(
@@ -191,7 +201,7 @@ def _linked(
     snr = np.concatenate([s.snr[index] for s, index in zip(stars, chosen, strict=True)])
     keep = ids >= 0
     count = int(ids.max(initial=-1)) + 1
-    seen = directions(cameras, frame[keep], places[keep])
+    seen = _seen(cameras, frame[keep], places[keep])
     sums = np.stack([np.bincount(ids[keep], seen[:, axis], count) for axis in range(3)], axis=1)
     reach = max(tolerance * float(np.median(cameras.scale())), CATALOGUE_REACH)
     entry = _catalogue_entries(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9), sky, reach)
@@ -256,10 +266,11 @@ def _agreement(cameras: Cameras, field: _Field, last: _Agreement | None, strict:
     known = np.isfinite(field.catalogue[:, 0])
     weight = sigma**-2 if last is None else last.weight
     anchor_weight = known / CATALOGUE_SIGMA[1] ** 2 if last is None else last.anchor_weight
-    seen = directions(cameras, s.frame, s.uv)
+    seen = _seen(cameras, s.frame, s.uv)
     stars = _positions(seen, s.star, weight, field.catalogue, anchor_weight)
     axes = local_axes(stars)
-    residual = ARCSEC * np.einsum("nab,nb->na", axes[s.star], seen)
+    pieces = [slice(start, start + CHUNK) for start in range(0, max(len(seen), 1), CHUNK)]
+    residual = np.concatenate([ARCSEC * np.einsum("nab,nb->na", axes[s.star[p]], seen[p]) for p in pieces])
     anchors = ARCSEC * np.einsum("sab,sb->sa", axes, field.catalogue)
     total = np.bincount(s.star, weight, len(stars)) + anchor_weight
     share = weight / np.maximum(total[s.star], 1e-30)
@@ -293,12 +304,13 @@ def _scatter(norm: FloatArray, frame: IntArray, frames: int) -> FloatArray:
     """(f,) factor on the expected errors, at least 1, from the residuals of each frame."""
     heard = np.isfinite(norm)
     overall = max(1.0, float(np.median(norm[heard])) / MEDIAN_NORM) if heard.any() else 1.0
+    norm, frame = norm[heard], frame[heard]
+    ordered = norm[np.lexsort((norm, frame))]
+    count = np.bincount(frame, minlength=frames)
+    enough = count >= MIN_FOR_SCATTER
+    middle = (np.cumsum(count) - count)[enough] + count[enough] // 2
     scatter = np.full(frames, overall)
-    bounds = np.searchsorted(frame, np.arange(frames + 1))
-    for i, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
-        own = norm[start:stop][heard[start:stop]]
-        if len(own) >= MIN_FOR_SCATTER:
-            scatter[i] = max(1.0, float(np.median(own)) / MEDIAN_NORM)
+    scatter[enough] = np.maximum(1.0, ordered[middle] / MEDIAN_NORM)
     return scatter
 
 
