@@ -143,13 +143,12 @@ def test_companions_fit_the_mosaic(quality):
 
 
 def test_published_weight_is_the_inverse_variance(quality):
-    """In empty sky means of 8 x 8 pixels scatter as the weight map says: neighbours share noise, the variance is that of
-    raw pixels of one colour, of which there is one in four (R, B) or one in two (G)."""
+    """In empty sky means of 8 x 8 pixels scatter as the weight map says; single pixels share noise with their neighbours."""
     weight, formal = pixels(quality.outputs.weight), []
     deep = boxes_of(quality.scene.frames.astype(np.float32)) >= 4
-    for channel, share in enumerate((0.25, 0.5, 0.25)):
-        rough = residual_of(quality.scene, channel, quality.scale[channel], 3.5).rough * quality.scale[channel]
-        ratio = (boxes_of(rough) * np.sqrt(64 * share * boxes_of(weight[channel])))[deep]
+    for channel, scale in enumerate(quality.scale):
+        rough = residual_of(quality.scene, channel, scale, 3.5).rough * scale
+        ratio = (boxes_of(rough) * 8.0 * np.sqrt(boxes_of(weight[channel])))[deep]
         formal.append(1.4826 * np.median(np.abs(ratio[np.isfinite(ratio)])))
     assert formal == pytest.approx([1.0] * 3, abs=0.15)
 
