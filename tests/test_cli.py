@@ -132,7 +132,7 @@ def test_the_first_release_s_command_line_is_accepted(
     assert main(["run", *" ".join(flags).split()]) == 0
     said = capsys.readouterr().out
     log = (tmp_path / "OUT" / LOG_NAME).read_text()
-    for text in ("reproject_coadd is taken as incremental", "ASTAP is taken as auto", "coadd_memmap_dir"):
+    for text in ("reproject_coadd is taken as incremental", "coadd_memmap_dir"):
         assert text in said and log.count(text) == 1
     assert '"num_processing_workers":2' in log and '"cluster_panel_threshold":0.5' in log and "secret" not in log + said
 

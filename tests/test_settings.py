@@ -93,7 +93,29 @@ def test_solver_settings_of_the_first_release(tmp_path: Path) -> None:
     old = write(tmp_path / "solver_settings.json", solver_choice="NONE", api_key="secret", timeout=60, downsample=2)
     settings, notes = load_settings(files=[old], folder=tmp_path)
     assert settings.solver_method == "header"
-    assert any("api_key, timeout, downsample" in line for line in notes)
+    assert (settings.astrometry_api_key, settings.solver_timeout, settings.astap_default_downsample) == (
+        "secret",
+        60,
+        2,
+    )
+    assert [line for line in notes if "no effect" in line or "no setting" in line] == []
+    assert "secret" not in repr(settings) + settings.model_dump_json() + "".join(notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("solver_choice", "ASTAP", "astap"),
+        ("solver_choice", "ASTROMETRY", "astrometry_net"),
+        ("solver_choice", "ANSVR", "astrometry_net"),
+        ("solver_choice", "NONE", "header"),
+        ("solver-choice", "ANSVR", "astrometry_net"),
+        ("solver_method", "ansvr", "auto"),
+        ("solver_method", "ASTAP", "astap"),
+    ],
+)
+def test_the_solvers_of_the_first_release(tmp_path: Path, name: str, value: str, meant: str) -> None:
+    assert load_settings({name: value}, folder=tmp_path)[0].solver_method == meant
 
 
 def test_all_errors_of_a_file_come_at_once_in_words(tmp_path: Path) -> None:
@@ -169,14 +191,15 @@ def test_limits_hold_for_every_number(about: Any, value: float) -> None:
 def test_the_declaration_is_complete_and_consistent() -> None:
     for about in declared().values():
         assert about.text.endswith(".") and about.group
-        assert bool(about.choices) == (about.kind is str)
+        assert bool(about.choices) == (about.kind is str and about.unit not in ("path", "text"))
         assert (about.limits is not None) == (about.kind in (int, float)), about.name
         assert about.default == getattr(Settings(**{about.name: about.default}), about.name)  # defaults are legal
     assert not set(NO_EFFECT) & set(Settings.model_fields)
     assert set(RENAMED.values()) <= set(Settings.model_fields)
     for name, values in RENAMED_VALUES.items():
-        assert {new for new, _ in values.values()} <= set(declared()[name].choices)
-        assert not set(values) & set(declared()[name].choices)
+        choices = set(declared()[RENAMED.get(name, name)].choices)
+        assert {new for new, _ in values.values()} <= choices
+        assert not set(values) & choices
 
 
 def test_settings_are_frozen() -> None:

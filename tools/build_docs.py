@@ -65,6 +65,8 @@ def _row(about: Declared) -> str:
         values = "`true` `false`"
     elif about.limits:
         values = ("whole number " if about.kind is int else "") + about.range_text()
+    elif about.kind is str and not about.choices:
+        values = about.unit
     return f"| `{about.name}` | `{json.dumps(about.default)}` | {values} | {about.text} |"
 
 

@@ -164,12 +164,13 @@ def _flag(name: str) -> str:
 def _metavar(about: Declared) -> str:
     if about.choices:
         return "{" + ",".join(about.choices) + "}"
-    return {bool: "{true,false}", int: "N", float: "X"}[about.kind]
+    return {bool: "{true,false}", int: "N", float: "X", str: about.unit.upper()}[about.kind]
 
 
 def _help(about: Declared) -> str:
     limits = f" Expected: {about.range_text()}." if about.limits else ""
-    return f"{about.text}{limits} Default: {str(about.default).lower()}.".replace("%", "%%")
+    default = str(about.default).lower() or "none"
+    return f"{about.text}{limits} Default: {default}.".replace("%", "%%")
 
 
 def _spelled_out(arguments: Sequence[str], switches: Sequence[str]) -> list[str]:
@@ -270,6 +271,29 @@ def _score(arguments: list[str]) -> int:
     return DONE if result.ok else FAILED
 
 
+# ---- zemosaic catalogue
+
+
+def _catalogue(arguments: list[str]) -> int:
+    from zemosaic.astap_database import LAYOUTS, write_astap_database
+    from zemosaic.catalogue import load_catalogue
+
+    parser = _parser(
+        "catalogue",
+        "export --format astap DIR [flags]",
+        "Write the built-in star catalogue (Tycho-2) for other programs.",
+    )
+    parser.add_argument("action", choices=["export"], metavar="export", help="what to do")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder for the files; made when absent")
+    parser.add_argument("--format", required=True, choices=["astap"], help="whose format")
+    parser.add_argument("--cells", choices=list(LAYOUTS), help="only the database with so many areas; default: both")
+    given = _parsed(parser, arguments)
+    for layout in [LAYOUTS[given["cells"]]] if "cells" in given else LAYOUTS.values():
+        written = write_astap_database(load_catalogue(), given["folder"], layout)
+        print(f"{written} stars in {layout.cells.sum()} files {given['folder'] / layout.name}_*{layout.suffix}")
+    return DONE
+
+
 # ---- what the commands share
 
 
@@ -350,4 +374,5 @@ COMMANDS = {
     "run": Command(_run, "make a mosaic of the raw subs in files and folders"),
     "simulate": Command(_simulate, "simulate a night of raw subs with a known truth"),
     "score": Command(_score, "compare the mosaic of a simulated night with its truth"),
+    "catalogue": Command(_catalogue, "write the built-in star catalogue for other programs"),
 }

@@ -31,6 +31,7 @@ from zemosaic.events import (
     Scanned,
     Solved,
     Unchanged,
+    Warned,
 )
 from zemosaic.execution import memory_budget, open_executor, worker_count
 from zemosaic.imaging.calibrate import Feather
@@ -44,6 +45,7 @@ from zemosaic.phases.plan import group_frames, make_plan
 from zemosaic.phases.scan import scan
 from zemosaic.phases.solve import SolveResult, solve
 from zemosaic.settings import Settings
+from zemosaic.solvers.external import External, find_external
 
 __all__ = ["make_mosaic"]
 
@@ -66,11 +68,12 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
     began = time.monotonic()
     with Ledger(output) as ledger:
         run = _Run(ledger, settings, reporter)
+        external = run.external()
         frames = run.scan(inputs, output)
         memory = memory_budget(settings.memory_limit)
         with open_executor(worker_count(settings.num_processing_workers, memory)) as executor:
             measurements = run.measure(frames, executor)
-            solved = run.solve(frames, measurements, executor)
+            solved = run.solve(frames, measurements, external, executor)
             groups = group_frames(
                 [f for f in frames if f.id in solved.solutions], solved.solutions, settings.cluster_panel_threshold
             )
@@ -141,8 +144,19 @@ class _Run:
             outcome.append(Measured(len(new), len(frames) - len(new), fwhm))
         return known
 
+    def external(self) -> External:
+        """Programs of others that plate solving may call; what was asked for and is missing stops the run here."""
+        external, warnings = find_external(self.settings, self.ledger.workspace / "solvers")
+        for warning in warnings:
+            self.reporter.emit(Warned(warning))
+        return external
+
     def solve(
-        self, frames: Sequence[Frame], measurements: Mapping[int, Measurement], executor: Executor
+        self,
+        frames: Sequence[Frame],
+        measurements: Mapping[int, Measurement],
+        external: External,
+        executor: Executor,
     ) -> SolveResult:
         usable = [f for f in frames if f.id in measurements]
         with self.phase("solve", len(usable)) as outcome:
@@ -151,6 +165,7 @@ class _Run:
                 tuple(measurements.values()),
                 method=self.settings.solver_method,
                 search_radius=self.settings.astap_default_search_radius,
+                external=external,
                 executor=executor,
                 reporter=self.reporter,
             )

@@ -39,11 +39,21 @@ CONFIG_NAME = "zemosaic_config.json"
 
 
 def _setting(
-    default: Any, group: str, text: str, *, unit: str = "", limits: tuple[float, float] | None = None, zero: str = ""
+    default: Any,
+    group: str,
+    text: str,
+    *,
+    unit: str = "",
+    limits: tuple[float, float] | None = None,
+    zero: str = "",
+    secret: bool = False,
 ) -> Any:
-    """One setting; `limits` include both ends, `zero` says what 0 means where 0 lies outside of them."""
+    """One setting; `limits` include both ends, `zero` says what 0 means where 0 lies outside of them.
+
+    A text whose choices are not declared takes `unit` as the word for what it holds. A secret one is never shown.
+    """
     extra: dict[str, Any] = {"group": group, "unit": unit, "limits": limits, "zero": zero}
-    return Field(default, description=text, json_schema_extra=extra)
+    return Field(default, description=text, json_schema_extra=extra, exclude=secret, repr=not secret)
 
 
 class Settings(BaseModel):
@@ -66,18 +76,53 @@ class Settings(BaseModel):
         limits=(1, 4096),
         zero="60 % of the memory that is free at the start",
     )
-    solver_method: Literal["auto", "header", "catalogue"] = _setting(
+    solver_method: Literal["auto", "header", "catalogue", "astap", "astrometry_net"] = _setting(
         "auto",
         "plate solving",
         "Where positions come from: `header` takes only a WCS that the file brings along and the stars confirm, "
-        "`catalogue` solves every frame with the built-in star catalogue, `auto` tries the first and then the second.",
+        "`catalogue` solves every frame with the built-in star catalogue, `astap` and `astrometry_net` ask these "
+        "programs, `auto` tries all of them in this order as far as they are there.",
+    )
+    solver_timeout: float = _setting(
+        60.0,
+        "plate solving",
+        "How long a program of others may look at one frame before it is stopped.",
+        unit="s",
+        limits=(1, 3600),
+    )
+    astap_executable_path: str = _setting(
+        "",
+        "plate solving",
+        "ASTAP, when it is not found by itself: the program or its folder.",
+        unit="path",
+    )
+    astap_data_directory_path: str = _setting(
+        "", "plate solving", "Folder of ASTAP's star database, when it is not found by itself.", unit="path"
     )
     astap_default_search_radius: float = _setting(
         1.5,
         "plate solving",
-        "How far from the position in its header a frame is searched for by the built-in solver.",
+        "How far from the position in its header a frame is searched for, by every solver.",
         unit="deg",
         limits=(0.1, 180),
+    )
+    astap_default_downsample: int = _setting(
+        2, "plate solving", "Binning of the image inside ASTAP; 0 leaves it to ASTAP.", limits=(0, 4)
+    )
+    astrometry_local_path: str = _setting(
+        "",
+        "plate solving",
+        "astrometry.net on this machine, when it is not found by itself: solve-field or its folder, a folder of index "
+        "files, or a configuration file.",
+        unit="path",
+    )
+    astrometry_api_key: str = _setting(
+        "",
+        "plate solving",
+        "Key of nova.astrometry.net; with `solver_method` = `astrometry_net` and no solve-field on this machine the star "
+        "lists of the frames (never images) are sent there.",
+        unit="text",
+        secret=True,
     )
     stacking_normalize_method: Literal["linear_fit", "sky_mean", "none"] = _setting(
         "linear_fit",
@@ -212,11 +257,15 @@ def declared() -> dict[str, Declared]:
 
 
 # Other names of settings, of the first release and of its solver_settings.json.
-RENAMED = {"cluster_threshold": "cluster_panel_threshold", "solver_choice": "solver_method"}
+RENAMED = {
+    "cluster_threshold": "cluster_panel_threshold",
+    "solver_choice": "solver_method",
+    "api_key": "astrometry_api_key",
+    "timeout": "solver_timeout",
+    "downsample": "astap_default_downsample",
+}
 
 _NO_WINSOR = "clipping is by kappa-sigma against the noise model"
-_NOT_ASTAP = "ASTAP is not called yet, the built-in solver is used"
-_NOT_ASTROMETRY = "astrometry.net is not called yet, the built-in solver is used"
 # Values that mean something else today: the new value, and why ("" where it is only another word for the same).
 RENAMED_VALUES: dict[str, dict[str, tuple[str, str]]] = {
     "stacking_weighting_method": {"noise_plus_fwhm": ("noise_fwhm", "")},
@@ -226,27 +275,18 @@ RENAMED_VALUES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "final_assembly_method": {"reproject_coadd": ("incremental", "assembly with all samples side by side is to come")},
     "solver_method": {
-        "astap": ("auto", _NOT_ASTAP),
-        "ansvr": ("auto", _NOT_ASTROMETRY),
-        "astrometry": ("auto", _NOT_ASTROMETRY),
-        "astrometry_net": ("auto", _NOT_ASTROMETRY),
+        "ansvr": ("auto", "the first release wrote it into every file and never read it"),
+        "astrometry": ("astrometry_net", ""),
         "none": ("header", ""),
     },
+    "solver_choice": {"ansvr": ("astrometry_net", ""), "astrometry": ("astrometry_net", ""), "none": ("header", "")},
 }
 
 _SIDE_BY_SIDE = "the incremental assembly holds no samples side by side"
 # Names of the first release that are accepted and have no effect (yet), and why.
 NO_EFFECT = {
-    "astap_executable_path": _NOT_ASTAP,
-    "astap_data_directory_path": _NOT_ASTAP,
-    "astap_default_downsample": _NOT_ASTAP,
     "astap_default_sensitivity": "ASTAP has no such option",
-    "astrometry_local_path": _NOT_ASTROMETRY,
-    "astrometry_api_key": _NOT_ASTROMETRY,
-    "api_key": _NOT_ASTROMETRY,
-    "timeout": _NOT_ASTROMETRY,
-    "downsample": _NOT_ASTROMETRY,
-    "force_lum": _NOT_ASTROMETRY,
+    "force_lum": "solvers get the luminance or the list of stars, never one colour",
     "stacking_winsor_limits": _NO_WINSOR,
     "winsor_worker_limit": _NO_WINSOR,
     "winsor_workers": _NO_WINSOR,
@@ -312,7 +352,8 @@ def _translated(given: Mapping[str, object], source: str, notes: list[str]) -> d
         elif name not in Settings.model_fields:
             notes.append(f"{source}: there is no setting {key!r}; it is ignored{suggestion(name)}")
         else:
-            new, why = RENAMED_VALUES.get(name, {}).get(str(value).strip().lower(), (value, ""))
+            words = RENAMED_VALUES.get(key.replace("-", "_"), RENAMED_VALUES.get(name, {}))
+            new, why = words.get(str(value).strip().lower(), (value, ""))
             values[name] = new
             if why:
                 notes.append(f"{source}: {name} = {value} is taken as {new}: {why}")

@@ -26,7 +26,7 @@ from zemosaic.imaging.verification import FEWEST
 from zemosaic.model import Frame, FrameState, LeftOut, Measurement, Solution, Stars
 from zemosaic.solvers import SCALE_TOLERANCE, Hint, Solver, frame_hint, neighbour_hint
 from zemosaic.solvers.catalogue import CatalogueSolver
-from zemosaic.solvers.external import External, external_solvers
+from zemosaic.solvers.external import NOBODY, External, external_solvers
 from zemosaic.solvers.group import false_solutions
 from zemosaic.solvers.header import HeaderSolver
 from zemosaic.solvers.neighbour import NeighbourSolver
@@ -47,7 +47,6 @@ POINTING_CELL = 0.2  # deg, pointings that share a cone of catalogue stars
 OWN = ("auto", "header", "catalogue")  # methods that begin with what the package has itself
 EXTERNAL_AT_ONCE = max(1, cores() // 2)  # programs of others get half of the processor
 
-
 Outcome = tuple[dict[int, Solution], dict[int, str]]  # by frame: solutions, and why there is none
 
 
@@ -62,7 +61,7 @@ class SolveTask:
     neighbours: tuple[
         tuple[Path, Solution], ...
     ] = ()  # measurement files of solved frames, to be matched against at last
-    external: External = External()  # programs of others, for the method "external"
+    external: External = NOBODY  # programs of others, for the method "external"
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def solve(
     search_radius: float,
     executor: Executor,
     reporter: Reporter,
-    external: External | None = None,
+    external: External = NOBODY,
 ) -> SolveResult:
     """Solve and refine.
 
@@ -99,7 +98,7 @@ def solve(
     done = _Progress(reporter, len(frames))
     tasks = [SolveTask(f, measured[f.id], method, (frame_hint(f, search_radius),)) for f in frames]
     solutions, reasons = _solve_all(tasks, executor, done) if method in OWN else ({}, {})
-    more = _external_tasks(tasks, solutions, method, external or External())
+    more = _external_tasks(tasks, solutions, method, external)
     solutions, reasons = _joined((solutions, reasons), _solve_all(more, executor, done, in_flight=EXTERNAL_AT_ONCE))
     refused = _refuse(frames, solutions, search_radius)
     tried: dict[int, SolveTask] = {}
@@ -197,7 +196,7 @@ def _external_tasks(
 
     In `auto` a frame without position or scale is left to its neighbours: a search of the whole sky takes minutes.
     """
-    if external == External():
+    if external == NOBODY:
         return []
     return [
         replace(task, method="external", external=external)
@@ -280,7 +279,7 @@ def _left_out(
             "clouds, dew, or out of focus?"
         )
         return LeftOut(frame.path, FrameState.TOO_FEW_STARS, words)
-    return LeftOut(frame.path, FrameState.UNSOLVED, reasons[frame.id])
+    return LeftOut(frame.path, FrameState.UNSOLVED, reasons.get(frame.id, "No solver was asked."))
 
 
 def _refined(
