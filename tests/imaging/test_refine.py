@@ -18,7 +18,7 @@ from zemosaic.imaging.projection import (
     tan_deproject,
     tan_project,
 )
-from zemosaic.imaging.refine import RefineResult, _first_cameras, refine
+from zemosaic.imaging.refine import RefineResult, _far_from_first, _first_cameras, _put_back, refine
 from zemosaic.model import Distortion, Solution, Stars
 
 SHAPE = (1920, 1080)
@@ -283,6 +283,41 @@ def test_a_false_solution_does_not_pull_the_others() -> None:
     assert np.median(absolute_errors(sky.truth[1:], result.solutions[1:])) < 0.1
     assert np.sqrt(np.mean(relative_errors(sky.truth[1:], result.solutions[1:]) ** 2)) < 0.02
     assert result.n_common[0] < 30 < result.n_common[1:].min()
+
+
+def test_one_false_solution_among_a_thousand_neither_moves_the_others_nor_survives() -> None:
+    """Verified against nothing, 0.05 degrees and a turn of 30 degrees off: as an external solver could lie."""
+    sky = night((FIRST,), frames=250, density=40, catalogue_density=25)
+    elsewhere = true_solution(np.random.default_rng(1), Camera(angle=40.0), sky.truth[0].ra, sky.truth[0].dec + 0.05)
+    lie = replace(elsewhere, distortion=Distortion())
+    sound = sky.refined()
+    result = replace(sky, first=[lie, *sky.first[1:]]).refined()
+    assert np.flatnonzero(result.unsupported).tolist() == [0]
+    assert not sound.unsupported.any() and not sound.held.any()
+    corner = [
+        (pixel_to_sky(a, *grid()), pixel_to_sky(b, *grid())) for a, b in zip(sound.solutions[1:], result.solutions[1:])
+    ]
+    moved_by = np.array([3600 * angular_separation(*a, *b) for a, b in corner]) / FIRST.scale
+    assert np.sqrt(np.mean(moved_by**2)) < 0.005
+    assert moved_by.max() < 0.1
+    here, there = pixel_to_sky(lie, *grid()), pixel_to_sky(result.solutions[0], *grid())
+    assert 3600 * angular_separation(*here, *there).max() / FIRST.scale < 12.0
+
+
+def test_a_frame_that_would_be_moved_far_stays() -> None:
+    """Stars of one frame that all lie 5 px off pull it slowly away; it keeps the solution that was verified."""
+    sky = night((FIRST,), frames=6)
+    cameras = _first_cameras(sky.first, np.tile(CENTRE, (24, 1)), np.full(24, RADIUS), np.zeros(24, int))
+    step = np.zeros((24, 6))
+    step[3, 0], step[5, 2], step[7, 0] = 11.0, -11.0, 3.0
+    far = cameras.stepped(step, np.zeros((1, 2)))
+    held = _far_from_first(far, cameras)
+    assert np.flatnonzero(held).tolist() == [3, 5]
+    back = _put_back(far, cameras, held)
+    assert np.array_equal(back.basis[3], cameras.basis[3]) and np.array_equal(back.cd[5], cameras.cd[5])
+    assert np.array_equal(back.basis[7], far.basis[7])
+    far.cd[9] = np.nan
+    assert _far_from_first(far, cameras)[9]
 
 
 def test_many_frames_of_one_field_do_not_shrink() -> None:

@@ -42,6 +42,10 @@ SELF_WEIGHT = 0.9  # a sighting with a greater share of its star's weight says n
 MIN_FOR_SCATTER = 8  # sightings from which a frame's own scatter is taken
 K3_EVIDENCE, K5_EVIDENCE = 3.0, 5.0  # sigma
 BRIGHT = 20.0  # snr
+FARTHEST = 10.0  # px, from the first solution anywhere on the frame: a verified one is good to 3 px
+SUPPORT = 4  # common and catalogue stars, less than which are chance
+OUGHT = 10  # stars that a frame has, and that a neighbour shares with others, so that support is expected
+NEAR = 0.25  # of the diagonal: frames as close as this overlap by more than half
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,10 @@ class RefineResult:
     instruments: tuple[int, ...]  # the distinct ones, ascending
     distortions: tuple[Distortion, ...]  # one per instrument
     distortion_errors: FloatArray  # (i, 2) px in the corner, one sigma of k3, k5; NaN where held at 0
+    held: BoolArray  # (f,) frames that the equations would have moved far: their first solution stays
+    unsupported: (
+        BoolArray  # (f,) frames that ought to share stars with others or the catalogue and do not: false solutions
+    )
 
 
 @dataclass(frozen=True)
@@ -119,8 +127,40 @@ def refine(
         cameras = _adjusted(cameras, field, terms, strict)
     cameras, errors = _with_evidence(cameras, field, terms)
     every = [np.arange(len(s)) for s in stars]
+    held = _far_from_first(cameras, first)
+    cameras = _put_back(cameras, first, held)
     ids = _star_ids(cameras, stars, uv, every, ROUNDS[-1][0])
-    return _result(solutions, cameras, centres, field, errors, ids, tuple(int(name) for name in names))
+    result = _result(solutions, cameras, centres, field, errors, ids, tuple(int(name) for name in names))
+    used = np.array([len(index) for index in chosen], np.int64)
+    return replace(result, held=held, unsupported=_unsupported(cameras, result, used, sky))
+
+
+def _far_from_first(cameras: Cameras, first: Cameras) -> BoolArray:
+    """(f,) frames moved by more than `FARTHEST` somewhere; what distortion does is no move."""
+    departure = np.abs(cameras.departure(first))
+    # ~ so that NaN, which is where a singular system leads, is far
+    return np.asarray(~(np.hypot(departure[:, 0], departure[:, 1]) + departure[:, 2:].sum(axis=1) < FARTHEST))
+
+
+def _put_back(cameras: Cameras, first: Cameras, held: BoolArray) -> Cameras:
+    basis = np.where(held[:, None, None], first.basis, cameras.basis)
+    return replace(cameras, basis=basis, cd=np.where(held[:, None, None], first.cd, cameras.cd))
+
+
+def _unsupported(cameras: Cameras, result: RefineResult, used: IntArray, sky: FloatArray) -> BoolArray:
+    """(f,) frames with stars enough of their own, upon frames or catalogue stars enough, that agree with none of them."""
+    support = result.n_common + np.array([solution.n_matched for solution in result.solutions], np.int64)
+    alone = np.flatnonzero((support < SUPPORT) & (used >= OUGHT))
+    unsupported = np.zeros(len(used), bool)
+    if not len(alone):
+        return unsupported
+    pointing, reach = cameras.basis[:, 0], 2.0 * NEAR * cameras.radius * cameras.scale() / ARCSEC
+    sound = pointing[(result.n_common >= OUGHT) & ~result.held]
+    for i in alone:
+        by_frames = np.count_nonzero(np.linalg.norm(sound - pointing[i], axis=1) < reach[i])
+        by_stars = np.count_nonzero(np.linalg.norm(sky - pointing[i], axis=1) < reach[i])
+        unsupported[i] = by_frames > 0 or by_stars >= OUGHT
+    return unsupported
 
 
 def _first_cameras(
@@ -383,6 +423,8 @@ def _result(
         instruments=names,
         distortions=tuple(refined[i].distortion for i in first),
         distortion_errors=errors,
+        held=np.zeros(len(solutions), bool),
+        unsupported=np.zeros(len(solutions), bool),
     )
 
 
