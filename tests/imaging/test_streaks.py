@@ -47,3 +47,10 @@ def test_noise_stars_and_hot_pixels_are_no_streaks():
     score[rng.integers(0, 700, 300), rng.integers(0, 500, 300)] += 40
     score[100:200, 50:90] = np.nan
     assert find_streaks(score) == ()
+
+
+def test_the_border_of_a_frame_is_no_streak():
+    rng = np.random.default_rng(6)
+    score = rng.normal(size=(700, 500)).astype(np.float32)
+    score[-7:] += 2.0
+    assert find_streaks(score) == ()

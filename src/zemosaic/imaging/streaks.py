@@ -134,6 +134,9 @@ def _measured(clipped: Float32Array, angle: float, offset: float) -> Streak | No
     ys, xs = np.nonzero(_band(clipped.shape, angle, offset, PROFILE + 0.5))
     across = xs * math.sin(angle) + ys * math.cos(angle) - offset
     profile = _profile(across, clipped[ys, xs], PROFILE)
+    sides = np.bincount(np.rint(across).astype(int) + PROFILE, minlength=2 * PROFILE + 1)
+    if min(sides[:3].min(), sides[-3:].min()) < 0.5 * sides[PROFILE]:
+        return None  # along the border of the frame there is nothing to compare with
     error = 1.0 / math.sqrt(max(xs.size / (2 * PROFILE + 1), 1.0))
     amplitude = float(profile[PROFILE - 1 : PROFILE + 2].mean())
     base = float(np.median(np.concatenate([profile[:3], profile[-3:]])))

@@ -239,7 +239,7 @@ def reject_frame(task: FrameTask) -> Rejected:
     for plane, cfa in zip(planes, colours):
         model, spread, samples = _blotted(task, lattices, cfa)
         score = _score(plane, model, spread, samples, cfa, exposure)
-        lines = find_streaks(score)
+        lines = find_streaks(np.where(mask, 0.0, score))  # hot pixels must not line up to a streak
         streaks = max(streaks, len(lines))
         mask |= outliers(score, task.recipe.kappa_low, task.recipe.kappa_high).mask | streak_mask(score, lines)
         models.append(model)
