@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 from star_lists import S50_SCALE, away, corner_error, frame_at, seen, solution_at, stars_from, with_stars
+from zemosaic.catalogue import BAND_CELLS, cell_of, load_catalogue
 from zemosaic.errors import Cancelled
 from zemosaic.events import PhaseProgress, Silent
 from zemosaic.imaging.projection import angular_separation, pixel_scale
+from zemosaic.imaging.quads import build_index
 from zemosaic.model import FrameState, Measurement, SkyMesh
 from zemosaic.phases.measure import measure
 from zemosaic.phases.scan import scan
 from zemosaic.phases.solve import solve
+from zemosaic.solvers.catalogue import CatalogueSolver
 from zemosaic.tables import load_stars, save_measurement
 
 PANELS = [(280.0, 0.3), (280.6, 0.3), (280.0, 1.2)]
@@ -66,6 +69,18 @@ class Night:
             )
 
 
+@pytest.fixture(scope="module")
+def part_of_the_sky():
+    stars = load_catalogue().cone(*PANELS[0], 6.0)
+    return build_index(stars.ra, stars.dec, stars.vt, cell_of(stars.ra, stars.dec)[0], int(BAND_CELLS.sum()))
+
+
+@pytest.fixture(autouse=True)
+def _small_index(part_of_the_sky, monkeypatch):
+    """The index of the whole sky takes 15 s to make."""
+    monkeypatch.setattr("zemosaic.solvers.blind.load_index", lambda: part_of_the_sky)
+
+
 @pytest.fixture
 def night(tmp_path):
     night = Night(tmp_path)
@@ -99,6 +114,46 @@ def test_frames_without_position_or_scale_solve_by_their_neighbours(night):
     assert result.left_out == ()
     for i in (nowhere, unscaled, bare, wrong_scale):
         assert corner_error(result.solutions[i], night.truth[i]) < 0.5
+
+
+def test_a_folder_that_knows_nothing_is_found_once_and_solves_by_that(tmp_path):
+    night = Night(tmp_path)
+    for _ in range(4):
+        night.add(ra=math.nan, dec=math.nan, scale=math.nan)
+    result = night.solve()
+    assert result.left_out == ()
+    assert sorted(solution.solver for solution in result.solutions.values()) == ["blind", *["catalogue"] * 3]
+    assert all(corner_error(result.solutions[i], night.truth[i]) < 0.5 for i in range(4))
+
+
+def test_frames_of_a_dark_cloud_solve_together(tmp_path):
+    """3 to 5 catalogue stars on a frame convince nobody; those of the mosaic do."""
+    night, rng = Night(tmp_path), np.random.default_rng(6)
+    known = load_catalogue().cone(67.0, 27.0, 1.6)
+    faint = away(67.0, 27.0, 2.0 * np.sqrt(rng.random(2500)), rng.uniform(0, 6.28, 2500))
+    sky = [np.concatenate([a[::4], b]) for a, b in zip((known.ra, known.dec), faint, strict=True)]
+    for k in range(8):
+        true = solution_at(*away(67.0, 27.0, 0.33, (0.8, 2.3, 4.0, 5.5)[k % 4] + 0.1 * k), turn=0.02 * k, corner=0.0)
+        night.add(true, stars=with_stars(rng, seen(rng, true, missing=1.0, faint=10), true, *sky))
+    result = night.solve()
+    assert result.left_out == ()
+    assert {solution.solver for solution in result.solutions.values()} == {"ensemble"}
+    assert all(corner_error(result.solutions[i], night.truth[i]) < 1.5 for i in range(8))
+
+
+def test_a_lie_that_no_star_supports_is_left_out(night, monkeypatch):
+    """A solver that is sure and wrong."""
+    true, honest = night.truth[0], CatalogueSolver.solve
+    lie = replace(solution_at(true.ra, true.dec + 0.1, turn=true.ra, corner=0.0), solver="catalogue")
+    monkeypatch.setattr(
+        CatalogueSolver,
+        "solve",
+        lambda self, stars, frame, hint: lie if frame.id == 0 else honest(self, stars, frame, hint),
+    )
+    result = night.solve()
+    assert sorted(result.solutions) == [1, 2, 3, 4, 5]
+    assert [out.state for out in result.left_out] == [FrameState.FALSE_SOLUTION]
+    assert "neither those of the other frames nor the catalogue's" in result.left_out[0].reason
 
 
 def test_a_frame_in_a_dark_cloud_solves_by_the_stars_of_its_neighbour(tmp_path):
@@ -136,7 +191,8 @@ def test_who_cannot_be_solved_is_left_out_in_words(night):
     rng = np.random.default_rng(3)
     cloud = night.add(stars=stars_from([5, 900], [7, 1000], [10, 9]))
     noise = night.add(stars=stars_from(rng.uniform(0, 1080, 60), rng.uniform(0, 1920, 60), rng.uniform(1, 9, 60)))
-    stranger = night.add(ra=math.nan, dec=math.nan, path=Path("elsewhere/x.fit"), instrument="another")
+    anything = stars_from(rng.uniform(0, 1080, 60), rng.uniform(0, 1920, 60), rng.uniform(1, 9, 60))
+    stranger = night.add(stars=anything, ra=math.nan, dec=math.nan, path=Path("elsewhere/x.fit"), instrument="another")
     result = night.solve()
     assert sorted(result.solutions) == list(range(6))
     left = {out.path.name: out for out in result.left_out}
@@ -146,6 +202,7 @@ def test_who_cannot_be_solved_is_left_out_in_words(night):
     assert "No part of the sky within 1.5 degrees" in left[f"sub{noise}.fit"].reason
     assert left["x.fit"].state is FrameState.UNSOLVED
     assert "gives no position" in left["x.fit"].reason
+    assert "No field of the whole sky is recognised" in left["x.fit"].reason
     assert stranger not in result.solutions
 
 

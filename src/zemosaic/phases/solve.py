@@ -1,7 +1,8 @@
 """solve: where every frame points.
 
-Each frame is solved by itself, those that fail once more with solved neighbours as hints; solutions that are impossible
-within their group are refused; then all frames are refined together.
+Each frame is solved by itself, those that fail once more with solved neighbours as hints; a frame that knows nothing about
+itself is looked for over the whole sky, and is a neighbour then; frames of a dark cloud are solved together as one field.
+Solutions that are impossible within their group are refused; then all frames are refined together.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from zemosaic.imaging.refine import refine
 from zemosaic.imaging.verification import FEWEST
 from zemosaic.model import Frame, FrameState, LeftOut, Measurement, Solution, Stars
 from zemosaic.solvers import SCALE_TOLERANCE, Hint, Solver, frame_hint, neighbour_hint
+from zemosaic.solvers.blind import BlindSolver
 from zemosaic.solvers.catalogue import CatalogueSolver
+from zemosaic.solvers.ensemble import FEWEST_FRAMES, solve_ensemble
 from zemosaic.solvers.external import NOBODY, External, external_solvers
 from zemosaic.solvers.group import false_solutions
 from zemosaic.solvers.header import HeaderSolver
@@ -38,11 +41,12 @@ PHASE = "solve"
 NEIGHBOURS = 4  # pointings that are tried
 OVERLAPS = 3  # solved neighbours whose stars serve as a catalogue at last
 RETRIES = 4  # rounds: what a neighbour solved in one is a neighbour itself in the next
+BLIND_TRIES = 5  # frames of a folder and telescope that are looked for over the whole sky until one is found
 CANDIDATES = 200  # solved neighbours among which distinct pointings are looked for
 DISTINCT = 0.7  # of the radius, between pointings that are tried separately
 HINT_RADIUS = 1.0  # deg at least, around a neighbour
 TOTAL_STARS = 2_000_000  # kept in memory for the refinement: 100 bytes each
-STARS_PER_FRAME = (120, 600)
+STARS_PER_FRAME = (60, 600)
 POINTING_CELL = 0.2  # deg, pointings that share a cone of catalogue stars
 OWN = ("auto", "header", "catalogue")  # methods that begin with what the package has itself
 EXTERNAL_AT_ONCE = max(1, cores() // 2)  # programs of others get half of the processor
@@ -62,6 +66,15 @@ class SolveTask:
         tuple[Path, Solution], ...
     ] = ()  # measurement files of solved frames, to be matched against at last
     external: External = NOBODY  # programs of others, for the method "external"
+
+
+@dataclass(frozen=True)
+class TogetherTask:
+    """Frames of one instrument and size that are solved as one field."""
+
+    frames: tuple[Frame, ...]
+    paths: tuple[Path, ...]  # measurement files
+    radius: float  # deg
 
 
 @dataclass(frozen=True)
@@ -101,20 +114,88 @@ def solve(
     more = _external_tasks(tasks, solutions, method, external)
     solutions, reasons = _joined((solutions, reasons), _solve_all(more, executor, done, in_flight=EXTERNAL_AT_ONCE))
     refused = _refuse(frames, solutions, search_radius)
-    tried: dict[int, SolveTask] = {}
-    for _ in range(RETRIES if method != "header" else 0):
-        before = len(solutions)
-        wanting = [f for f in frames if f.id not in solutions and measured[f.id].n_stars >= FEWEST]
-        tasks = [_with_neighbours(f, frames, measured, solutions, search_radius) for f in wanting]
-        tasks = [task for task in tasks if task.neighbours and task != tried.get(task.frame.id)]
-        tried |= {task.frame.id: task for task in tasks}
-        solutions |= _solve_all(tasks, executor, done)[0]
-        refused |= _refuse(frames, solutions, search_radius)
-        if len(solutions) <= before:
-            break
+    if method != "header":
+        attempt = _Attempt(frames, measured, search_radius, executor, done, solutions, refused, reasons)
+        attempt.with_neighbours()
+        for _ in range(BLIND_TRIES):
+            if not attempt.over_the_whole_sky():
+                break
+            attempt.with_neighbours()
+        if attempt.together():
+            attempt.with_neighbours()
     left_out = [_left_out(f, measured[f.id], reasons, refused) for f in frames if f.id not in solutions]
     reporter.emit(PhaseProgress(PHASE, len(frames), len(frames)))
     return _refined(frames, measured, solutions, tuple(left_out))
+
+
+@dataclass
+class _Attempt:
+    """What else can be tried with the frames that are not solved; fills `solutions` and `refused`."""
+
+    frames: Sequence[Frame]
+    measured: Mapping[int, Measurement]
+    radius: float
+    executor: Executor
+    progress: _Progress
+    solutions: dict[int, Solution]
+    refused: dict[int, str]
+    reasons: dict[int, str]
+    tried: dict[int, SolveTask] = field(default_factory=dict)
+    looked_for: set[int] = field(default_factory=set)
+
+    def _wanting(self) -> list[Frame]:
+        return [f for f in self.frames if f.id not in self.solutions and self.measured[f.id].n_stars >= FEWEST]
+
+    def _take(self, found: Mapping[int, Solution]) -> int:
+        """How many of these solutions stand."""
+        before = len(self.solutions)
+        self.solutions |= found
+        self.refused |= _refuse(self.frames, self.solutions, self.radius)
+        return len(self.solutions) - before
+
+    def with_neighbours(self) -> None:
+        """With what solved neighbours say; those solved in one round are neighbours in the next."""
+        for _ in range(RETRIES):
+            tasks = [
+                _with_neighbours(f, self.frames, self.measured, self.solutions, self.radius) for f in self._wanting()
+            ]
+            tasks = [task for task in tasks if task.neighbours and task != self.tried.get(task.frame.id)]
+            self.tried |= {task.frame.id: task for task in tasks}
+            if self._take(_solve_all(tasks, self.executor, self.progress)[0]) <= 0:
+                break
+
+    def over_the_whole_sky(self) -> bool:
+        """One frame without position or scale of each folder and telescope, the richest; False when there is none left."""
+        richest: dict[tuple[Path, str], Frame] = {}
+        for frame in self._wanting():
+            key = (frame.path.parent, frame.instrument)
+            if not frame_hint(frame, self.radius).complete and frame.id not in self.looked_for:
+                best = richest.get(key, frame)
+                richest[key] = max(best, frame, key=lambda f: self.measured[f.id].n_stars)
+        tasks = [SolveTask(f, self.measured[f.id], "blind", (frame_hint(f, self.radius),)) for f in richest.values()]
+        self.looked_for |= {task.frame.id for task in tasks}
+        found, why = _solve_all(tasks, self.executor, self.progress)
+        self._take(found)
+        self.reasons |= _joined(({}, self.reasons), ({}, why))[1]
+        return bool(tasks)
+
+    def together(self) -> bool:
+        """Frames of a dark cloud as one field; True when that placed any."""
+        groups: dict[tuple[str, int, int], list[Frame]] = {}
+        for frame in self._wanting():
+            groups.setdefault((frame.instrument, frame.width, frame.height), []).append(frame)
+        tasks = [
+            TogetherTask(tuple(group), tuple(self.measured[f.id].path for f in group), self.radius)
+            for group in groups.values()
+            if len(group) >= FEWEST_FRAMES
+        ]
+        results = run_each(self.executor, solve_together, tasks, cancelled=self.progress.reporter.cancelled)
+        return sum(self._take(found) for found in results) > 0
+
+
+def solve_together(task: TogetherTask) -> dict[int, Solution]:
+    """Solutions by frame id of those that could be placed together."""
+    return solve_ensemble(task.frames, [load_stars(path) for path in task.paths], task.radius)
 
 
 def _with_neighbours(
@@ -156,6 +237,8 @@ def solve_one(task: SolveTask) -> Solution | str:
 def _solvers(method: str, external: External) -> tuple[Solver, ...]:
     if method == "external":
         return external_solvers(external)
+    if method == "blind":
+        return (BlindSolver(),)
     built_in = CatalogueSolver()
     every: tuple[Solver, ...] = (HeaderSolver(built_in), built_in)
     return every if method == "auto" else tuple(solver for solver in every if solver.name == method)
@@ -300,10 +383,13 @@ def _refined(
     shapes = [(frame.height, frame.width) for frame in solved]
     instruments = [names.index(frame.instrument) for frame in solved]
     result = refine(first, stars, instruments, _catalogue_around(first, shapes), shapes)
+    lies = [frame for frame, alone in zip(solved, result.unsupported, strict=True) if alone]
+    words = "Where its solution puts it, its stars are neither those of the other frames nor the catalogue's: a wrong solution."
+    kept = [(i, frame) for i, frame in enumerate(solved) if frame not in lies]
     return SolveResult(
-        solutions={frame.id: solution for frame, solution in zip(solved, result.solutions, strict=True)},
-        left_out=left_out,
-        residuals={frame.id: float(r) for frame, r in zip(solved, result.residual_bright, strict=True)},
+        solutions={frame.id: result.solutions[i] for i, frame in kept},
+        left_out=(*left_out, *(LeftOut(frame.path, FrameState.FALSE_SOLUTION, words) for frame in lies)),
+        residuals={frame.id: float(result.residual_bright[i]) for i, frame in kept},
         catalogue_rms=result.catalogue_rms,
     )
 

@@ -44,6 +44,7 @@ SAME_SCALE = 0.005  # relative, among frames of one telescope
 SEEN = 2  # frames in which a star of the field must be seen, when there are several
 ROOM = 100.0  # px, around the outermost star
 FEWEST_FRAMES = 2
+LONELY = 5  # frames that nobody joins, after which no more are tried: they show no sky
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def register(frames: Sequence[Frame], stars: Sequence[Stars]) -> list[Ensemble]:
     """Ensembles of frames that overlap, by the patterns of their own stars; no catalogue is involved."""
     waiting = [i for i in range(len(frames)) if len(stars[i]) >= FEWEST and frames[i].scale > 0.0]
     lists = [_brightest(s) for s in stars]
-    ensembles = []
-    while waiting:
+    ensembles: list[Ensemble] = []
+    while waiting and sum(len(ensemble.frames) == 1 for ensemble in ensembles) < LONELY:
         known = {waiting[0]: _seed(frames[waiting[0]])}
         tried = dict.fromkeys(waiting, 0)
         grown = True
