@@ -17,8 +17,8 @@ __all__ = ["group_frames", "make_plan", "median_scale"]
 
 BYTES_PER_PIXEL = 9 * 2 * 4  # of a superblock, per channel: nine buckets, sum and weight, float32
 TASK_OVERHEAD = 400 * 2**20  # bytes: interpreter with its libraries ~250 MB, one S50 frame in work ~120 MB
-LARGEST_BLOCK = 2048  # px; a larger one saves no reading worth having and makes progress lumpy
-SMALLEST_BLOCK = 256  # px
+LARGEST_BLOCK = 4096 * 4096  # px; a larger one saves no reading worth having and makes progress lumpy
+SMALLEST_BLOCK = 256 * 256  # px
 WIDEST = 60.0  # degrees from the tangent point; beyond that a TAN projection stretches by 4
 MOST_PIXELS = 4_000_000_000
 AUTOMATIC_PANEL = 0.4  # of the frames' shorter side
@@ -65,10 +65,8 @@ def make_plan(
     """
     channels = frames[0].channels
     grid = _grid(frames, solutions, (output_scale or median_scale(frames, solutions)) / 3600.0)
-    per_task = max(memory // workers - TASK_OVERHEAD, 2**20)
-    side = math.sqrt(per_task / (BYTES_PER_PIXEL * channels))
-    side = min(max(side, SMALLEST_BLOCK), LARGEST_BLOCK)
-    blocks = _superblocks(frames, solutions, grid, int(side))
+    largest = max(memory // workers - TASK_OVERHEAD, 2**20) // (BYTES_PER_PIXEL * channels)
+    blocks = _superblocks(frames, solutions, grid, _pieces(grid, min(largest, LARGEST_BLOCK), workers))
     area = max((b.y1 - b.y0) * (b.x1 - b.x0) for b in blocks)
     disk = grid.width * grid.height * (3 * channels * 4 + 6) + sum(f.width * f.height // 16 for f in frames)
     return Plan(grid, channels, groups, blocks, LATTICE, TASK_OVERHEAD + area * BYTES_PER_PIXEL * channels, disk)
@@ -102,25 +100,44 @@ def _grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], scale: flo
 
 
 def _superblocks(
-    frames: Sequence[Frame], solutions: Mapping[int, Solution], grid: Grid, side: int
+    frames: Sequence[Frame], solutions: Mapping[int, Solution], grid: Grid, pieces: tuple[int, int]
 ) -> tuple[Superblock, ...]:
-    """Near-equal rectangles of at most `side` px, those that a frame touches."""
+    """Near-equal rectangles, `pieces` (rows, columns) of them, as far as frames reach."""
     boxes = []
     for f in frames:
         x, y = footprint(solutions[f.id], (f.height, f.width), grid)
         boxes.append((y.min() - 1, y.max() + 1, x.min() - 1, x.max() + 1))
     extent = np.array(boxes)
     blocks = []
-    rows, columns = _cuts(grid.height, side), _cuts(grid.width, side)
+    rows, columns = _cuts(grid.height, pieces[0]), _cuts(grid.width, pieces[1])
     for y0, y1 in zip(rows[:-1], rows[1:]):
         for x0, x1 in zip(columns[:-1], columns[1:]):
             touching = (extent[:, 0] < y1) & (extent[:, 1] >= y0) & (extent[:, 2] < x1) & (extent[:, 3] >= x0)
             if touching.any():
+                low, high = np.floor(extent[touching].min(axis=0)), np.ceil(extent[touching].max(axis=0))
                 members = tuple(frames[int(k)].id for k in np.flatnonzero(touching))
-                blocks.append(Superblock(y0, y1, x0, x1, members))
+                blocks.append(
+                    Superblock(
+                        max(y0, int(low[0])),
+                        min(y1, int(high[1]) + 1),
+                        max(x0, int(low[2])),
+                        min(x1, int(high[3]) + 1),
+                        members,
+                    )
+                )
     return tuple(blocks)
 
 
-def _cuts(length: int, side: int) -> list[int]:
-    pieces = max(1, math.ceil(length / side))
+def _cuts(length: int, pieces: int) -> list[int]:
     return [round(length * k / pieces) for k in range(pieces + 1)]
+
+
+def _pieces(grid: Grid, largest: int, workers: int) -> tuple[int, int]:
+    """Into how many (rows, columns) the grid is cut: blocks of at most `largest` px, one for each worker at least.
+
+    Of all such cuts the one with the shortest borders: every frame that a border crosses is read and prepared once more.
+    """
+    area = grid.height * grid.width
+    wanted = max(math.ceil(area / max(largest, SMALLEST_BLOCK)), min(workers, area // SMALLEST_BLOCK), 1)
+    cuts = [(math.ceil(wanted / columns), columns) for columns in range(1, wanted + 1)]
+    return min(cuts, key=lambda cut: (cut[0] - 1) * grid.width + (cut[1] - 1) * grid.height)
