@@ -29,7 +29,7 @@ from nights import (
     simulated,
 )
 from zemosaic.errors import Cancelled, InputError
-from zemosaic.events import Planned, Unchanged
+from zemosaic.events import PhaseProgress, Planned, Unchanged
 from zemosaic.imaging.demosaic import bilinear
 from zemosaic.imaging.projection import angular_separation, pixel_to_sky
 from zemosaic.model import FrameState
@@ -380,12 +380,46 @@ def test_stopped_run_goes_on_to_the_same_bits(field, tmp_path, phase):
     assert same_bits(outputs, field.outputs)
 
 
+class StopsSaving(Recorder):
+    """Asks to stop once `rows` rows were saved."""
+
+    rows = 0
+
+    def cancelled(self) -> bool:
+        saved = [e.done for e in self.events if isinstance(e, PhaseProgress) and e.phase == "export"]
+        return bool(saved) and saved[-1] >= self.rows
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_a_run_stopped_while_saving_assembles_nothing_again_and_is_never_taken_for_finished(field, tmp_path, share):
+    """Another run's files may lie under the names of the finished one: it has to be saved anew."""
+    first = assembled(field.night.lights, tmp_path)
+    stopper = StopsSaving()
+    stopper.rows = int(share * 4 * fits.getheader(first.mosaic)["NAXIS2"])
+    with pytest.raises(Cancelled):
+        assembled(field.night.lights, tmp_path, stopper, edge_taper=20)
+    recorder = Recorder()
+    again = assembled(field.night.lights, tmp_path, recorder, edge_taper=20)
+    assert "assemble" not in recorder.items
+    assert not same_bits(again, field.outputs)
+    back = Recorder()
+    assert same_bits(assembled(field.night.lights, tmp_path, back), field.outputs)
+    assert back.items["assemble"] > 0
+
+
+def test_free_memory_does_not_make_a_mosaic_again(field, tmp_path):
+    assembled(field.night.lights, tmp_path)
+    recorder = Recorder()
+    assembled(field.night.lights, tmp_path, recorder, memory_limit=1.0)
+    assert recorder.items["assemble"] == 0
+
+
 def test_workers_and_superblocks_do_not_matter(field, tmp_path, monkeypatch):
-    """Two spawned workers on six superblocks, against one in this process on one."""
-    monkeypatch.setattr("zemosaic.phases.plan.LARGEST_BLOCK", 256)
+    """Two spawned workers on several superblocks, against one in this process on one."""
+    monkeypatch.setattr("zemosaic.phases.plan.LARGEST_BLOCK", 256 * 256)
     recorder = Recorder()
     outputs = assembled(field.night.lights, tmp_path, recorder, pool=True)
-    assert next(each for each in recorder.outcomes if isinstance(each, Planned)).blocks == 6
+    assert next(each for each in recorder.outcomes if isinstance(each, Planned)).blocks >= 4
     assert same_bits(outputs, field.outputs)
 
 

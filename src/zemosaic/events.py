@@ -79,6 +79,7 @@ class Measured:
 class Solved:
     solved: int
     lights: int
+    residual: float  # px per axis, of bright stars against their mean position, median of the frames; NaN for one alone
     rms: float  # arcsec, of the stars against the catalogue; NaN when nothing is solved
 
 

@@ -62,6 +62,7 @@ class FrameState(StrEnum):
     FALSE_SOLUTION = "false_solution"
     TRAILED = "trailed"
     CLOUDED = "clouded"
+    OUTSIDE = "outside"  # gave no pixel
 
 
 @dataclass(frozen=True)

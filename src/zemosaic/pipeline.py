@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import shutil
+import statistics
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,12 +37,12 @@ from zemosaic.events import (
 from zemosaic.execution import memory_budget, open_executor, worker_count
 from zemosaic.imaging.calibrate import Feather
 from zemosaic.ledger import Ledger, to_json
-from zemosaic.model import Frame, Group, LeftOut, Measurement, Plan, Solution
+from zemosaic.model import Frame, FrameState, Group, LeftOut, Measurement, Mosaic, Plan, Solution
 from zemosaic.phases.assemble import Exposure, Recipe, assemble, visits
 from zemosaic.phases.export import Outputs, Provenance, export
 from zemosaic.phases.match import MatchResult, match
 from zemosaic.phases.measure import measure
-from zemosaic.phases.plan import group_frames, make_plan
+from zemosaic.phases.plan import TASK_OVERHEAD, group_frames, make_plan
 from zemosaic.phases.scan import scan
 from zemosaic.phases.solve import SolveResult, solve
 from zemosaic.settings import Settings
@@ -50,6 +51,7 @@ from zemosaic.solvers.external import External, find_external
 __all__ = ["make_mosaic"]
 
 MANY_LEFT_OUT = 0.2  # of the lights; above that the user is warned
+LEAST_PER_WORKER = TASK_OVERHEAD + 2**27  # bytes; more workers than that would break memory_limit
 SPARE_DISK = 200 * 2**20  # bytes
 
 
@@ -71,7 +73,8 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
         external = run.external()
         frames = run.scan(inputs, output)
         memory = memory_budget(settings.memory_limit)
-        with open_executor(worker_count(settings.num_processing_workers, memory)) as executor:
+        workers = min(worker_count(settings.num_processing_workers, memory), max(1, memory // LEAST_PER_WORKER))
+        with open_executor(workers) as executor:
             measurements = run.measure(frames, executor)
             solved = run.solve(frames, measurements, external, executor)
             groups = group_frames(
@@ -89,9 +92,24 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
 class _Finished:
     """What the ledger keeps of a finished mosaic: made from exactly this, it need not be made again."""
 
-    manifest: str  # hash
+    manifest: str  # hash; "" when its files may no longer be those
     outputs: Outputs
+    stamps: tuple[tuple[int, int], ...]  # size and modification time of each file
     used: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Assembled:
+    """Planes that are complete and not yet saved."""
+
+    manifest: str  # hash; "" when there are none
+    mosaic: Mosaic
+
+
+def _stamps(outputs: Outputs) -> tuple[tuple[int, int], ...]:
+    """Size and modification time of each file; (0, 0) for one that is gone."""
+    stats = [path.stat() if path.is_file() else None for path in vars(outputs).values()]
+    return tuple((stat.st_size, stat.st_mtime_ns) if stat else (0, 0) for stat in stats)
 
 
 class _Run:
@@ -139,9 +157,7 @@ class _Run:
                 else:
                     self.ledger.record_measured(result)
                     known[result.frame_id] = result
-            widths = sorted(m.fwhm for m in known.values() if m.fwhm == m.fwhm)
-            fwhm = widths[len(widths) // 2] if widths else math.nan
-            outcome.append(Measured(len(new), len(frames) - len(new), fwhm))
+            outcome.append(Measured(len(new), len(frames) - len(new), _median(m.fwhm for m in known.values())))
         return known
 
     def external(self) -> External:
@@ -171,7 +187,9 @@ class _Run:
             )
             self.leave_out(result.left_out)
             self.ledger.record_solved(result.solutions)
-            outcome.append(Solved(len(result.solutions), len(usable), result.catalogue_rms))
+            outcome.append(
+                Solved(len(result.solutions), len(usable), _median(result.residuals.values()), result.catalogue_rms)
+            )
         if not result.solutions:
             raise InputError(
                 f"none of the {len(frames)} lights has a position on the sky, so there is nothing to assemble; "
@@ -244,7 +262,7 @@ class _Run:
         if free < needed:
             raise OutputError(
                 f"{self.ledger.workspace.parent}: the mosaic needs {needed / 2**30:.1f} GB of disk, {free / 2**30:.1f} GB "
-                "are free; make room, choose another output folder, or a coarser output_scale"
+                "are free; make room, or choose another output folder"
             )
 
     def exposures(
@@ -282,36 +300,56 @@ class _Run:
     ) -> tuple[Outputs, int]:
         """The picture, unless it is there already, made from exactly the same."""
         recipe = _recipe(self.settings, matched.sky_level)
-        manifest = hashlib.sha256(to_json((__version__, plan, tuple(exposures.values()), recipe)).encode()).hexdigest()
+        # not the superblocks: they follow the memory that is free today, and no pixel depends on them
+        made_from = (__version__, plan.grid, plan.lattice, plan.groups, tuple(exposures.values()), recipe)
+        manifest = hashlib.sha256(to_json(made_from).encode()).hexdigest()
         before = self.ledger.get("finished", _Finished)
-        if before and before.manifest == manifest and all(path.is_file() for path in vars(before.outputs).values()):
+        if before and before.manifest == manifest and before.stamps == _stamps(before.outputs):
             with self.phase("assemble", 0) as outcome:
                 self.ledger.record_used(before.used)
                 outcome.append(Unchanged(len(before.used)))
             return before.outputs, len(before.used)
-        with self.phase("assemble", visits(plan, recipe), "visits") as outcome:
-            mosaic, rejected = assemble(
-                plan, exposures, recipe, self.ledger.workspace / "mosaic", executor, self.reporter
-            )
-            total = sum(r.total for r in rejected)
-            share = sum(r.pixels for r in rejected) / total if total else 0.0
-            outcome.append(Assembled(len(mosaic.frames), 100.0 * share, sum(r.streaks > 0 for r in rejected)))
+        mosaic = self._assembled(manifest, plan, exposures, recipe, executor)
         self.ledger.record_used(mosaic.frames)
+        kept = set(mosaic.frames)
+        reason = "no pixel of it is in the mosaic: all were cropped, rejected, or have no weight"
+        self.leave_out(LeftOut(e.frame.path, FrameState.OUTSIDE, reason) for i, e in exposures.items() if i not in kept)
         provenance = self._provenance(plan, frames, mosaic.frames, solved, matched)
+        if before:  # from here on its files may be overwritten by those of this run
+            self.ledger.put("finished", replace(before, manifest=""))
         with self.phase("export", 4 * plan.grid.height, "rows") as outcome:
             outputs = export(mosaic, frames, provenance, output, self.reporter)
             outcome.append(Exported(outputs.mosaic))
-        self.ledger.put("finished", _Finished(manifest, outputs, mosaic.frames))
+        self.ledger.put("finished", _Finished(manifest, outputs, _stamps(outputs), mosaic.frames))
+        self.ledger.put("assembled", _Assembled("", mosaic))
         shutil.rmtree(self.ledger.workspace / "mosaic")
         return outputs, len(mosaic.frames)
+
+    def _assembled(
+        self, manifest: str, plan: Plan, exposures: Mapping[int, Exposure], recipe: Recipe, executor: Executor
+    ) -> Mosaic:
+        """The planes of the mosaic; those of an earlier run that could not save them, when made from exactly the same."""
+        before = self.ledger.get("assembled", _Assembled)
+        if before and before.manifest == manifest and before.mosaic.data.is_file():
+            return before.mosaic
+        if before:
+            self.ledger.put("assembled", replace(before, manifest=""))
+        with self.phase("assemble", visits(plan, recipe), "visits") as outcome:
+            folder = self.ledger.workspace / "mosaic"
+            mosaic, rejected = assemble(plan, exposures, recipe, folder, executor, self.reporter)
+            total = sum(r.total for r in rejected)
+            share = sum(r.pixels for r in rejected) / total if total else 0.0
+            outcome.append(Assembled(len(mosaic.frames), 100.0 * share, sum(r.streaks > 0 for r in rejected)))
+        self.ledger.put("assembled", _Assembled(manifest, mosaic))
+        return mosaic
 
     def _provenance(
         self, plan: Plan, frames: Sequence[Frame], used: Sequence[int], solved: SolveResult, matched: MatchResult
     ) -> Provenance:
         s = self.settings
-        digests = "".join(f.digest for f in frames if f.id in set(used))
+        kept = set(used)
+        digests = "".join(f.digest for f in frames if f.id in kept)
         solutions = [solved.solutions[i] for i in used]
-        rms = sorted(each.rms for each in solutions if each.rms == each.rms)
         return Provenance(
             groups=len(plan.groups),
             listed=len(frames),
@@ -328,7 +366,7 @@ class _Run:
             version=__version__,
             input_hash=hashlib.sha256(digests.encode()).hexdigest()[:32],
             solvers=tuple(Counter(each.solver for each in solutions).most_common()),
-            astrometric_rms=rms[len(rms) // 2] if rms else float("nan"),
+            astrometric_rms=_median(each.rms for each in solutions),
         )
 
 
@@ -353,6 +391,12 @@ def _recipe(settings: Settings, level: tuple[float, ...]) -> Recipe:
 def _worst_overlap(matched: MatchResult) -> float:
     """The largest difference between two panels, in units of what noise explains; NaN when none overlap."""
     return max((abs(d) / e for o in matched.overlaps for d, e in zip(o.difference, o.error) if e > 0), default=math.nan)
+
+
+def _median(values: Iterable[float]) -> float:
+    """Median of the known values; NaN when none is known."""
+    known = [value for value in values if value == value]
+    return statistics.median(known) if known else math.nan
 
 
 def _planned(plan: Plan) -> Planned:

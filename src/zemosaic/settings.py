@@ -195,10 +195,10 @@ class Settings(BaseModel):
     output_scale: float = _setting(
         0.0,
         "mosaic",
-        "Pixel size of the mosaic.",
+        "Pixel size of the mosaic, at most 1.5 times that of the frames.",
         unit="arcsec/px",
         limits=(0.05, 120),
-        zero="the median of the frames",
+        zero="that of the frames, of the finest telescope's where there are several",
     )
 
     @field_validator("*", mode="before")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from zemosaic.imaging.projection import grid_to_sky
+from zemosaic.imaging.projection import grid_to_sky, sky_to_pixel
 from zemosaic.imaging.warp import LATTICE, footprint, frame_nodes, mosaic_nodes, window
 from zemosaic.model import Distortion, Grid, Solution
 
@@ -81,3 +81,24 @@ def test_a_window_takes_only_the_rows_that_it_needs():
     assert part.rows.stop - part.rows.start <= 200 + 6 * LATTICE
     assert part.rows.start % LATTICE == 0
     assert window(frame, (1920, 1080), grid, (2700, 3000, 0, 2000)) is None
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 1.5, 6.0, 20.0])
+def test_a_window_has_all_rows_that_its_pixels_need(ratio):
+    rng = np.random.default_rng(3)
+    for _ in range(12):
+        frame = solution(angle=rng.uniform(0, 360))
+        grid = Grid(
+            frame.ra + 0.1, frame.dec, SCALE * ratio, int(2600 / ratio), int(2600 / ratio), 1300 / ratio, 1300 / ratio
+        )
+        y0, x0 = rng.integers(0, int(1300 / ratio), 2)
+        block = (y0, y0 + max(8, int(600 / ratio)), x0, x0 + max(8, int(600 / ratio)))
+        y, x = (a.ravel() for a in np.mgrid[block[0] : block[1] : 3, block[2] : block[3] : 3])
+        sx, sy = sky_to_pixel(frame, *grid_to_sky(grid, x, y))
+        seen = (sx >= 2) & (sy >= 2) & (sx < 1076) & (sy < 1916)
+        view = window(frame, (1920, 1080), grid, block)
+        if view is None:
+            assert not seen.any()
+        elif seen.any():
+            assert view.rows.start <= sy[seen].min() - 2 or view.rows.start == 0
+            assert view.rows.stop >= sy[seen].max() + 4 or view.rows.stop == 1920

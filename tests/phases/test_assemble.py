@@ -323,3 +323,16 @@ def test_peak_memory_of_a_block_is_as_stated(noisy):
     # 72 bytes a pixel and channel for the buckets, their centre and the count beside them; 60 a raw pixel in work
     stated = (72 * 3 + 4 * 3 + 2) * area + 60 * raw
     assert 72 * 3 * area < peak < 1.05 * stated + 2**20
+
+
+@pytest.mark.parametrize("reject", [True, False])
+def test_missing_pixels_spread_nowhere(tmp_path, reject):
+    rng = np.random.default_rng(9)
+    data = [SKY + rng.normal(0, 10, SHAPE).astype(np.float32) for _ in range(3)]
+    data[1][60:90, 100:140] = np.nan
+    data[1][120, 130], data[1][121, 60] = np.inf, -np.inf
+    exposures = [exposure(tmp_path, k, d, w, False) for k, (d, w) in enumerate(zip(data, SHIFTED[:3], strict=True))]
+    mosaic, _ = combine(tmp_path, exposures, replace(PLAIN, reject=reject, level=LEVEL))
+    found, coverage = np.load(mosaic.data), np.load(mosaic.coverage)
+    assert np.isfinite(found[:, coverage > 0]).all()
+    assert np.abs(found[:, coverage > 0] - np.array(LEVEL)[:, None]).max() < 100

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from zemosaic.errors import InputError
+from zemosaic.errors import InputError, SettingsError
 from zemosaic.imaging.warp import footprint
 from zemosaic.model import Distortion, Frame, FrameKind, Solution
 from zemosaic.phases.plan import TASK_OVERHEAD, group_frames, make_plan
@@ -80,7 +80,19 @@ def test_frames_all_over_the_sky_are_refused_in_words():
 def test_a_coarser_scale_makes_a_smaller_grid():
     frames, solutions = night([(10.0, 40.0)])
     groups = group_frames(frames, solutions)
-    plan = make_plan(frames, solutions, groups, output_scale=4.748, memory=2**32, workers=1)
+    plan = make_plan(frames, solutions, groups, output_scale=1.4 * 2.374, memory=2**32, workers=1)
     fine = planned(frames, solutions)
-    assert plan.grid.width == pytest.approx(fine.grid.width / 2, abs=4)
-    assert dataclasses.asdict(plan)["lattice"] == 32
+    assert plan.grid.width == pytest.approx(fine.grid.width / 1.4, abs=4)
+    assert plan.lattice == 32
+    with pytest.raises(SettingsError, match=r"output_scale is 6 arcsec/px, the frames have 2\.37"):
+        make_plan(frames, solutions, groups, output_scale=6.0, memory=2**32, workers=1)
+
+
+def test_several_telescopes_make_a_grid_of_the_finest_one():
+    frames, solutions = night([(10.0 + 0.01 * k, 40.0) for k in range(12)])
+    frames = [dataclasses.replace(f, instrument="fine") if f.id < 3 else f for f in frames]
+    for k in range(3):
+        solutions[k] = dataclasses.replace(solutions[k], cd=tuple(0.7 * c for c in solutions[k].cd))
+    assert planned(frames, solutions).grid.scale == pytest.approx(0.7 * SCALE, rel=1e-6)
+    few = [dataclasses.replace(f, instrument="coarse") if f.id > 0 else f for f in frames]
+    assert planned(few, solutions).grid.scale == pytest.approx(SCALE, rel=1e-6)

@@ -85,7 +85,8 @@ def calibration(
     gain = np.asarray(correction.gain)
     sky = np.stack([sky_at(c, u, v) for c in correction.sky], axis=-1)
     scale = 1.0 / (response * gain * area)
-    variance = (np.asarray(sigma) * scale) ** 2 * area
+    # a frame coarser than the mosaic repeats its noise over several pixels; of a finer one not every pixel is used
+    variance = (np.asarray(sigma) * scale) ** 2 * np.maximum(area, 1.0)
     quality = correction.weight * _radial(feather, np.hypot(u, v))[..., None]
     weight = quality * (np.ones_like(variance) if equal_weights else 1.0 / variance)
     offset = sky / (gain * area) - np.asarray(level)

@@ -72,13 +72,16 @@ def window(solution: Solution, shape: tuple[int, int], grid: Grid, block: tuple[
     if y0 >= y1 or x0 >= x1:
         return None
     nodes_x, nodes_y, node0 = mosaic_nodes(solution, grid, (y0, y1, x0, x1))
-    inside = (nodes_x > -LATTICE) & (nodes_x < width + LATTICE)
+    # between two nodes lies a cell of the lattice, in frame pixels as large as the frame is finer than the mosaic
+    cell = max(float(np.abs(np.diff(nodes, axis=axis)).max()) for nodes in (nodes_x, nodes_y) for axis in (0, 1))
+    inside = (nodes_x > -2 * cell) & (nodes_x < width + 2 * cell)
     if not inside.any():
         return None
-    first = max(0, int(nodes_y[inside].min()) - REACH - LATTICE)
-    last = min(height, int(nodes_y[inside].max()) + REACH + LATTICE)
+    # all four nodes around a pixel that the frame sees are among these, and bracket it
+    first = max(0, int(nodes_y[inside].min()) - REACH)
+    last = min(height, int(nodes_y[inside].max()) + REACH)
     # whole cells of the mesh on which damaged pixels are judged, so that what is read does not change what is found
     first, last = first // LATTICE * LATTICE, min(height, -(-last // LATTICE) * LATTICE)
-    if last - first < 2 * REACH:
+    if last - first < 2 * REACH:  # nothing of the frame, or less than one interpolation needs
         return None
     return Window((y0, y1, x0, x1), slice(first, last), nodes_x, nodes_y, node0)

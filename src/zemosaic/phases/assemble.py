@@ -211,7 +211,9 @@ def provisional_block(task: BlockTask) -> None:
             continue
         lattices = _calibration(exposure, task)
         raw = _float(read_raw(exposure.frame, view.rows))
-        hot = _lone_pixels(raw, exposure) if task.recipe.reject else np.zeros(raw.shape[-2:], bool)
+        hot = _mend_missing(raw, exposure)
+        if task.recipe.reject:
+            hot |= _lone_pixels(raw, exposure)
         if exposure.clipped > CLIPPED:
             _subtract(raw, exposure, [float(clipping_bias(m, s)) for m, s in zip(exposure.sky, exposure.sigma)])
         lanes = _lanes(_calibrated(raw, view.rows.start, exposure, lattices), exposure, hot, view.rows.start)
@@ -234,7 +236,7 @@ def reject_frame(task: FrameTask) -> Rejected:
     planes = raw[None] if raw.ndim == 2 else raw
     colours = [exposure.colours] if raw.ndim == 2 else [np.full((2, 2), c, np.int64) for c in range(3)]
     lattices = _calibration(exposure, task)
-    mask = _lone_pixels(raw, exposure) | ~np.isfinite(planes).all(axis=0)
+    mask = _mend_missing(raw, exposure) | _lone_pixels(raw, exposure)
     models, streaks = [], 0
     for plane, cfa in zip(planes, colours):
         model, spread, samples = _blotted(task, lattices, cfa)
@@ -294,7 +296,7 @@ def _mended(
 ) -> tuple[Float32Array, NDArray[np.bool_]]:
     """The frame's rows with the rejected pixels filled from the model, and which they are."""
     raw = _float(read_raw(exposure.frame, view.rows))
-    mask = np.zeros(raw.shape[-2:], bool)
+    mask = _mend_missing(raw, exposure)
     if exposure.clipped > CLIPPED:
         model, _, _ = _blotted(FrameTask(task.grid, exposure, task.recipe, task.canvas), lattices, exposure.colours)
         _unclip(raw, model[view.rows], exposure)
@@ -302,9 +304,20 @@ def _mended(
         places, fill = _load_rejected(exposure.rejected)
         first, last = view.rows.start * exposure.frame.width, view.rows.stop * exposure.frame.width
         here = (places >= first) & (places < last)
-        mask.ravel()[places[here] - first] = True
-        _fill(raw, mask, fill[:, here], exposure)
+        rejected = np.zeros_like(mask)
+        rejected.ravel()[places[here] - first] = True
+        _fill(raw, rejected, fill[:, here], exposure)
+        mask |= rejected
     return raw, mask
+
+
+def _mend_missing(raw: Float32Array, exposure: Exposure) -> NDArray[np.bool_]:
+    """Pixels that are not finite in any plane; the frame's sky takes their place, so that NaN spreads nowhere."""
+    missing = ~np.isfinite(raw if raw.ndim == 2 else raw.sum(axis=0))
+    if missing.any():
+        planes = 1 if raw.ndim == 2 else raw.shape[0]
+        _fill(raw, missing, np.full((planes, int(missing.sum())), np.nan, np.float32), exposure)
+    return missing
 
 
 def _fill(raw: Float32Array, mask: NDArray[np.bool_], fill: Float32Array, exposure: Exposure) -> None:

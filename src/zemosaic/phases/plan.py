@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from zemosaic.errors import InputError
+from zemosaic.errors import InputError, SettingsError
 from zemosaic.imaging.grouping import group_pointings, mean_direction, unit_vectors
 from zemosaic.imaging.projection import pixel_scale, pixel_to_sky
 from zemosaic.imaging.warp import LATTICE, footprint
 from zemosaic.model import Frame, Grid, Group, Plan, Solution, Superblock
 
-__all__ = ["group_frames", "make_plan", "median_scale"]
+__all__ = ["TASK_OVERHEAD", "group_frames", "make_plan", "natural_scale"]
 
 BYTES_PER_PIXEL = 9 * 2 * 4  # of a superblock, per channel: nine buckets, sum and weight, float32
 TASK_OVERHEAD = 400 * 2**20  # bytes: interpreter with its libraries ~250 MB, one S50 frame in work ~120 MB
 LARGEST_BLOCK = 4096 * 4096  # px; a larger one saves no reading worth having and makes progress lumpy
 SMALLEST_BLOCK = 256 * 256  # px
+COARSEST = 1.5  # times the frames' own pixel size: beyond, the interpolation leaves out pixels between its samples
 WIDEST = 60.0  # degrees from the tangent point; beyond that a TAN projection stretches by 4
 MOST_PIXELS = 4_000_000_000
 AUTOMATIC_PANEL = 0.4  # of the frames' shorter side
@@ -42,9 +44,12 @@ def group_frames(
     return tuple(groups)
 
 
-def median_scale(frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> float:
-    """Median pixel size of the frames, arcsec."""
-    return float(np.median([pixel_scale(solutions[f.id]) for f in frames]))
+def natural_scale(frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> float:
+    """Pixel size at which no frame loses detail, arcsec: the finest median of the telescopes with a tenth of the frames each."""
+    scales: dict[str, list[float]] = defaultdict(list)
+    for f in frames:
+        scales[f.instrument].append(pixel_scale(solutions[f.id]))
+    return min(float(np.median(each)) for each in scales.values() if 10 * len(each) >= len(frames))
 
 
 def make_plan(
@@ -58,13 +63,20 @@ def make_plan(
 ) -> Plan:
     """Lay out the mosaic.
 
-    output_scale : arcsec/px; 0 is the median of the frames
+    output_scale : arcsec/px; 0 is that of the frames (see `natural_scale`)
     memory : bytes for all workers together; a task needs `Plan.memory` = overhead + 72 bytes a pixel and channel
 
-    Raises InputError when the frames lie too far apart for one picture.
+    Raises InputError when the frames lie too far apart for one picture, SettingsError when `output_scale` is too coarse.
     """
     channels = frames[0].channels
-    grid = _grid(frames, solutions, (output_scale or median_scale(frames, solutions)) / 3600.0)
+    natural = natural_scale(frames, solutions)
+    if output_scale > COARSEST * natural:
+        raise SettingsError(
+            f"output_scale is {output_scale:g} arcsec/px, the frames have {natural:.2f}: expected at most "
+            f"{COARSEST * natural:.2f}, since pixels are interpolated, not averaged; make the mosaic at its own scale "
+            "and bin it afterwards"
+        )
+    grid = _grid(frames, solutions, (output_scale or natural) / 3600.0)
     largest = max(memory // workers - TASK_OVERHEAD, 2**20) // (BYTES_PER_PIXEL * channels)
     blocks = _superblocks(frames, solutions, grid, _pieces(grid, min(largest, LARGEST_BLOCK), workers))
     area = max((b.y1 - b.y0) * (b.x1 - b.x0) for b in blocks)
@@ -93,8 +105,8 @@ def _grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], scale: flo
     width, height = math.ceil(x.max()) + 2 - left, math.ceil(y.max()) + 2 - bottom
     if width * height > MOST_PIXELS:
         raise InputError(
-            f"the mosaic would have {width} x {height} pixels; choose a coarser output_scale (now {scale * 3600:.2f} "
-            "arcsec/px) or sort the frames into one input folder per target"
+            f"the mosaic would have {width} x {height} pixels; sort the frames into one input folder per target "
+            f"(now {scale * 3600:.2f} arcsec/px)"
         )
     return Grid(ra, dec, scale, width, height, float(-left), float(-bottom))
 
