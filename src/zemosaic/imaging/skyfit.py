@@ -15,6 +15,7 @@ connected frames. The mean level is kept in `SkyFit.level`. The tilt is chosen i
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -394,32 +395,44 @@ def panel_differences(
     """Residual steps between panels after matching, where they see the same patches of sky.
 
     panel : (frames,) number of the panel of each frame, -1 = none. Residuals about the common sky are averaged, so that cells
-    need not coincide.
+    need not coincide. Only patches that a panel sees are kept: of 200 panels, each sees about 1 % of all patches.
     """
     n_patches = int(fit.patch.max()) + 1
     inside = panel[cells.frame] >= 0
     place = panel[cells.frame[inside]] * n_patches + fit.patch[inside]
-    means, variances = [], []
+    places, number = np.unique(place, return_inverse=True)  # sorted by panel, then by patch
+    means, variances = np.empty((2, gain.shape[1], len(places)))
     for c in range(gain.shape[1]):
         scale = (gain[cells.frame, c] * cells.omega)[inside]
         weight = fit.weight[inside, c] * scale**2
-        total = np.bincount(place, weight, n_panels * n_patches).reshape(n_panels, n_patches)
+        total = np.bincount(number, weight, len(places))
         matched = np.nan_to_num(fit.residual[inside, c]) / scale
-        mean = np.bincount(place, weight * matched, n_panels * n_patches).reshape(n_panels, n_patches)
         with np.errstate(divide="ignore", invalid="ignore"):
-            means.append(mean / total)
-            variances.append(1.0 / total)
-    seen: NDArray[np.bool_] = np.all(np.isfinite(np.array(means)), axis=0)
-    sharing = sp.csr_array(seen.astype(np.int32))
+            means[c] = np.bincount(number, weight * matched, len(places)) / total
+            variances[c] = 1.0 / total
+    seen = np.all(np.isfinite(means), axis=0)
+    means, variances = means[:, seen], variances[:, seen]
+    panels, patches = np.divmod(places[seen], n_patches)
+    starts = np.searchsorted(panels, np.arange(n_panels + 1))
+    views = [_PanelView(k, patches[a:b], means[:, a:b], variances[:, a:b]) for k, (a, b) in enumerate(pairwise(starts))]
+    sharing = sp.csr_array((np.ones(len(panels), np.int32), patches, starts), shape=(n_panels, n_patches))
     pairs = sp.coo_array(sp.triu(sharing @ sharing.T, 1))
-    return tuple(
-        _difference(int(a), int(b), np.array(means), np.array(variances), seen) for a, b in sorted(zip(*pairs.coords))
-    )
+    return tuple(_difference(views[a], views[b]) for a, b in sorted(zip(*pairs.coords)))
 
 
-def _difference(a: int, b: int, mean: FloatArray, variance: FloatArray, seen: NDArray[np.bool_]) -> PanelDifference:
-    both = seen[a] & seen[b]
-    weight = 1.0 / (variance[:, a, both] + variance[:, b, both])
+@dataclass(frozen=True)
+class _PanelView:
+    """What a panel has of the patches of sky that it sees."""
+
+    number: int
+    patch: IntArray  # (n,) ascending
+    mean: FloatArray  # (channels, n) residual, mosaic units
+    variance: FloatArray  # (channels, n)
+
+
+def _difference(first: _PanelView, second: _PanelView) -> PanelDifference:
+    both, a, b = np.intersect1d(first.patch, second.patch, assume_unique=True, return_indices=True)
+    weight = 1.0 / (first.variance[:, a] + second.variance[:, b])
     total = weight.sum(axis=1)
-    difference = np.sum(weight * (mean[:, a, both] - mean[:, b, both]), axis=1) / total
-    return PanelDifference(a, b, int(both.sum()), difference, 1.0 / np.sqrt(total))
+    difference = np.sum(weight * (first.mean[:, a] - second.mean[:, b]), axis=1) / total
+    return PanelDifference(first.number, second.number, len(both), difference, 1.0 / np.sqrt(total))

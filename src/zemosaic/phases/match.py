@@ -239,9 +239,22 @@ def _catalogue_magnitudes(
     inputs: Sequence[_Input], linked: _Linked, n_stars: int, groups: Sequence[Group], catalogue: Catalogue
 ) -> FloatArray:
     """VT of each star; NaN where the catalogue has none, or several compete."""
+    stars = _catalogue_stars(inputs, groups, catalogue)
     vt = np.full(n_stars, np.nan)
+    if len(stars) < 2:
+        return vt
     named = linked.star >= 0
     place = mean_places(linked.star[named], linked.place[named], n_stars)
+    distance, index = cKDTree(unit_vectors(stars[:, 0], stars[:, 1])).query(place, k=2)
+    limit = chord(CATALOGUE_TOLERANCE)
+    alone = (distance[:, 0] < limit) & (distance[:, 1] > 2 * limit)
+    vt[alone] = stars[index[alone, 0], 2]
+    return vt
+
+
+def _catalogue_stars(inputs: Sequence[_Input], groups: Sequence[Group], catalogue: Catalogue) -> FloatArray:
+    """(n, 3) ra, dec (deg) and VT of the catalogue stars around the panels, each once."""
+    cones = [np.zeros((0, 3))]
     centre = {i.frame.id: (i.solution.ra, i.solution.dec) for i in inputs}
     half = max(half_diagonal(i.frame.width, i.frame.height) * i.scale for i in inputs)
     for group in groups:
@@ -250,13 +263,9 @@ def _catalogue_magnitudes(
             continue
         radius = float(angular_separation(members[:, 0], members[:, 1], group.ra, group.dec).max()) + half
         stars = catalogue.cone(group.ra, group.dec, min(radius, 90.0))
-        if len(stars) < 2:
-            continue
-        distance, index = cKDTree(unit_vectors(stars.ra, stars.dec)).query(place, k=2)
-        limit = chord(CATALOGUE_TOLERANCE)
-        alone = (distance[:, 0] < limit) & (distance[:, 1] > 2 * limit)
-        vt[alone] = stars.vt[index[alone, 0]]
-    return vt
+        cones.append(np.column_stack([stars.ra, stars.dec, stars.vt]))
+    every: FloatArray = np.unique(np.concatenate(cones), axis=0)
+    return every
 
 
 def _photometry(inputs: Sequence[_Input], table: StarTable, normalize: str) -> tuple[_Photometry, dict[int, str]]:

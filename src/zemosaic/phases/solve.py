@@ -156,9 +156,8 @@ class _Attempt:
     def with_neighbours(self) -> None:
         """With what solved neighbours say; those solved in one round are neighbours in the next."""
         for _ in range(RETRIES):
-            tasks = [
-                _with_neighbours(f, self.frames, self.measured, self.solutions, self.radius) for f in self._wanting()
-            ]
+            solved = _SolvedFrames(self.frames, self.solutions)
+            tasks = [_with_neighbours(f, solved, self.measured, self.solutions, self.radius) for f in self._wanting()]
             tasks = [task for task in tasks if task.neighbours and task != self.tried.get(task.frame.id)]
             self.tried |= {task.frame.id: task for task in tasks}
             if self._take(_solve_all(tasks, self.executor, self.progress)[0]) <= 0:
@@ -200,13 +199,13 @@ def solve_together(task: TogetherTask) -> dict[int, Solution]:
 
 def _with_neighbours(
     frame: Frame,
-    frames: Sequence[Frame],
+    solved: _SolvedFrames,
     measured: Mapping[int, Measurement],
     solutions: Mapping[int, Solution],
     search_radius: float,
 ) -> SolveTask:
     """Another try with what solved neighbours say; without `neighbours` when there are none."""
-    near = _neighbours(frame, frames, solutions)
+    near = solved.neighbours(frame)
     seen = tuple((measured[other.id].path, solutions[other.id]) for other in _closest(frame, near, solutions))
     hints = _hints(frame, near, solutions, search_radius)
     return SolveTask(frame, measured[frame.id], "catalogue", hints, seen)
@@ -304,18 +303,47 @@ def _refuse(frames: Sequence[Frame], solutions: dict[int, Solution], radius: flo
     return refused
 
 
-def _neighbours(frame: Frame, frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> list[Frame]:
-    """Solved frames of the same size in the same folder or of the same telescope; the nearest in time first."""
-    solved = [
-        other
-        for other in frames
-        if other.id in solutions
-        and (other.width, other.height) == (frame.width, frame.height)
-        and (other.path.parent == frame.path.parent or other.instrument == frame.instrument)
-        and not abs(frame.scale / pixel_scale(solutions[other.id]) - 1.0) > 2.0 * SCALE_TOLERANCE
-    ]
-    solved.sort(key=lambda other: (other.instrument != frame.instrument, abs(other.id - frame.id)))
-    return solved[:CANDIDATES]
+@dataclass(frozen=True)
+class _Lot:
+    """Solved frames of one folder, telescope and size."""
+
+    frames: tuple[Frame, ...]
+    ids: NDArray[np.int64]
+    scales: NDArray[np.float64]  # arcsec/px, of the solutions
+
+
+class _SolvedFrames:
+    """The solved frames, in lots: each of thousands of frames would look at all of them for its neighbours otherwise."""
+
+    def __init__(self, frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> None:
+        lots: dict[tuple[Path, str, int, int], list[Frame]] = {}
+        for frame in frames:
+            if frame.id in solutions:
+                lots.setdefault(_lot_of(frame), []).append(frame)
+        self._lots = {
+            key: _Lot(
+                tuple(members),
+                np.array([frame.id for frame in members]),
+                np.array([pixel_scale(solutions[frame.id]) for frame in members]),
+            )
+            for key, members in lots.items()
+        }
+
+    def neighbours(self, frame: Frame) -> list[Frame]:
+        """Those of the same size in the same folder or of the same telescope; this telescope's first, nearest in time."""
+        folder, instrument, *size = _lot_of(frame)
+        near: list[Frame] = []
+        for (where, telescope, *theirs), lot in self._lots.items():
+            if theirs == size and (where == folder or telescope == instrument):
+                fits = np.flatnonzero(~(np.abs(frame.scale / lot.scales - 1.0) > 2.0 * SCALE_TOLERANCE))
+                order = np.argsort(np.abs(lot.ids[fits] - frame.id), kind="stable")[:CANDIDATES]
+                near += [lot.frames[i] for i in fits[order]]
+        near.sort(key=lambda other: (other.instrument != instrument, abs(other.id - frame.id), other.id))
+        return near[:CANDIDATES]
+
+
+def _lot_of(frame: Frame) -> tuple[Path, str, int, int]:
+    return frame.path.parent, frame.instrument, frame.width, frame.height
 
 
 def _closest(frame: Frame, solved: Sequence[Frame], solutions: Mapping[int, Solution]) -> list[Frame]:

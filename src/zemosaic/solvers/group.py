@@ -106,19 +106,19 @@ def _position(frames: Sequence[Frame], solutions: Sequence[Solution], radius: fl
     away = angular_separation(ra, dec, said_ra, said_dec)
     offset = np.array([tan_project(*place) for place in zip(ra, dec, said_ra, said_dec, strict=True)])
     known = np.isfinite(offset).all(axis=1)
+    astray, limit = np.zeros(len(frames)), np.inf
+    if np.count_nonzero(known) >= FEWEST_POINTINGS:
+        astray[known] = np.hypot(*(offset[known] - np.median(offset[known], axis=0)).T)
+        limit = POINTING + 5.0 * float(np.median(astray[known]))
     reasons = []
-    for i in range(len(frames)):
+    for from_header, from_others in zip(away, astray, strict=True):
         reason = ""
-        if away[i] > radius + POINTING:
-            reason = f"Its solution lies {away[i]:.1f} degrees from where its header points: a wrong solution."
-        elif known[i] and np.count_nonzero(known) >= FEWEST_POINTINGS:
-            usual = np.median(offset[known], axis=0)
-            distance = np.hypot(*(offset[known] - usual).T)
-            limit = POINTING + 5.0 * float(np.median(distance))
-            if np.hypot(*(offset[i] - usual)) > limit:
-                reason = (
-                    f"Its solution lies {np.hypot(*(offset[i] - usual)):.1f} degrees from where the telescope pointed "
-                    "by its other frames: a wrong solution."
-                )
+        if from_header > radius + POINTING:
+            reason = f"Its solution lies {from_header:.1f} degrees from where its header points: a wrong solution."
+        elif from_others > limit:
+            reason = (
+                f"Its solution lies {from_others:.1f} degrees from where the telescope pointed "
+                "by its other frames: a wrong solution."
+            )
         reasons.append(reason)
     return reasons
