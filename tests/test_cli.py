@@ -33,6 +33,7 @@ from zemosaic.events import (
     Scanned,
     Warned,
 )
+from zemosaic.ledger import Ledger
 from zemosaic.messages import LANGUAGES, Messages, load_locale
 from zemosaic.model import FrameState, LeftOut
 from zemosaic.reporters import LOG_NAME, Bars, PlainLines
@@ -53,8 +54,10 @@ SOME_EVENTS: tuple[Event, ...] = (
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a working folder without settings."""
+    """In a working folder without settings, with two inputs."""
     monkeypatch.chdir(tmp_path_factory.mktemp("working-folder"))
+    Path("IN").mkdir()
+    Path("IN2").mkdir()
 
 
 @pytest.fixture
@@ -106,15 +109,13 @@ def test_help_names_every_setting_command_and_exit_code(capsys: pytest.CaptureFi
         ["--apply-radial-weight", "yes", "--edge-taper", "33", "IN", "IN2", "--stacking-kappa_low", "5", "OUT"],
     ],
 )
-def test_flags_in_any_spelling_and_place(
-    pipeline: Callable[[Run], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_flags_in_any_spelling_and_place(pipeline: Callable[[Run], None], flags: list[str]) -> None:
     seen = []
     pipeline(lambda *arguments: seen.append(arguments[:3]))
     assert main(["run", *flags]) == 0
     settings = Settings(edge_taper=33, apply_radial_weight=True, stacking_kappa_low=5)
-    assert seen == [([Path("IN"), Path("IN2")], Path("OUT"), settings)]
+    here = Path.cwd()
+    assert seen == [([here / "IN", here / "IN2"], here / "OUT", settings)]
 
 
 def test_the_first_release_s_command_line_is_accepted(
@@ -142,7 +143,7 @@ def test_the_first_release_s_command_line_is_accepted(
     [
         ([], "INPUT and OUTPUT are needed"),
         (["IN"], "INPUT and OUTPUT are needed"),
-        (["IN", "OUT", "--edge-tapir", "3"], "did you mean 'edge_taper'"),
+        (["IN", "OUT", "--edge-tapir", "3"], "did you mean --edge-taper?"),
         (["IN", "OUT", "--edge-taper"], "expected one argument"),
         (["IN", "OUT", "--edge-taper", "many"], "edge_taper must be a whole number (got 'many')"),
         (["IN", "OUT", "--config", "absent.json"], "absent.json"),
@@ -178,7 +179,7 @@ def test_wrong_use_is_2_and_says_what_is_wrong(
         (ZeroDivisionError("oops"), 1, "ZeroDivisionError: oops"),
     ],
 )
-def test_errors_are_words_on_the_terminal_and_a_traceback_in_the_log(
+def test_errors_are_words_and_those_that_nobody_expected_a_traceback_in_the_log(
     pipeline: Callable[[Run], None],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -193,13 +194,49 @@ def test_errors_are_words_on_the_terminal_and_a_traceback_in_the_log(
     assert main(["run", "IN", str(tmp_path)]) == code
     shown = capsys.readouterr()
     assert words in shown.err and "Traceback" not in shown.err + shown.out
-    assert "Traceback" in (tmp_path / LOG_NAME).read_text()
+    log = (tmp_path / LOG_NAME).read_text()
+    assert f"stopped: {error}" in log and ("Traceback" in log) != isinstance(error, errors.ZeMosaicError)
 
 
 def test_an_output_that_cannot_be_written_is_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     assert main(["run", "IN", str(tmp_path / "file" / "OUT")]) == 4
     assert "cannot write into the output folder" in capsys.readouterr().err
+    assert main(["run", "IN", str(tmp_path / "file")]) == 4
+    said = capsys.readouterr().err
+    assert "file: it is a file; choose another folder" in said and "Errno" not in said
+
+
+def test_an_input_that_is_not_there_is_3_and_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "IN", "typo", "OUT"]) == 3
+    assert "typo: this input does not exist" in capsys.readouterr().err
+    assert not Path("OUT").exists()
+
+
+@pytest.mark.parametrize(
+    ("ours", "refused"), [("", True), ("zemosaic_MT1_R3.fits", False), ("zemosaic_workspace", False)]
+)
+def test_an_output_that_holds_subs_is_refused(
+    pipeline: Callable[[Run], None], capsys: pytest.CaptureFixture[str], ours: str, refused: bool
+) -> None:
+    pipeline(nothing)
+    Path("IN2", "Light_1.FIT").touch()
+    if ours:
+        Path("IN2", ours).mkdir()
+    if not refused:
+        assert main(["run", "IN", "IN2"]) == 0
+        return
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "IN", "IN2"])
+    assert caught.value.code == 2 and "were input and output swapped?" in capsys.readouterr().err
+    assert [path.name for path in Path("IN2").iterdir()] == ["Light_1.FIT"]
+
+
+def test_a_refused_second_run_does_not_write_into_the_first_one_s_log(capsys: pytest.CaptureFixture[str]) -> None:
+    with Ledger(Path("OUT")):
+        assert main(["run", "IN", "OUT"]) == 4
+    assert "another run is at work in" in capsys.readouterr().err
+    assert not Path("OUT", LOG_NAME).exists()
 
 
 def test_the_first_ctrl_c_asks_to_stop(pipeline: Callable[[Run], None], tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def dry_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
         return cli.DONE
 
     monkeypatch.setattr(cli, "_session", session)
+    monkeypatch.setattr(cli, "_check_folders", lambda *_: None)  # the folders of examples are not there
     monkeypatch.setattr("zemosaic.score.score", lambda *_: SimpleNamespace(ok=True, table=lambda: ""))
     monkeypatch.setattr(settings, "user_file", lambda: tmp_path / "none.json")
     monkeypatch.chdir(tmp_path)

@@ -6,7 +6,7 @@ import math
 import multiprocessing
 import os
 import sqlite3
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +27,12 @@ from zemosaic.model import (
     LeftOut,
     Measurement,
     Plan,
+    SkyMesh,
     Solution,
+    Stars,
     Superblock,
 )
+from zemosaic.tables import MEASURE_VERSION, save_measurement
 
 NAN = float("nan")
 SOLUTION = Solution(
@@ -68,7 +71,9 @@ def frame(number: int, folder: Path, **changes: object) -> Frame:
 
 def measurement(number: int, folder: Path, name: str | None = None) -> Measurement:
     path = folder / f"{name or number}.npz"
-    path.touch()
+    none = np.zeros(0)
+    stars = Stars(**dict.fromkeys((field.name for field in fields(Stars)), none))
+    save_measurement(path, stars, SkyMesh(np.zeros((1, 1, 3), np.float32), 64))
     return Measurement(number, path, (900.1, 1000.2, 800.3), (15.0, 14.0, 16.0), 3.7, 1.1, 210, 0.0)
 
 
@@ -124,7 +129,7 @@ def test_a_frame_has_one_state_from_found_to_used(tmp_path: Path) -> None:
 
 
 def test_resume_keeps_what_was_measured_on_unchanged_files_only(tmp_path: Path) -> None:
-    frames = [frame(n, tmp_path) for n in range(5)]
+    frames = [frame(n, tmp_path) for n in range(6)]
     with Ledger(tmp_path) as ledger:
         ledger.record_scan(frames, [])
         assert ledger.measured(frames) == {}
@@ -136,6 +141,7 @@ def test_resume_keeps_what_was_measured_on_unchanged_files_only(tmp_path: Path) 
         replace(frames[2], mtime_ns=1),
         replace(frames[3], path=tmp_path / "other.fit"),
         frames[4],
+        replace(frames[5], digest="0"),
     ]
     (tmp_path / "4.npz").unlink()
     with Ledger(tmp_path) as ledger:
@@ -143,6 +149,43 @@ def test_resume_keeps_what_was_measured_on_unchanged_files_only(tmp_path: Path) 
         ledger.record_scan(changed[:3], [])
         assert [row.state for row in ledger.rows()] == [FrameState.MEASURED, FrameState.FOUND, FrameState.FOUND]
         assert ledger.measured(frames) == {0: measurement(0, tmp_path)}
+
+
+def test_a_damaged_measurement_is_made_again(tmp_path: Path) -> None:
+    frames = [frame(n, tmp_path) for n in range(4)]
+    with Ledger(tmp_path) as ledger:
+        ledger.record_scan(frames, [])
+        whole = [measurement(each.id, tmp_path) for each in frames]
+        for each in whole:
+            ledger.record_measured(each)
+        whole[0].path.write_bytes(b"")
+        whole[1].path.write_bytes(whole[1].path.read_bytes()[:-40])
+        np.savez(whole[2].path, mesh_cell=64)
+        assert ledger.measured(frames) == {3: whole[3]}
+
+
+def test_names_of_measurements_that_no_frame_has_become_free(tmp_path: Path) -> None:
+    one = frame(0, tmp_path)
+    with Ledger(tmp_path) as ledger:
+        ledger.measurements.mkdir()
+        ledger.record_scan([one], [])
+        known = measurement(0, ledger.measurements, one.digest)
+        ledger.record_measured(known)
+        measurement(1, ledger.measurements)
+        ledger.record_scan([one], [])
+        assert list(ledger.measurements.iterdir()) == [known.path]
+
+
+def test_another_way_to_measure_measures_all_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = frame(0, tmp_path)
+    with Ledger(tmp_path) as ledger:
+        ledger.record_scan([one], [])
+        ledger.record_measured(measurement(0, tmp_path))
+        assert ledger.measured([one]) == {0: measurement(0, tmp_path)}
+        monkeypatch.setattr("zemosaic.ledger.MEASURE_VERSION", MEASURE_VERSION + 1)
+        assert ledger.measured([one]) == {}
+        ledger.record_scan([one], [])
+        assert ledger.rows()[0].measurement is None
 
 
 def test_files_named_by_place_are_not_taken_for_another_frame_s(tmp_path: Path) -> None:
@@ -192,7 +235,7 @@ def test_a_run_that_died_leaves_no_lock_and_what_it_wrote(tmp_path: Path) -> Non
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="cannot write into the output folder"):
+    with pytest.raises(OutputError, match=r"cannot write into the output folder .*: [^\[]*; choose another folder"):
         Ledger(tmp_path / "file")
 
 

@@ -13,6 +13,7 @@ import io
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -54,11 +55,12 @@ OLD_SWITCHES = (
     "save_final_as_uint16",
     "force_lum",
 )
+FITS_NAME = re.compile(r"[^.].*\.(fit|fits|fts)(\.gz|\.fz)?", re.IGNORECASE)
 YES_OR_NO = ("true", "false", "yes", "no", "on", "off", "1", "0")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; errors are told in words, their traceback goes to the log."""
+    """Run a command and return its exit code; errors are told in words, the traceback of unexpected ones goes to the log."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file name that the terminal cannot show is no reason to fail
@@ -120,6 +122,8 @@ def _run(arguments: list[str]) -> int:
     if output.exists() and any(path.exists() and path.samefile(output) for path in inputs):
         parser.error(f"{output} is input and output at once; nothing is ever written into an input: choose another")
     settings, notes = _settings(given)
+    inputs, output = [_absolute(path) for path in inputs], _absolute(output)
+    _check_folders(parser, inputs, output)
 
     def work(reporter: Reporter) -> None:
         from zemosaic.pipeline import make_mosaic
@@ -127,6 +131,33 @@ def _run(arguments: list[str]) -> int:
         make_mosaic(inputs, output, settings, reporter)
 
     return _session(settings, notes, output, work)
+
+
+def _absolute(path: Path) -> Path:
+    """The same for all ways to say it; a link to a file keeps its name, which tells lights from stacks."""
+    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+
+
+def _check_folders(parser: argparse.ArgumentParser, inputs: Sequence[Path], output: Path) -> None:
+    """Refuse, before anything is written, an output full of subs, inputs that are not there, an output in use."""
+    if output.is_dir():
+        try:
+            names = [path.name for path in output.iterdir()]
+        except OSError as error:
+            raise OutputError(f"cannot read the output folder {output}: {error.strerror}") from error
+        ours = any(name.startswith(("zemosaic_MT", "zemosaic_workspace")) for name in names)
+        if not ours and any(FITS_NAME.fullmatch(name) for name in names):
+            parser.error(
+                f"the output folder {output} holds FITS files and nothing of ZeMosaic: were input and output swapped? "
+                "Subs come first, the output last"
+            )
+    for path in inputs:
+        if not path.exists():
+            raise InputError(f"{path}: this input does not exist; check the path (and that its disk is connected).")
+    if (output / "zemosaic_workspace").is_dir():
+        from zemosaic.ledger import Ledger
+
+        Ledger(output).close()  # refuses where another run is at work, before this one writes into that one's log
 
 
 def _parser(command: str, usage: str, text: str) -> argparse.ArgumentParser:
@@ -195,7 +226,8 @@ def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[s
     known, unknown = parser.parse_known_intermixed_args(arguments)
     if unknown:
         name = unknown[0].lstrip("-").split("=")[0].replace("-", "_")
-        parser.error(f"there is no flag {unknown[0]}{suggestion(name)}")
+        hint = re.sub(r"'(\w+)'", lambda found: _flag(found[1]), suggestion(name))
+        parser.error(f"there is no flag {unknown[0]}{hint}")
     return vars(known)
 
 
@@ -316,7 +348,9 @@ def _session(settings: Settings, notes: Sequence[str], output: Path, work: Calla
             work(reporter)
         except Exception as error:
             failure = error
-            logger.log(logging.INFO if isinstance(error, Cancelled) else logging.ERROR, "stopped", exc_info=error)
+            expected = isinstance(error, ZeMosaicError)  # then its words say all
+            level = logging.INFO if isinstance(error, Cancelled) else logging.ERROR
+            logger.log(level, "stopped: %s", error, exc_info=None if expected else error)
         finally:
             for listener in listeners:
                 listener.close()

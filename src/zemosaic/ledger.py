@@ -22,6 +22,7 @@ from pydantic import TypeAdapter
 
 from zemosaic.errors import OutputError
 from zemosaic.model import Correction, Frame, FrameState, LeftOut, Measurement, Solution
+from zemosaic.tables import MEASURE_VERSION, is_measurement
 
 __all__ = ["WORKSPACE", "FrameRow", "Ledger", "from_json", "to_json"]
 
@@ -77,10 +78,12 @@ class Ledger:
     def __init__(self, output: Path) -> None:
         self.workspace = output / WORKSPACE
         self.path = self.workspace / "ledger.sqlite"
+        self.measurements = self.workspace / "frames"
         try:
             self.workspace.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot write into the output folder {output}: {error}") from error
+            what = f"{error.strerror}; choose another folder"
+            raise OutputError(f"cannot write into the output folder {output}: {what}") from error
         with self._in_words():
             self._db = sqlite3.connect(self.path, timeout=1.0)
             try:
@@ -151,8 +154,8 @@ class Ledger:
     def record_scan(self, frames: Sequence[Frame], left_out: Iterable[LeftOut]) -> None:
         """The files of this run: the frames start as found, or measured where what was measured still holds.
 
-        It holds while path, size and modification time are the same. Files that are gone lose their row; solutions and
-        corrections depend on all frames and are found anew.
+        It holds while path, size, modification time and digest are the same, and the way frames are measured. Files that
+        are gone lose their row; solutions and corrections depend on all frames and are found anew.
         """
         kept = self.measured(frames)
         rows = [
@@ -174,22 +177,32 @@ class Ledger:
             "VALUES (?, ?, ?, ?, ?, '', ?, ?)",
             rows,
         )
+        self.put("measure_version", MEASURE_VERSION)
         self.record_left_out(left_out)
         self._write("DELETE FROM phases", [()], now=True)
+        self._remove_measurements_but({measurement.path.name for measurement in kept.values()})
+
+    def _remove_measurements_but(self, kept: set[str]) -> None:
+        """Files that no row knows (damaged, of another version, of subs that are gone) would only hold a name taken."""
+        for path in self.measurements.glob("*.npz"):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
 
     def measured(self, frames: Sequence[Frame]) -> dict[int, Measurement]:
         """What an earlier run measured on these frames and still holds, by frame id."""
-        query = "SELECT path, size, mtime_ns, measurement FROM frames WHERE measurement IS NOT NULL"
+        if self.get("measure_version", int) != MEASURE_VERSION:
+            return {}
+        query = "SELECT path, size, mtime_ns, frame, measurement FROM frames WHERE measurement IS NOT NULL"
         known = {path: rest for path, *rest in self._read(query)}
         result = {}
         for frame in frames:
-            size, mtime_ns, text = known.get(_key(frame.path), (None, None, None))
-            if (size, mtime_ns) != (frame.size, frame.mtime_ns):
+            size, mtime_ns, before, text = known.get(_key(frame.path), (None, None, "{}", None))
+            if (size, mtime_ns, json.loads(before).get("digest")) != (frame.size, frame.mtime_ns, frame.digest):
                 continue
             measurement = from_json(Measurement, text)
             # a file that is named after the place in the order is another frame's once the order has changed
             same_name = measurement.frame_id == frame.id or measurement.path.stem == frame.digest
-            if same_name and measurement.path.is_file():
+            if same_name and is_measurement(measurement.path):
                 result[frame.id] = dataclasses.replace(measurement, frame_id=frame.id)
         return result
 

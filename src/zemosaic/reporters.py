@@ -262,7 +262,8 @@ def open_log(output: Path) -> Iterator[Path]:
         output.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path, "a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise OutputError(f"cannot write into the output folder {output}: {error}") from error
+        what = "it is a file" if output.is_file() else error.strerror
+        raise OutputError(f"cannot write into the output folder {output}: {what}; choose another folder") from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     loggers = [logging.getLogger(name) for name in ("zemosaic", "py.warnings")]
     logging.captureWarnings(True)

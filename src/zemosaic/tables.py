@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,15 +11,30 @@ import numpy as np
 
 from zemosaic.model import SkyMesh, Stars
 
-__all__ = ["load_mesh", "load_stars", "save_measurement"]
+__all__ = ["MEASURE_VERSION", "is_measurement", "load_mesh", "load_stars", "save_measurement"]
+
+MEASURE_VERSION = 1  # raise it with any change of what is measured on a frame: all are then measured anew
+MEMBERS = {"mesh_mean.npy", "mesh_cell.npy", *(f"star_{field.name}.npy" for field in fields(Stars))}
 
 
 def save_measurement(path: Path, stars: Stars, mesh: SkyMesh) -> None:
-    """Write under a temporary name, then rename: the file is whole or absent."""
+    """Write under a temporary name, onto the disk, then rename: the file is whole or absent, after a power cut too."""
     temporary = path.with_suffix(".partial.npz")
     columns = {f"star_{field.name}": getattr(stars, field.name) for field in fields(Stars)}
-    np.savez(temporary, mesh_mean=mesh.mean, mesh_cell=mesh.cell, **columns)
+    with temporary.open("wb") as file:
+        np.savez(file, mesh_mean=mesh.mean, mesh_cell=mesh.cell, **columns)
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def is_measurement(path: Path) -> bool:
+    """Whether the file is there and whole, as far as its table of contents tells (it is written last)."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return MEMBERS.issubset(archive.namelist())
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def load_stars(path: Path) -> Stars:

@@ -321,7 +321,7 @@ def test_progress_counts_every_row_of_every_file(tmp_path, frames):
 
 def test_stopped_export_leaves_no_half_file(tmp_path, frames, monkeypatch):
     monkeypatch.setattr(phase, "STRIP_BYTES", 3000)
-    with pytest.raises(Cancelled, match="start the same command again"):
+    with pytest.raises(Cancelled, match="the same command takes over what was measured"):
         export(mosaic(tmp_path / "work"), frames, PROVENANCE, tmp_path, Listener(stop_after=5))
     assert [path.name for path in tmp_path.iterdir()] == ["work"]
 

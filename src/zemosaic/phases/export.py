@@ -125,7 +125,7 @@ class _Progress:
         """The same row blocks, counted when they have been dealt with."""
         for strip in strips:
             if self.reporter.cancelled():
-                raise Cancelled("Stopped while writing the mosaic; start the same command again to go on.")
+                raise Cancelled("while the mosaic was written; the same command takes over what was measured")
             yield strip
             self.done += strip.shape[-2]
             self.reporter.emit(PhaseProgress("export", self.done, self.total, self.item))

@@ -75,7 +75,7 @@ def scan(inputs: Sequence[Path], output: Path, reporter: Reporter) -> ScanResult
     left_out: list[LeftOut] = []
     for done, file in enumerate(files, 1):
         if reporter.cancelled():
-            raise Cancelled("stopped while scanning the input; nothing was written")
+            raise Cancelled("as you asked, while the input was scanned; what earlier runs measured is kept")
         found = _look(file, own)
         if isinstance(found, Frame):
             frames.append(found)
