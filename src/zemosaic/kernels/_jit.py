@@ -1,6 +1,8 @@
 """The project's one compile policy.
 
-Serial, cached, without the GIL: parallelism comes from processes. No fast-math: NaN is "no data" and must stay NaN.
+Serial, cached, without the GIL: parallelism comes from processes. Of fast-math only what lets sums be reordered (reassoc),
+products and sums be fused (contract) and the sign of zero be ignored (nsz); no flag that assumes away NaN or infinity
+(nnan, ninf): NaN is "no data" and must stay NaN.
 """
 
 from __future__ import annotations
