@@ -8,6 +8,7 @@ import os
 import sqlite3
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def frame(number: int, folder: Path, **changes: object) -> Frame:
 
 def measurement(number: int, folder: Path, name: str | None = None) -> Measurement:
     path = folder / f"{name or number}.npz"
-    none = np.zeros(0)
+    none: Any = np.zeros(0)
     stars = Stars(**dict.fromkeys((field.name for field in fields(Stars)), none))
     save_measurement(path, stars, SkyMesh(np.zeros((1, 1, 3), np.float32), 64))
     return Measurement(number, path, (900.1, 1000.2, 800.3), (15.0, 14.0, 16.0), 3.7, 1.1, 210, 0.0)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import platformdirs
 import pytest
 
+from zemosaic.kernel_cache import CACHE_VARIABLE, cache_folder
 from zemosaic.kernels import _jit
 
 
@@ -18,37 +21,37 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     (tmp_path / "file").touch()
     found = {"cache": tmp_path / "cache", "temporary": tmp_path / "temporary", "never": tmp_path / "file" / "x"}
     found["temporary"].mkdir()
-    monkeypatch.delenv(_jit.CACHE_VARIABLE, raising=False)
-    monkeypatch.setattr(_jit.platformdirs, "user_cache_path", lambda *_, **__: found["cache"])
-    monkeypatch.setattr(_jit.tempfile, "gettempdir", lambda: str(found["temporary"]))
-    monkeypatch.setattr(_jit.tempfile, "tempdir", str(found["temporary"]))
+    monkeypatch.delenv(CACHE_VARIABLE, raising=False)
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda *_, **__: found["cache"])
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(found["temporary"]))
+    monkeypatch.setattr(tempfile, "tempdir", str(found["temporary"]))
     return found
 
 
 def test_numba_keeps_its_usual_place_where_one_can_be_written(places: dict[str, Path], tmp_path: Path) -> None:
-    assert _jit._cache_folder([places["never"], tmp_path]) is None
+    assert cache_folder([places["never"], tmp_path]) is None
 
 
 def test_the_user_s_word_counts(places: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(_jit.CACHE_VARIABLE, "anywhere")
-    assert _jit._cache_folder([places["never"]]) is None
+    monkeypatch.setenv(CACHE_VARIABLE, "anywhere")
+    assert cache_folder([places["never"]]) is None
 
 
 def test_else_the_user_s_cache_then_a_private_temporary_folder(places: dict[str, Path]) -> None:
-    assert _jit._cache_folder([places["never"]]) == places["cache"] / "numba"
+    assert cache_folder([places["never"]]) == places["cache"] / "numba"
     places["cache"] = places["never"]
-    first = _jit._cache_folder([places["never"]])
+    first = cache_folder([places["never"]])
     assert first is not None and first.parent == places["temporary"]
-    assert _jit._cache_folder([places["never"]]) == first
+    assert cache_folder([places["never"]]) == first
 
 
 @pytest.mark.skipif(os.name == "nt", reason="folders for temporary files are not shared on Windows")
 def test_a_folder_that_others_can_write_is_not_used(places: dict[str, Path]) -> None:
     places["cache"] = places["never"]
-    open_to_all = _jit._cache_folder([places["never"]])
+    open_to_all = cache_folder([places["never"]])
     assert open_to_all is not None
     open_to_all.chmod(0o777)
-    other = _jit._cache_folder([places["never"]])
+    other = cache_folder([places["never"]])
     assert other is not None and other != open_to_all and other.stat().st_mode & 0o077 == 0
 
 
@@ -57,13 +60,13 @@ def test_kernels_compile_without_home_and_writable_package(tmp_path: Path) -> No
     """A copy of the package whose __pycache__ is a file, a home that is a file: nobody can write there, not even root."""
     package = tmp_path / "zemosaic"
     (package / "kernels").mkdir(parents=True)
-    for name in ("kernels/_jit.py", "kernels/hough.py"):
+    for name in ("kernel_cache.py", "kernels/_jit.py", "kernels/hough.py"):
         (package / name).write_text((Path(_jit.__file__).parents[1] / name).read_text(encoding="utf-8"))
     for path in (package / "__init__.py", package / "kernels" / "__init__.py", package / "kernels" / "__pycache__"):
         path.touch()
     (tmp_path / "home").touch()
     (tmp_path / "temporary").mkdir()
-    gone = {_jit.CACHE_VARIABLE, "XDG_CACHE_HOME", "PYTHONPATH"}
+    gone = {CACHE_VARIABLE, "XDG_CACHE_HOME", "PYTHONPATH"}
     environment = {name: value for name, value in os.environ.items() if name not in gone}
     environment |= {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "temporary"), "PYTHONPATH": str(tmp_path)}
     code = "import zemosaic.kernels.hough, os; print(zemosaic.__file__, os.environ['NUMBA_CACHE_DIR'])"
