@@ -297,7 +297,7 @@ def test_progress_and_stop(folder):
     run(folder, reporter=reporter)
     assert reporter.events == [PhaseProgress("scan", 2, 2, "Light_b.fit")]
     reporter.cancelled = lambda: True  # type: ignore[method-assign]
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled, match="what earlier runs measured is kept"):
         run(folder, reporter=reporter)
 
 
