@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from astropy import units
 from astropy.coordinates import FK5, SkyCoord
@@ -16,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zemosaic.fits import cards
-from zemosaic.headers import frame_from_header
+from zemosaic.headers import frame_from_header, solution_header
 from zemosaic.imaging.projection import angular_separation, pixel_scale, pixel_to_sky
-from zemosaic.model import Frame, FrameKind
+from zemosaic.model import Distortion, Frame, FrameKind, Solution
 
 SEESTAR = {
     "CREATOR": "ZWO Seestar S50",
@@ -330,3 +332,19 @@ def test_an_absurd_wcs_is_refused(changes):
     values = wcs_cards([[-6e-4, 0.0], [0.0, 6e-4]])
     assert frame(values).wcs is not None
     assert frame(values, **changes).wcs is None
+
+
+@pytest.mark.parametrize(("k3", "k5"), [(0.0, 0.0), (1.4e-3, 0.0), (1.4e-3, -6e-4)])
+@pytest.mark.parametrize("dec", [20.0, 88.5])
+def test_a_solution_as_cards_says_the_same_to_astropy(tmp_path, k3, k5, dec):
+    radius = float(np.hypot(1080, 1920) / 2)
+    cd = (6.3e-4, -1.9e-4, 1.9e-4, 6.3e-4)
+    solution = Solution(359.98, dec, 539.5, 959.5, cd, Distortion(k3, k5, radius))
+    path = tmp_path / "sub.wcs"
+    solution_header(solution, 1080, 1920).totextfile(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wcs = WCS(Header.fromtextfile(path))
+    x, y = np.meshgrid(np.linspace(0, 1079, 9), np.linspace(0, 1919, 9))
+    theirs = wcs.all_pix2world(x, y, 0)
+    assert angular_separation(*theirs, *pixel_to_sky(solution, x, y)).max() * 3600 < 1e-5

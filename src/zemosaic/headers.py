@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from zemosaic.model import Frame, FrameKind, Solution
 
-__all__ = ["frame_from_header", "number", "text"]
+__all__ = ["frame_from_header", "number", "solution_header", "text"]
 
 Cards = Mapping[str, str]  # as `zemosaic.fits.cards` gives them
 NAN = float("nan")
@@ -361,3 +361,27 @@ def _plausible(cd: tuple[float, float, float, float], centre: NDArray[np.float64
         return False
     longer, shorter = np.linalg.svd(matrix, compute_uv=False) * 3600.0
     return bool(SCALES[0] <= shorter and longer <= min(SCALES[1], LONGEST_STRETCH * shorter))
+
+
+def solution_header(solution: Solution, width: int, height: int) -> Header:
+    """A solution of a frame of `width` x `height` px as cards: TAN, with SIP where there is a distortion.
+
+    The radial terms are SIP polynomials exactly: u k3 rho^2 = (u^3 + u v^2) k3 / R^2, and the like of order 5
+    (Shupe et al. 2005, ASP Conf. 347, 491). Positions are tied to Tycho-2, J2000 without proper motions.
+    """
+    k = solution.distortion
+    suffix = "-SIP" if k.k3 or k.k5 else ""
+    header = Header()
+    header["WCSAXES"], header["IMAGEW"], header["IMAGEH"] = 2, width, height
+    header["CTYPE1"], header["CTYPE2"], header["RADESYS"] = f"RA---TAN{suffix}", f"DEC--TAN{suffix}", "ICRS"
+    header["CRVAL1"], header["CRVAL2"] = solution.ra, solution.dec
+    header["CRPIX1"], header["CRPIX2"] = solution.x + 1.0, solution.y + 1.0
+    header["CD1_1"], header["CD1_2"], header["CD2_1"], header["CD2_2"] = solution.cd
+    if suffix:
+        third, fifth = k.k3 / k.radius**2, k.k5 / k.radius**4
+        terms = {(3, 0): third, (1, 2): third, (5, 0): fifth, (3, 2): 2.0 * fifth, (1, 4): fifth}
+        header["A_ORDER"] = header["B_ORDER"] = 5 if k.k5 else 3
+        for (u, v), value in terms.items():
+            if value:
+                header[f"A_{u}_{v}"] = header[f"B_{v}_{u}"] = value
+    return header

@@ -35,6 +35,7 @@ from zemosaic.events import (
     Warned,
 )
 from zemosaic.execution import memory_budget, open_executor, worker_count
+from zemosaic.headers import solution_header
 from zemosaic.imaging.calibrate import Feather
 from zemosaic.ledger import Ledger, to_json
 from zemosaic.model import Frame, FrameState, Group, LeftOut, Measurement, Mosaic, Plan, Solution
@@ -187,6 +188,7 @@ class _Run:
             )
             self.leave_out(result.left_out)
             self.ledger.record_solved(result.solutions)
+            self._write_solutions(usable, result.solutions)
             outcome.append(
                 Solved(len(result.solutions), len(usable), _median(result.residuals.values()), result.catalogue_rms)
             )
@@ -196,6 +198,17 @@ class _Run:
                 "the log says for each what was tried"
             )
         return result
+
+    def _write_solutions(self, frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> None:
+        """The solution of each frame as a header of cards, one a line, for other programs."""
+        folder = self.ledger.workspace / "wcs"
+        folder.mkdir(exist_ok=True)
+        for old in folder.glob("*.wcs"):
+            old.unlink()
+        for f in frames:
+            if f.id in solutions:
+                header = solution_header(solutions[f.id], f.width, f.height)
+                header.totextfile(folder / f"{f.id:05d}_{f.path.name}.wcs")
 
     def match(
         self,
