@@ -1,9 +1,9 @@
 """assemble: two passes over the frames, frame-major inside each superblock, with the blot-back rejection between them.
 
-1. provisional: every frame is corrected, resampled and added to a robust centre (`_provisional_block`).
+1. provisional: every frame is corrected, resampled and added to a robust centre (`provisional_block`).
 2. reject: the centre is blotted back onto each frame's raw pixels; those that the noise model cannot explain are written down
-   (`_reject_frame`).
-3. final: the frames again, the rejected pixels filled from the model, one interpolation, inverse-variance mean (`_final_block`).
+   (`reject_frame`).
+3. final: the frames again, the rejected pixels filled from the model, one interpolation, inverse-variance mean (`final_block`).
 
 Pixels do not depend on how the mosaic is cut into superblocks nor on the number of workers. Peak memory of a task: 72 bytes
 per pixel of its superblock and channel, plus one frame in work (about 60 bytes per raw pixel).
