@@ -74,6 +74,70 @@ def test_mosaic_is_whole_and_its_sky_neutral(m94):
     assert (1.4826 * np.median(np.abs(level - np.median(level, axis=1, keepdims=True)), axis=1) < 0.5 * noise).all()
 
 
+def steps_at_frame_edges(data: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+    """(channels, 4) ADU: how much the sky jumps where one set of frames ends, on the right, upper, left and lower side.
+
+    In blocks of 100 px along each side: a plane over 160 px outside and 240 px inside, and a step over the taper of 80 px.
+    """
+    depth, rise = depth_and_taper(coverage)
+    gy, gx = np.gradient(ndimage.gaussian_filter(depth, 5))
+    side = np.round(np.degrees(np.arctan2(gy, gx)) / 90).astype(int) % 4
+    near = (coverage >= 4) & (depth > -160) & (depth < 240)
+    along = np.indices(depth.shape) // 100
+    found = np.zeros((len(data), 4))
+    for c, channel in enumerate(data):
+        level = np.nanmedian(channel)
+        spread = 1.4826 * np.nanmedian(np.abs(channel - level))
+        light = ndimage.gaussian_filter(np.where(np.isfinite(channel), channel, level), 1.5) > level + 1.5 * spread
+        sky = near & np.isfinite(channel) & ~ndimage.binary_dilation(light, iterations=8)
+        for k in range(4):
+            block = along[k % 2]
+            members = [sky & (side == k) & (block == b) for b in np.unique(block[sky & (side == k)])]
+            members = [m for m in members if m.sum() > 20_000 and (m & (depth < 0)).sum() > 8_000]
+            jumps = [step_of(channel[m], depth[m], rise[m]) for m in members]
+            assert len(jumps) > 5
+            found[c, k] = np.mean(jumps)
+    return found
+
+
+def depth_and_taper(coverage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance from the border of the best covered pixels, px, positive inside; and the share that its frames have there."""
+    deep = coverage == coverage.max()
+    depth = ndimage.distance_transform_edt(deep) - ndimage.distance_transform_edt(~deep)
+    part = np.clip(depth / 80, 0, 1)
+    return depth, part * part * (3 - 2 * part)
+
+
+def step_of(values: np.ndarray, depth: np.ndarray, rise: np.ndarray) -> float:
+    return float(np.linalg.lstsq(np.stack([np.ones_like(depth), depth, rise], axis=1), values)[0][2])
+
+
+def test_no_edge_of_a_frame_shows(m94):
+    """The sky goes on smoothly where 18 subs become 6 or 12; the error of each figure is 0.5 ADU, a pixel's noise 20 ADU."""
+    data, coverage = pixels(m94.outputs.mosaic), pixels(m94.outputs.coverage)
+    steps = steps_at_frame_edges(data, coverage)
+    assert np.abs(steps).max() < 2.0, steps
+    assert np.abs(steps.mean(axis=0)).max() < 1.5, steps
+    planted = steps_at_frame_edges(data[1:2] + 3.0 * depth_and_taper(coverage)[1], coverage)
+    np.testing.assert_allclose(planted[0] - steps[1], 3.0, atol=0.6)
+
+
+def test_grain_of_the_preview_is_even(m94):
+    """6 subs are shown with hardly more grain than 18: else the eye finds the border although there is no step."""
+    with Image.open(m94.outputs.preview) as picture:
+        half = picture.convert("L").resize((picture.width // 2, picture.height // 2), Image.Resampling.BOX)
+        image = np.asarray(half)[::-1].astype(float)
+    coverage = pixels(m94.outputs.coverage)[: 2 * image.shape[0] : 2, : 2 * image.shape[1] : 2]
+    fine = image - ndimage.gaussian_filter(image, 4)
+
+    def grain(some: np.ndarray) -> float:
+        values = fine[ndimage.binary_erosion(some, iterations=10)]
+        return 1.4826 * float(np.median(np.abs(values - np.median(values))))
+
+    deep, thin = grain(coverage == 18), grain((coverage >= 5) & (coverage <= 6))
+    assert 0.6 * deep < thin < 1.25 * deep, (deep, thin)
+
+
 def test_preview_has_a_neutral_sky(m94):
     with Image.open(m94.outputs.preview) as picture:
         image = np.asarray(picture.convert("RGB")).astype(float)

@@ -190,7 +190,7 @@ class Correction:
 
     frame_id: int
     gain: tuple[float, ...]  # a per channel; the median over frames is 1
-    # per channel, ADU: B = c0 + c1 u + c2 v [+ c3 u^2 + c4 u v + c5 v^2], u = (x - (w-1)/2) / radius, v likewise
+    # per channel, ADU: B = c0 + c1 u + c2 v + c3 u^2 + ... (`imaging.skysurface`), u = (x - (w-1)/2) / radius, v likewise
     sky: tuple[tuple[float, ...], ...]
     response: tuple[float, ...]  # F = 1 + r1 rho^2 + r2 rho^4 + ..., rho = distance to the frame's centre / radius
     radius: float  # px, half-diagonal of the frame

@@ -126,6 +126,25 @@ def test_no_coloured_or_noisy_border():
     assert strip.std(axis=0).max() < 1.6 * inside.std(axis=0).max()  # 3.2 in the data
 
 
+def test_grain_does_not_tell_how_many_frames_there_are():
+    """A third of the frames: shown with the grain of the rest at half size, and a nebula goes on across the border."""
+    data, weight, light, _ = raw_mosaic(n_stars=0, nebula=60)
+    rng = np.random.default_rng(7)
+    thin = np.zeros(weight.shape, bool)
+    thin[:, 330:] = weight[:, 330:] > 0
+    weight[thin] = 1 / 3
+    data[:, thin] += rng.normal(size=(3, thin.sum())) * NOISE[:, None] * np.sqrt(2)
+    picture = autostretch(data, weight).astype(float).mean(axis=2)
+    half = picture.reshape(200, 2, 250, 2).mean(axis=(1, 3))
+    dark = (light.max(axis=0) < 1)[::2, ::2]
+    here = np.zeros(half.shape, bool)
+    here[:, 172:], inside = dark[:, 172:], dark.copy()
+    here[:10], inside[:10], inside[:, :25], inside[:, 158:] = False, False, False, False
+    assert half[here].std() < 1.25 * half[inside].std()
+    across = half[85:115].mean(axis=0)  # the nebula is symmetric about the border
+    np.testing.assert_allclose(across[170:190], across[159:139:-1], atol=4)
+
+
 def test_uncovered_is_black():
     data, weight, _, _ = raw_mosaic()
     data[1, 100:120, 100:120] = np.nan

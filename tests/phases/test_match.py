@@ -12,9 +12,9 @@ from scipy.special import erf
 from zemosaic.catalogue import CatalogueStars
 from zemosaic.errors import Cancelled, InputError
 from zemosaic.events import Event, PhaseProgress, Silent, Warned
-from zemosaic.imaging.calibrate import sky_at
 from zemosaic.imaging.projection import angular_separation, pixel_area, pixel_to_sky, sky_to_pixel, tan_project
 from zemosaic.imaging.response import frame_coordinates, response
+from zemosaic.imaging.skysurface import surface_at
 from zemosaic.model import (
     Correction,
     Distortion,
@@ -215,7 +215,7 @@ def mosaic_error(night: Night, correction: Correction, channel: int = 1) -> np.n
     true = mesh(solution, night.gain[i], night.sky[i], RESPONSE[name], np.zeros((*SHAPE, 3)), LEVEL)[::4, ::4, channel]
     y, x = np.mgrid[0 : SHAPE[0] : 4, 0 : SHAPE[1] : 4] * 16.0 + 7.5
     u, v = frame_coordinates(x, y, WIDTH, HEIGHT)
-    sky = sky_at(correction.sky[channel], u, v)
+    sky = surface_at(correction.sky[channel], u, v)
     omega = pixel_area(solution, x, y) / SCALE**2
     gain = correction.gain[channel]
     matched = (true / response(correction.response, u * u + v * v) - sky) / (gain * omega)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from zemosaic.imaging.projection import pixel_area
+from zemosaic.imaging.skysurface import surface_at
 from zemosaic.model import Correction, Grid, Solution
 
-__all__ = ["STEP", "Calibration", "Feather", "calibration", "clipping_bias", "response_at", "sky_at"]
+__all__ = ["STEP", "Calibration", "Feather", "calibration", "clipping_bias", "response_at"]
 
 STEP = 16  # px between lattice nodes
 Float32Array = NDArray[np.float32]
@@ -55,13 +56,6 @@ def response_at(correction: Correction, u: NDArray[np.float64], v: NDArray[np.fl
     return 1.0 + result
 
 
-def sky_at(coefficients: tuple[float, ...], u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
-    """B at offsets (u, v), ADU, from its 3 (plane) or 6 (second order) coefficients."""
-    terms = (np.ones_like(u), u, v, u * u, u * v, v * v)
-    surface: NDArray[np.float64] = np.sum([c * term for c, term in zip(coefficients, terms)], axis=0)
-    return surface
-
-
 def calibration(
     correction: Correction,
     solution: Solution,
@@ -83,7 +77,7 @@ def calibration(
     response = response_at(correction, u, v)[..., None]
     area = (pixel_area(solution, x, y) / grid.scale**2)[..., None]
     gain = np.asarray(correction.gain)
-    sky = np.stack([sky_at(c, u, v) for c in correction.sky], axis=-1)
+    sky = np.stack([surface_at(c, u, v) for c in correction.sky], axis=-1)
     scale = 1.0 / (response * gain * area)
     # a frame coarser than the mosaic repeats its noise over several pixels; of a finer one not every pixel is used
     variance = (np.asarray(sigma) * scale) ** 2 * np.maximum(area, 1.0)

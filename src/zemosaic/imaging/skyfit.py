@@ -2,9 +2,7 @@
 
 Model of a mesh cell of frame i: mesh / F = a_i Omega S(s) + B_i(u, v). S is unknown too: values at the nodes of a coarse grid
 on the sky, interpolated bilinearly, eliminated in the solution (see `schur`), so that no pairs of frames are ever formed.
-B_i is a plane, and (order 2) a second-order surface that all frames of one instrument share in proportion to their sky:
-two S50 turned by 69.5 degrees differ by 0.3 % of the sky, which planes leave as an edge of 2 to 4 ADU. A prior holds it
-where the data cannot tell it from the same surface in S: one instrument that does not turn.
+B_i is a plane, and a pattern that all frames of one instrument share in proportion to their sky (`skypattern`).
 
 Gauge: the data cannot tell a constant or a tilt of S from the same in all B. B takes the level of each frame, so that S is
 what stands out of the sky: the sky's level is not multiplied by Omega (0.5 % in the corners of a field with 1.5 px of
@@ -14,19 +12,20 @@ connected frames. The mean level is kept in `SkyFit.level`. The tilt is chosen i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 from scipy.sparse.csgraph import connected_components
 
 from zemosaic.imaging.gains import median_by
 from zemosaic.imaging.schur import TwoBlockSystem
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfloor import tilt
+from zemosaic.imaging.skypattern import SensorPattern
+from zemosaic.imaging.skysurface import PLANE, TERMS, surface_basis
 
 __all__ = [
     "PanelDifference",
@@ -37,19 +36,16 @@ __all__ = [
     "normal_sky",
     "panel_differences",
     "sky_problem",
-    "surface_basis",
 ]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 HUBER = 2.0  # sigma; trails, halos and ghosts are many and one-sided
-ITERATIONS = 5
-TOLD = 0.2  # share of the information about a second-order surface that must remain when the sky is not known
-CURVATURE = 0.003  # of the sky level: prior standard deviation of a second-order coefficient of an instrument
+ITERATIONS = 6  # of weights and patterns
 SMOOTHNESS = 1e-6  # of the mean weight of a node: fills nodes that only masked cells would feed
 RIDGE = 1e-9  # of the weight of a frame, on its own terms
-SURFACE_TERMS = 6
+BENT = 6  # coefficients of a second-order surface
 MIN_SHARED = 3  # cells by which a frame must touch a patch of sky to be connected through it
 
 
@@ -57,7 +53,7 @@ MIN_SHARED = 3  # cells by which a frame must touch a patch of sky to be connect
 class SkyFit:
     """Backgrounds and what they leave."""
 
-    sky: FloatArray  # (frames, channels, 6) ADU: c0 + c1 u + c2 v + c3 u^2 + c4 u v + c5 v^2
+    sky: FloatArray  # (frames, channels, TERMS) ADU, of `skysurface`
     level: FloatArray  # (channels,) ADU at gain 1: mean sky of the frames, which is in `sky` and not in the nodes
     nodes: FloatArray  # (nodes, channels) ADU at gain 1 and omega 1: the light above the level, which was eliminated
     node_x: FloatArray  # (nodes,) deg on the common plane
@@ -91,11 +87,8 @@ class SkyProblem:
     node_y: FloatArray
     patch: IntArray
     component: IntArray
-    terms: int  # 1 or 3
+    terms: int  # 1 or 3, of a frame's own surface
     spacing: float  # deg between nodes
-    modes: FloatArray | None = (
-        None  # (3 instruments, k) second-order surfaces, the last k columns of `own`; None = none
-    )
 
 
 def fit_sky(
@@ -104,27 +97,23 @@ def fit_sky(
     """Solve for the backgrounds of all frames.
 
     gain : (frames, channels). spacing : deg, between nodes; cells must not be larger. order : of B, 0 (constants) or 1.
-    instrument : (frames,) number of each frame's; adds the second-order surfaces that instruments share, as far as the data tell.
+    instrument : (frames,) number of each frame's; adds the patterns of `skypattern`.
     """
     n_frames, channels = gain.shape
     problem = sky_problem(cells, n_frames, spacing, order)
     levels = np.stack([median_by(cells.frame, column, n_frames) for column in cells.value.T], axis=1)
     levels = np.nan_to_num(levels)
-    sky = np.zeros((n_frames, channels, SURFACE_TERMS))
+    sky = np.zeros((n_frames, channels, TERMS))
     nodes = np.full((problem.design.shape[1], channels), np.nan)
     residual, weight = np.full(cells.value.shape, np.nan), np.zeros(cells.value.shape)
-    modes, middle = np.zeros((0, 0)), channels // 2
-    if instrument is not None:
-        noise = cells.variance[:, middle]
-        modes = _told_modes(cells, problem, gain[:, middle], instrument, levels[:, middle], noise)
+    numbers = np.full(n_frames, -1) if instrument is None else instrument
     converged = True
     for c in range(channels):
         value = cells.value[:, c] - levels[cells.frame, c]
-        bent = problem
-        if instrument is not None and modes.size:
-            bent = _with_modes(problem, cells, instrument, levels[:, c], modes)
-        own, nodes[:, c], residual[:, c], weight[:, c], done = _fit_channel(cells, value, bent, gain, c)
-        sky[:, c] = _surfaces(own, bent, levels[:, c], instrument)
+        pattern = SensorPattern(cells, levels[:, c], numbers)
+        own, nodes[:, c], residual[:, c], weight[:, c], done = _fit_channel(cells, value, problem, gain, c, pattern)
+        sky[:, c] = pattern.surfaces()
+        sky[:, c, : problem.terms] += own.reshape(n_frames, problem.terms)
         converged = converged and done
         if order > 0:
             _level_floor(cells, problem, gain[:, c], weight[:, c], sky[:, c], nodes[:, c])
@@ -148,62 +137,13 @@ def sky_problem(cells: SkyCells, n_frames: int, spacing: float, order: int) -> S
     rows = np.arange(len(cells))
     shape = (len(cells), len(keys))
     design = sp.csr_array((values.ravel(), (np.repeat(rows, 4), corner.ravel())), shape=shape)
-    terms = 1 if order == 0 else 3
-    plane = np.stack([np.ones(len(cells)), cells.u, cells.v], axis=1)[:, :terms]
+    terms = 1 if order == 0 else PLANE
+    plane = surface_basis(cells.u, cells.v, terms)
     columns = cells.frame[:, None] * terms + np.arange(terms)
     own = sp.csr_array((plane.ravel(), (np.repeat(rows, terms), columns.ravel())), shape=(len(cells), n_frames * terms))
     component = _components(cells.frame, patch, n_frames, len(squares))
     node_x, node_y = keys % stride + i0, keys // stride + j0
     return SkyProblem(design, own, _neighbours(keys, stride), node_x, node_y, patch, component, terms, spacing)
-
-
-def surface_basis(u: FloatArray, v: FloatArray) -> FloatArray:
-    """(n, 6): 1, u, v, u^2, u v, v^2"""
-    return np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
-
-
-def _with_modes(
-    problem: SkyProblem, cells: SkyCells, instrument: IntArray, level: FloatArray, modes: FloatArray
-) -> SkyProblem:
-    """The problem with second-order surfaces that instruments share, in units of each frame's sky level (frames,)."""
-    bent = surface_basis(cells.u, cells.v)[:, 3:] * level[cells.frame][:, None]
-    columns = instrument[cells.frame][:, None] * 3 + np.arange(3)
-    rows = np.repeat(np.arange(len(cells)), 3)
-    shared = sp.csr_array((bent.ravel(), (rows, columns.ravel())), shape=(len(cells), len(modes)))
-    own = sp.csr_array(sp.hstack([problem.own, sp.csr_array(shared @ modes)]))
-    return replace(problem, own=own, modes=modes)
-
-
-def _told_modes(
-    cells: SkyCells,
-    problem: SkyProblem,
-    gain: FloatArray,
-    instrument: IntArray,
-    level: FloatArray,
-    variance: FloatArray,
-) -> FloatArray:
-    """(3 instruments, k) combinations of second-order terms of which the data tell a good part when S is not known."""
-    n = 3 * (int(instrument.max()) + 1)
-    bent = _with_modes(problem, cells, instrument, level, np.eye(n))
-    weight = np.where(np.isfinite(variance) & (variance > 0), 1.0 / np.where(variance > 0, variance, 1.0), 0.0)
-    design = sp.csr_array(problem.design.multiply((gain[cells.frame] * cells.omega)[:, None]))
-    system = _system(bent, design, gauge_rows(cells, bent, gain), weight)
-    units = np.eye(bent.own.shape[1])[-n:]
-    known = np.linalg.inv(np.stack([system.own_solve(unit)[-n:] for unit in units]))
-    unknown = np.linalg.inv(np.stack([system.reduced_solve(unit)[0][-n:] for unit in units]))
-    share, modes = eigh(0.5 * (unknown + unknown.T), 0.5 * (known + known.T))
-    told: FloatArray = modes[:, share > TOLD]
-    return told
-
-
-def _surfaces(own: FloatArray, problem: SkyProblem, level: FloatArray, instrument: IntArray | None) -> FloatArray:
-    """(frames, 6) coefficients from the unknowns: planes of the frames, then curvatures of the instruments if any."""
-    n_frames, terms = len(level), problem.terms
-    surfaces = np.zeros((n_frames, SURFACE_TERMS))
-    surfaces[:, :terms] = own[: n_frames * terms].reshape(n_frames, terms)
-    if instrument is not None and problem.modes is not None:
-        surfaces[:, 3:] = (problem.modes @ own[n_frames * terms :]).reshape(-1, 3)[instrument] * level[:, None]
-    return surfaces
 
 
 def _neighbours(keys: IntArray, stride: int) -> sp.csr_array:
@@ -252,9 +192,7 @@ def gauge_rows(cells: SkyCells, problem: SkyProblem, gain: FloatArray) -> sp.csr
             gradient = np.zeros((n_frames, terms))
             gradient[member, 1:] = gain[member, None] * turn[member, :, axis]
             rows.append(gradient.ravel())
-    gauge = sp.csr_array(np.array(rows))
-    gauge.resize((len(rows), problem.own.shape[1]))
-    return gauge
+    return sp.csr_array(np.array(rows))
 
 
 def _frame_axes(cells: SkyCells, n_frames: int) -> FloatArray:
@@ -277,7 +215,7 @@ def _frame_axes(cells: SkyCells, n_frames: int) -> FloatArray:
 
 
 def _fit_channel(
-    cells: SkyCells, value: FloatArray, problem: SkyProblem, gain: FloatArray, channel: int
+    cells: SkyCells, value: FloatArray, problem: SkyProblem, gain: FloatArray, channel: int, pattern: SensorPattern
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, bool]:
     """Backgrounds (frames * terms,), nodes, residuals and weights (cells,) of one channel, and whether it converged."""
     noise = cells.variance[:, channel]
@@ -285,10 +223,11 @@ def _fit_channel(
     scale = gain[cells.frame, channel] * cells.omega
     design = sp.csr_array(problem.design.multiply(scale[:, None]))
     gauge = gauge_rows(cells, problem, gain[:, channel])
-    data = np.where(good, value, 0.0)
     weight = np.where(good, 1.0 / np.where(good, noise, 1.0), 0.0)
-    own = np.zeros(problem.own.shape[1])
+    own, residual = np.zeros(problem.own.shape[1]), np.full(len(cells), np.nan)
     for _ in range(ITERATIONS):
+        pattern.fit(residual, np.where(np.isfinite(residual), weight, 0.0))
+        data = np.where(good, value - pattern.values, 0.0)
         system = _system(problem, design, gauge, weight)
         solution = system.solve(problem.own.T @ (weight * data), design.T @ (weight * data), own)
         own = solution.own
@@ -303,9 +242,6 @@ def _system(problem: SkyProblem, design: sp.csr_array, gauge: sp.csr_array, weig
     own = problem.own.T @ weighted
     diagonal = own.diagonal()
     own = own + sp.diags_array(np.maximum(RIDGE * diagonal, RIDGE * diagonal.max() + 1e-30))
-    if problem.modes is not None:
-        prior = problem.modes.T @ problem.modes / CURVATURE**2
-        own = own + sp.block_diag([sp.csr_array((own.shape[0] - len(prior),) * 2), prior])
     return TwoBlockSystem(own, weighted.T @ design, normal_sky(problem, design, weight), gauge)
 
 
@@ -351,16 +287,16 @@ def _level_floor(
     here = problem.component[cells.frame]
     at = np.stack([cells.x, cells.y], axis=1) / problem.spacing
     light = gain[cells.frame] * cells.omega * np.sum(slopes[here] * (at - middle[here]), axis=1)
-    sky += _frame_surfaces(cells, light, len(gain))
+    sky[:, :BENT] += _frame_surfaces(cells, light, len(gain))
 
 
 def _frame_surfaces(cells: SkyCells, light: FloatArray, n_frames: int) -> FloatArray:
     """(frames, 6) second-order surfaces through `light` (cells,): a tilt of the sky is no plane in a distorted frame."""
-    basis = surface_basis(cells.u, cells.v)
-    normal, right = np.zeros((n_frames, SURFACE_TERMS, SURFACE_TERMS)), np.zeros((n_frames, SURFACE_TERMS))
-    for i in range(SURFACE_TERMS):
+    basis = surface_basis(cells.u, cells.v, BENT)
+    normal, right = np.zeros((n_frames, BENT, BENT)), np.zeros((n_frames, BENT))
+    for i in range(BENT):
         right[:, i] = np.bincount(cells.frame, basis[:, i] * light, n_frames)
-        for j in range(SURFACE_TERMS):
+        for j in range(BENT):
             normal[:, i, j] = np.bincount(cells.frame, basis[:, i] * basis[:, j], n_frames)
     surfaces: FloatArray = np.einsum("nij,nj->ni", np.linalg.pinv(normal, rcond=1e-9, hermitian=True), right)
     return surfaces

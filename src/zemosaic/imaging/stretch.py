@@ -54,10 +54,16 @@ class _Filter:
 
     radius: float  # px, Gaussian sigma of the local mean
     grain: float  # share of the typical noise that stays, so that the result does not look like plastic
-    level: bool  # also even the noise of the local mean: only for colour, else nebulae would end where coverage thins
+    wider: int = 0  # times that the radius may double where coverage is thin, so that the local mean is as calm as elsewhere
+    level: bool = False  # draw the local mean to 0 instead, for colour: nebulae would end where coverage thins
+
+    @property
+    def reach(self) -> int:
+        """px, from which a pixel is influenced."""
+        return 2 * int(3 * self.radius * 2**self.wider + 1) + 6
 
 
-LIGHT_FILTER = _Filter(radius=2.5, grain=0.4, level=False)
+LIGHT_FILTER = _Filter(radius=2.5, grain=0.4, wider=2)
 COLOUR_FILTER = _Filter(radius=8.0, grain=0.1, level=True)
 
 
@@ -258,7 +264,7 @@ def _wiener(image: FloatImage, weight: FloatImage, covered: Mask, how: _Filter) 
         return image.copy()
     typical = float(np.median(_sample(weight, covered)))
     result = np.empty_like(image)
-    for inner, outer, core in _bands(len(image), 2 * int(3 * how.radius + 1) + 6):
+    for inner, outer, core in _bands(len(image), how.reach):
         seen = covered[outer]
         noise = np.sqrt(typical / np.where(seen, weight[outer], np.inf)).astype(np.float32)
         noise[~seen] = np.inf
@@ -269,18 +275,27 @@ def _wiener(image: FloatImage, weight: FloatImage, covered: Mask, how: _Filter) 
 def _denoised(image: FloatImage, noise: FloatImage, covered: Mask, sigma: float, how: _Filter) -> FloatImage:
     """Local mean of the calm pixels, and the detail that stands out of the noise or is no more than the grain.
 
-    Where the noise is above the typical `sigma`, so is that of the local mean: it is held to the typical one if asked.
+    Where the noise is above the typical `sigma`, so is that of the local mean: it is held to the typical one, so that the
+    eye finds no border where the number of frames changes.
     """
     calm = covered & (np.abs(_detail(image, how.radius)) <= STAR_REACH * noise)
-    share = _blurred(calm.astype(np.float32), how.radius)
-    mean = _blurred(np.where(calm, image, np.float32(0)), how.radius)
-    mean /= np.maximum(share, np.float32(0.1))
+    mean = _mean_of(image, calm, how.radius)
+    for k in range(how.wider):  # the noise of the mean goes with 1 / radius
+        share = np.clip(2 - 2 ** (k + 1) * sigma / noise, 0, 1)
+        mean += share * (_mean_of(image, calm, how.radius * 2 ** (k + 1)) - mean)
     detail = image - mean
     power = _blurred(detail * detail, POWER_RADIUS)
     if how.level:
         mean *= np.clip(_signal_share(mean * mean, noise / np.float32(how.radius)), np.minimum(1, sigma / noise), 1)
     detail *= np.clip(_signal_share(power, noise), np.minimum(1, how.grain * sigma / noise), 1)
     mean += detail
+    return mean
+
+
+def _mean_of(image: FloatImage, mask: Mask, radius: float) -> FloatImage:
+    """Gaussian mean of the masked pixels."""
+    mean = _blurred(np.where(mask, image, np.float32(0)), radius)
+    mean /= np.maximum(_blurred(mask.astype(np.float32), radius), np.float32(0.1))
     return mean
 
 
