@@ -42,7 +42,8 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 HUBER = 2.0  # sigma; trails, halos and ghosts are many and one-sided
-ITERATIONS = 6  # of weights and patterns
+SETTLED = 3  # iterations after which the weights have found the outliers, and patterns are looked for
+ITERATIONS = 7  # of weights and patterns
 SMOOTHNESS = 1e-6  # of the mean weight of a node: fills nodes that only masked cells would feed
 RIDGE = 1e-9  # of the weight of a frame, on its own terms
 BENT = 6  # coefficients of a second-order surface
@@ -224,9 +225,10 @@ def _fit_channel(
     design = sp.csr_array(problem.design.multiply(scale[:, None]))
     gauge = gauge_rows(cells, problem, gain[:, channel])
     weight = np.where(good, 1.0 / np.where(good, noise, 1.0), 0.0)
-    own, residual = np.zeros(problem.own.shape[1]), np.full(len(cells), np.nan)
-    for _ in range(ITERATIONS):
-        pattern.fit(residual, np.where(np.isfinite(residual), weight, 0.0))
+    own, residual = np.zeros(problem.own.shape[1]), value
+    for step in range(ITERATIONS):
+        if step >= SETTLED:
+            pattern.fit(residual, weight)
         data = np.where(good, value - pattern.values, 0.0)
         system = _system(problem, design, gauge, weight)
         solution = system.solve(problem.own.T @ (weight * data), design.T @ (weight * data), own)

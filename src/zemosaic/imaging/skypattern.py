@@ -21,14 +21,16 @@ IntArray = NDArray[np.int64]
 
 CHUNK = 65_536  # cells whose basis is in memory at a time
 PRIOR = 0.003  # of the sky: standard deviation of a coefficient
+EVIDENCE = 5.0  # times what chance would explain, for a pattern to be believed: 108 for two real S50, 1 to 4 where there is none
 
 
 @dataclass
 class SensorPattern:
     """A smooth surface per instrument, in units of the sky level of each frame, fitted to what the rest of the model leaves.
 
-    Each `fit` takes another step of the alternation "pattern, then sky and planes". A pattern that the sky's own shape
-    explains as well (one instrument that does not turn) leaves nothing behind and stays 0, however many steps are made.
+    An instrument whose residuals it does not explain far better than chance (F-test) keeps none. Each `fit` takes another
+    step of the alternation "pattern, then sky and planes". A pattern that the sky's own shape explains as well (one
+    instrument that does not turn) leaves nothing behind and stays 0, however many steps are made.
     """
 
     cells: SkyCells
@@ -65,7 +67,11 @@ class SensorPattern:
                 weighted = weight[some, None] * basis
                 normal += weighted.T @ basis
                 right += weighted.T @ (np.nan_to_num(residual[some]) + self.values[some])
-            self.coefficients[k] = np.linalg.solve(normal, right)
+            solution = np.linalg.solve(normal, right)
+            left = float(np.sum(weight[member] * np.nan_to_num(residual[member]) ** 2))
+            freedom = np.count_nonzero(weight[member])
+            believed = (right @ solution) * freedom > EVIDENCE * PATTERN * left
+            self.coefficients[k] = solution if believed else 0.0
             for some in chunks:
                 self.values[some] = self._basis(k, some) @ self.coefficients[k]
 

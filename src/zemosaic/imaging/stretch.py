@@ -54,7 +54,9 @@ class _Filter:
 
     radius: float  # px, Gaussian sigma of the local mean
     grain: float  # share of the typical noise that stays, so that the result does not look like plastic
-    wider: int = 0  # times that the radius may double where coverage is thin, so that the local mean is as calm as elsewhere
+    wider: int = (
+        0  # times that the radius may double where coverage is thin, so that the local mean is as calm as elsewhere
+    )
     level: bool = False  # draw the local mean to 0 instead, for colour: nebulae would end where coverage thins
 
     @property
