@@ -34,8 +34,14 @@ def observe(
     catalogue: bool = True,
     density: float = 700.0,
     sky: float = 250.0,
+    photon: float = 0.25,
+    told: bool = True,
+    floor: float = 0.01,
 ) -> Night:
-    """Frames that visit pointings (px) in turn, instrument k turned by angles[k]; `density` stars per frame area."""
+    """Frames that visit pointings (px) in turn, instrument k turned by angles[k]; `density` stars per frame area.
+
+    photon : ADU per electron. told : whether the errors have the photons' noise in them.
+    """
     rng = np.random.default_rng(seed)
     spread = np.ptp(np.array(pointings), axis=0) + 2 * HEIGHT
     low = np.min(np.array(pointings), axis=0) - HEIGHT
@@ -61,12 +67,21 @@ def observe(
         on = np.flatnonzero((u > 10) & (u < WIDTH - 10) & (v > 10) & (v < HEIGHT - 10))
         rho2 = np.sum(np.square(frame_coordinates(u[on], v[on], WIDTH, HEIGHT)), axis=0)
         expected = gain[i] * flux[on] * response(TRUE_RESPONSE[instrument[i]], rho2)[:, None]
-        error = np.sqrt(np.array([sky, 0.75 * sky, sky]) ** 2 + expected / 4.0)
-        seen = expected * (1 + 0.01 * rng.normal(size=expected.shape)) + error * rng.normal(size=expected.shape)
+        sky_error = np.array([sky, 0.75 * sky, sky])
+        error = np.sqrt(sky_error**2 + photon * expected)
+        seen = expected * (1 + floor * rng.normal(size=expected.shape)) + error * rng.normal(size=expected.shape)
         wrong = rng.random(len(on)) < outliers
         seen[wrong] *= rng.uniform(0.3, 3.0, (wrong.sum(), 1))
         found = seen[:, 1] > 5 * error[:, 1]
-        rows.append((np.full(found.sum(), i), on[found], seen[found], error[found], rho2[found]))
+        rows.append(
+            (
+                np.full(found.sum(), i),
+                on[found],
+                seen[found],
+                (error if told else sky_error + 0 * error)[found],
+                rho2[found],
+            )
+        )
     frame, star, seen, error, rho2 = (np.concatenate(c) for c in zip(*rows))
     table = StarTable(frame, star, seen, error, rho2, instrument, instrument, vt)
     return Night(table, gain)
@@ -164,12 +179,21 @@ def test_bad_frame_is_known_by_its_chi2() -> None:
     assert 0.7 < np.median(fit.chi2) < 1.4
 
 
+def test_photons_are_found_in_the_scatter() -> None:
+    """10 ADU per electron: stars of 1e5 ADU scatter by 1 %, of which the errors say nothing."""
+    night = observe(24, FOUR_PANELS, seed=12, photon=10.0, told=False, floor=0.0, sky=400.0)
+    fit = fit_gains(night.table)
+    np.testing.assert_allclose(fit.photon, 10.0, rtol=0.3)
+    assert fit.floor < 0.006
+    assert np.std(relative(fit.gain, night.gain)[:, 1]) < 0.003
+
+
 def test_mono() -> None:
     night = observe(20, FOUR_PANELS, seed=11)
     mono = replace(night.table, flux=night.table.flux[:, 1:2], error=night.table.error[:, 1:2])
     fit = fit_gains(mono)
     assert fit.gain.shape == (20, 1)
-    assert np.std(relative(fit.gain, night.gain[:, 1:2])) < 0.003
+    assert np.std(relative(fit.gain, night.gain[:, 1:2])) < 0.0035
 
 
 def test_frame_without_stars_has_gain_one() -> None:

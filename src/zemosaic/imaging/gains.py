@@ -5,7 +5,8 @@ least squares (Gauss-Newton steps, Tukey weights). The star fluxes S are elimina
 
 No selection bias: after a first pass on logarithms, residuals are taken linear in the flux (f / model - 1), their variance
 comes from the model's flux, and a measurement takes part when its *expected* signal-to-noise ratio is high enough, whatever was
-measured.
+measured. That variance is the sky's in the aperture, the photons' (in proportion to 1 / flux, per instrument and channel: the
+electrons per ADU are not in the headers), and a floor.
 
 Weakly held directions have priors: coefficients of F are small, the colour of a frame's transparency is that of its
 instrument and night, and, where catalogue magnitudes are known, the star fluxes follow them.
@@ -18,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 from scipy.sparse.csgraph import connected_components
 
 from zemosaic.imaging.response import RADIAL_TERMS, is_significant, radial_powers
@@ -30,7 +32,11 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 MIN_SNR = 10.0  # expected S/N of a measurement that takes part
-FLOOR = (0.01, 0.05)  # relative error of bright stars, least and most: variables, PSF; the data choose between
+FLOOR = (0.003, 0.05)  # relative error of the brightest stars, least and most: variables, PSF; the data choose between
+BRIGHT = 0.02  # relative error from the sky below which a measurement tells of the other errors
+STEADY = 0.03  # expected error below which a star tells of uneven cloud
+FEWEST_BRIGHT = 60  # for the noise of bright stars of an instrument and channel
+NOISE_BINS = 4
 RESPONSE_PRIOR = 0.3  # standard deviation of r1, r2
 COLOUR_PRIOR = 0.02  # of ln(a_c / a_green) about the mean of instrument and night
 CATALOGUE_PRIOR = 0.08 * np.log(10.0) / 2.5  # 0.08 mag between VT and green flux
@@ -74,7 +80,8 @@ class GainFit:
     chi2: FloatArray  # (frames,) robust mean square of normalised residuals: 1 for a frame like the others
     common: IntArray  # (frames,) stars that took part and were seen by other frames too
     component: IntArray  # (frames,) frames with the same number are linked by common stars
-    floor: float  # relative error of bright stars that the data asked for
+    floor: float  # relative error of the brightest stars that the data asked for
+    photon: FloatArray  # (instruments, channels) ADU: photons add photon / flux to the relative variance
     converged: bool
 
     @property
@@ -92,6 +99,7 @@ class _State:
     colour: FloatArray  # (nights, channels)
     zero: float
     floor: float
+    photon: FloatArray  # (instruments, channels) ADU
     converged: bool = True
 
 
@@ -160,6 +168,7 @@ def _start(table: StarTable, n_instruments: int) -> _State:
         np.zeros((nights, table.channels)),
         start_zero,
         FLOOR[1],
+        np.zeros((n_instruments, table.channels)),
     )
 
 
@@ -170,8 +179,9 @@ def _iterate(
     for form, cut in steps:
         residual, variance, expected = _residuals(table, powers, state, form)
         takes_part = expected >= MIN_SNR
-        state = replace(state, floor=_floor(residual, variance, takes_part, state.floor))
-        variance = variance + state.floor**2
+        floor, photon = _bright_noise(table, powers, state, residual, np.where(takes_part, variance, np.inf))
+        state = replace(state, floor=floor, photon=photon)
+        variance = variance + _excess(table, powers, state)
         weight = np.where(takes_part, _tukey(residual / np.sqrt(variance), cut) / variance, 0.0)
         state = _step(table, powers, state, active, np.where(takes_part, residual, 0.0), weight)
     return state
@@ -199,14 +209,42 @@ def _residuals(
     return residual, relative**2, np.where(usable, 1.0 / relative, 0.0)
 
 
-def _floor(residual: FloatArray, variance: FloatArray, takes_part: BoolArray, last: float) -> float:
-    """Excess relative scatter of the measurements whose own error is small, within `FLOOR`."""
-    bright = takes_part & (variance < 0.02**2)
-    if np.count_nonzero(bright) < 30:
-        return last
-    scatter = 1.4826 * float(np.median(np.abs(residual[bright])))
-    excess = scatter**2 - float(np.median(variance[bright]))
-    return float(np.sqrt(np.clip(excess, FLOOR[0] ** 2, FLOOR[1] ** 2)))
+def _bright_noise(
+    table: StarTable, powers: FloatArray, state: _State, residual: FloatArray, variance: FloatArray
+) -> tuple[float, FloatArray]:
+    """The floor and the photon terms (instruments, channels) that explain the scatter of bright stars.
+
+    residual : (n, channels) relative. variance : from the sky; infinite for what does not take part.
+
+    Squared scatter, less the sky's, against 1 / flux in bins of flux; a star's own mean takes part of the scatter of its few
+    measurements away, which is given back.
+    """
+    model, _ = _model(table, powers, state)
+    number = table.instrument[table.frame]
+    photon, rests = np.zeros_like(state.photon), []
+    for k, c in np.ndindex(photon.shape):
+        bright = np.flatnonzero((number == k) & (variance[:, c] < BRIGHT**2))
+        seen = np.bincount(table.star[bright], minlength=len(table.vt))[table.star[bright]]
+        bright, seen = bright[seen > 1], seen[seen > 1]
+        if len(bright) < FEWEST_BRIGHT:
+            continue
+        spread = residual[bright, c] * np.sqrt(seen / (seen - 1.0))
+        bins = np.array_split(np.argsort(model[bright, c], kind="stable"), NOISE_BINS)
+        scatter = np.array([(1.4826 * np.median(np.abs(spread[some]))) ** 2 for some in bins])
+        sky = np.array([np.median(variance[bright[some], c]) for some in bins])
+        inverse = np.array([np.median(1.0 / model[bright[some], c]) for some in bins])
+        design = np.stack([np.ones(NOISE_BINS), inverse], axis=1) / scatter[:, None]
+        (rest, photon[k, c]), _ = nnls(design, (scatter - sky) / scatter)
+        rests.append(rest)
+    if not rests:
+        return state.floor, photon
+    return float(np.sqrt(np.clip(np.median(rests), FLOOR[0] ** 2, FLOOR[1] ** 2))), photon
+
+
+def _excess(table: StarTable, powers: FloatArray, state: _State) -> FloatArray:
+    """Relative variance (n, channels) beside the sky's: photons and the floor."""
+    model, _ = _model(table, powers, state)
+    return state.photon[table.instrument[table.frame]] / model + state.floor**2
 
 
 def _tukey(normalised: FloatArray, cut: float) -> FloatArray:
@@ -323,7 +361,7 @@ def _weights(table: StarTable, powers: FloatArray, state: _State) -> tuple[Float
     """Final residuals, their standard deviation and weights (n, channels); NaN and weight 0 where nothing took part."""
     residual, variance, expected = _residuals(table, powers, state, "linear")
     takes_part = expected >= MIN_SNR
-    total = variance + state.floor**2
+    total = variance + _excess(table, powers, state)
     weight = np.where(takes_part, _tukey(residual / np.sqrt(total), STEPS[-1][1]) / total, 0.0)
     return np.where(takes_part, residual, np.nan), np.sqrt(total), weight
 
@@ -361,7 +399,7 @@ def _result(table: StarTable, powers: FloatArray, state: _State, active: BoolArr
     component = _components(table, used, n_frames, n_stars)
     ln_gain, ln_star = _anchored(table, state, component, used)
     middle = np.log(np.median(np.exp(ln_gain), axis=0))
-    bright = np.where(deviation < 3.0 * state.floor, np.abs(residual), np.nan)
+    bright = np.where(deviation < STEADY, np.abs(residual), np.nan)
     # the median of chi^2 with one degree of freedom is 0.4549
     chi2 = median_by(table.frame, (residual / deviation) ** 2, n_frames) / 0.4549
     with np.errstate(over="ignore"):
@@ -376,6 +414,7 @@ def _result(table: StarTable, powers: FloatArray, state: _State, active: BoolArr
         common=common,
         component=component,
         floor=state.floor,
+        photon=state.photon,
         converged=state.converged,
     )
 
