@@ -13,10 +13,12 @@ from zemosaic.model import LeftOut
 
 __all__ = [
     "Assembled",
+    "Calibrated",
     "Event",
     "Exported",
     "FrameLeftOut",
     "ManyLeftOut",
+    "MasterUsed",
     "Matched",
     "Measured",
     "Note",
@@ -62,10 +64,30 @@ class Vignetting:
 
 
 @dataclass(frozen=True)
+class MasterUsed:
+    """A master of darks, biases or flats that is applied."""
+
+    what: str  # "20 darks of 10 s at 20 C"
+    lights: int
+    note: (
+        str  # "", "normalised": values of 0 to 1 were taken times 65535; "no_pedestal": nothing was taken off raw flats
+    )
+    file: Path
+
+
+@dataclass(frozen=True)
 class Scanned:
     lights: int
     minutes: float  # of exposure, where it is known
     others: int  # FITS files that are no lights or cannot be used
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    masters: int
+    lights: int  # that get one
+    without: int  # that get none
+    unused: int  # darks, flats and biases
 
 
 @dataclass(frozen=True)
@@ -128,7 +150,7 @@ class Simulated:
     truth: Path
 
 
-Outcome = Scanned | Measured | Solved | Matched | Planned | Assembled | Unchanged | Exported | Simulated
+Outcome = Scanned | Calibrated | Measured | Solved | Matched | Planned | Assembled | Unchanged | Exported | Simulated
 
 
 @dataclass(frozen=True)
@@ -176,7 +198,16 @@ class RunFinished:
 
 
 Event = (
-    PhaseStarted | PhaseProgress | PhaseFinished | FrameLeftOut | ManyLeftOut | Vignetting | Note | Warned | RunFinished
+    PhaseStarted
+    | PhaseProgress
+    | PhaseFinished
+    | FrameLeftOut
+    | ManyLeftOut
+    | Vignetting
+    | MasterUsed
+    | Note
+    | Warned
+    | RunFinished
 )
 
 

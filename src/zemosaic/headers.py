@@ -102,6 +102,8 @@ def frame_from_header(
         width=width,
         height=height,
         bayer=bayer,
+        offset=_first(header, "OFFSET", "BLKLEVEL", "BRIGHTNE"),
+        binning=_binning(header)[0],
         instrument=_instrument(header, scope, pixel, focal, width, height),
         camera=text(header, "INSTRUME"),
         telescope=text(header, "TELESCOP") or (scope.name if scope else ""),

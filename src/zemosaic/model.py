@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "CalibrationFrame",
+    "CalibrationKind",
     "Correction",
     "Distortion",
     "Frame",
@@ -22,6 +24,7 @@ __all__ = [
     "Grid",
     "Group",
     "LeftOut",
+    "Masters",
     "Measurement",
     "Mosaic",
     "Overlap",
@@ -51,7 +54,8 @@ class FrameState(StrEnum):
     SOLVED = "solved"
     MATCHED = "matched"
     USED = "used"
-    NOT_A_LIGHT = "not_a_light"  # dark, flat, bias
+    NOT_A_LIGHT = "not_a_light"  # dark, flat, bias that is not used
+    CALIBRATION = "calibration"  # dark, flat, bias that is used
     STACK = "stack"  # somebody's stack or mosaic
     OWN_OUTPUT = "own_output"
     DUPLICATE = "duplicate"
@@ -106,6 +110,8 @@ class Frame:
     scale: float  # arcsec/px from pixel size and focal length; NaN when unknown
     saturation: float  # ADU at which the sensor or the file is full
     wcs: Solution | None = None  # found in the header: a claim, to be verified against the stars
+    offset: float = float("nan")  # the camera's setting; NaN when unknown
+    binning: int = 1
 
     @property
     def channels(self) -> int:
@@ -114,6 +120,51 @@ class Frame:
 
 @dataclass(frozen=True)
 class Stars:
+class CalibrationKind(StrEnum):
+    DARK = "dark"
+    FLAT = "flat"
+    BIAS = "bias"
+    DARK_FLAT = "dark flat"
+
+
+@dataclass(frozen=True)
+class CalibrationFrame:
+    """One dark, flat, bias or dark flat as its header describes it; a master is what somebody combined already."""
+
+    kind: CalibrationKind
+    path: Path
+    size: int  # bytes
+    mtime_ns: int
+    camera: str  # INSTRUME
+    telescope: str  # TELESCOP
+    width: int  # px
+    height: int  # px
+    bayer: str | None  # pattern of the array as read; None when mono or not stated
+    binning: int
+    exposure: float  # s; NaN when unknown
+    gain: float  # the camera's setting; NaN when unknown
+    offset: float  # the camera's setting; NaN when unknown
+    temperature: float  # deg C; NaN when unknown
+    filter: str
+    date_obs: str  # ISO 8601 UTC; "" when unknown
+    saturation: float  # in the unit of the file
+    master: bool
+
+
+@dataclass(frozen=True)
+class Masters:
+    """What takes the sensor's own marks off a frame: (raw - dark) / flat.
+
+    Arrays on disk (.npy), (h, w) float32, which workers map; NaN is a bad pixel; None = not there. `flat` is the user's flat
+    over its own smooth part `response`, which stays in the pixels and is known to the model: the noise of a frame stays even.
+    """
+
+    key: str  # hash of all that they were made from
+    dark: Path | None  # ADU: a dark or a bias
+    flat: Path | None  # 1 on average
+    response: tuple[float, ...] | None  # 1 + r1 rho^2 + ...; None without a flat
+
+
     """Stars measured on one frame, brightest first."""
 
     x: FloatArray  # (n,) px
@@ -155,6 +206,8 @@ class Measurement:
     clipped: float  # share of raw pixels that are exactly 0
 
 
+    masters: str = ""  # key of the masters that were applied
+    flat: tuple[float, ...] | None = None  # smooth part of the user's flat, still in the pixels; None without a flat
 @dataclass(frozen=True)
 class Distortion:
     """Radial distortion of an instrument about the reference pixel of the solution.
@@ -211,6 +264,7 @@ class Overlap:
 @dataclass(frozen=True)
 class Grid:
     """The mosaic's pixels: TAN, north up, east left.
+    flat_fielded: bool = False  # by the user's flat, which holds the pixels' area too: Omega is that of the centre
 
     xi = -scale (X - x), eta = scale (Y - y) in degrees on the tangent plane at (ra, dec); Y grows to the north.
     """

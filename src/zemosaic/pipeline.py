@@ -18,6 +18,7 @@ from zemosaic import __version__
 from zemosaic.errors import InputError, OutputError
 from zemosaic.events import (
     Assembled,
+    Calibrated,
     Exported,
     FrameLeftOut,
     ManyLeftOut,
@@ -38,7 +39,19 @@ from zemosaic.execution import memory_budget, open_executor, worker_count
 from zemosaic.headers import solution_header
 from zemosaic.imaging.calibrate import Feather
 from zemosaic.ledger import Ledger, to_json
-from zemosaic.model import Frame, FrameState, Group, LeftOut, Measurement, Mosaic, Plan, Solution
+from zemosaic.model import (
+    CalibrationFrame,
+    Frame,
+    FrameState,
+    Group,
+    LeftOut,
+    Masters,
+    Measurement,
+    Mosaic,
+    Plan,
+    Solution,
+)
+from zemosaic.phases.calibrate import calibrate
 from zemosaic.phases.assemble import Exposure, Recipe, assemble, visits
 from zemosaic.phases.export import Outputs, Provenance, export
 from zemosaic.phases.match import MatchResult, match
@@ -72,18 +85,19 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
     with Ledger(output) as ledger:
         run = _Run(ledger, settings, reporter)
         external = run.external()
-        frames = run.scan(inputs, output)
+        frames, calibration = run.scan(inputs, output)
         memory = memory_budget(settings.memory_limit)
         workers = min(worker_count(settings.num_processing_workers, memory), max(1, memory // LEAST_PER_WORKER))
         with open_executor(workers) as executor:
-            measurements = run.measure(frames, executor)
+            masters = run.calibrate(frames, calibration, executor)
+            measurements = run.measure(frames, masters, executor)
             solved = run.solve(frames, measurements, external, executor)
             groups = group_frames(
                 [f for f in frames if f.id in solved.solutions], solved.solutions, settings.cluster_panel_threshold
             )
             matched = run.match(frames, measurements, solved.solutions, groups)
             plan = run.plan(frames, solved.solutions, groups, matched, memory, executor.workers)
-            exposures = run.exposures(frames, measurements, solved, matched)
+            exposures = run.exposures(frames, measurements, solved, matched, masters)
             outputs, used = run.assemble_and_export(plan, frames, exposures, solved, matched, output, executor)
     reporter.emit(RunFinished(outputs.mosaic, outputs.preview, used, len(run.left_out), time.monotonic() - began))
     return outputs
@@ -137,22 +151,42 @@ class _Run:
             self.ledger.record_left_out([each])
             self.reporter.emit(FrameLeftOut(each))
 
-    def scan(self, inputs: Sequence[Path], output: Path) -> tuple[Frame, ...]:
+    def scan(self, inputs: Sequence[Path], output: Path) -> tuple[tuple[Frame, ...], tuple[CalibrationFrame, ...]]:
+        folders = [Path(each.strip()) for each in self.settings.calibration_folder.split(";") if each.strip()]
         with self.phase("scan", 0, "files") as outcome:
-            found = scan(inputs, output, self.reporter)
+            found = scan(inputs, output, self.reporter, folders)
             self.ledger.record_scan(found.frames, ())
             self.leave_out(found.left_out)
             exposure = sum(f.exposure for f in found.frames if f.exposure == f.exposure)
-            outcome.append(Scanned(len(found.frames), exposure / 60.0, len(found.left_out)))
-        return found.frames
+            others = len(found.left_out) + len(found.calibration)
+            outcome.append(Scanned(len(found.frames), exposure / 60.0, others))
+        return found.frames, found.calibration
 
-    def measure(self, frames: Sequence[Frame], executor: Executor) -> dict[int, Measurement]:
-        """Measure the frames that no earlier run has measured."""
-        known = self.ledger.measured(frames)
+    def calibrate(
+        self, frames: Sequence[Frame], calibration: Sequence[CalibrationFrame], executor: Executor
+    ) -> dict[int, Masters]:
+        """Masters of the user's darks, flats and biases, by frame id; without such files there is nothing to do."""
+        if not calibration:
+            return {}
+        with self.phase("calibrate", len(calibration), "files") as outcome:
+            result = calibrate(frames, calibration, self.ledger.workspace / "masters", executor, self.reporter)
+            self.ledger.record_left_out(result.used)
+            self.leave_out(result.left_out)
+            files = {path for m in result.masters.values() for path in (m.dark, m.flat) if path is not None}
+            lights = len(result.masters)
+            outcome.append(Calibrated(len(files), lights, len(frames) - lights, len(result.left_out)))
+        return result.masters
+
+    def measure(
+        self, frames: Sequence[Frame], masters: Mapping[int, Masters], executor: Executor
+    ) -> dict[int, Measurement]:
+        """Measure the frames that no earlier run has measured, or not with these masters."""
+        keys = {f.id: masters[f.id].key if f.id in masters else "" for f in frames}
+        known = {i: m for i, m in self.ledger.measured(frames).items() if m.masters == keys[i]}
         new = [f for f in frames if f.id not in known]
         folder = self.ledger.workspace / "frames"
         with self.phase("measure", len(new)) as outcome:
-            for result in measure(new, folder, executor, self.reporter):
+            for result in measure(new, folder, executor, self.reporter, masters):
                 if isinstance(result, LeftOut):
                     self.leave_out([result])
                 else:
@@ -284,6 +318,7 @@ class _Run:
         measurements: Mapping[int, Measurement],
         solved: SolveResult,
         matched: MatchResult,
+        masters: Mapping[int, Masters],
     ) -> dict[int, Exposure]:
         """What the assembly needs to know of each frame."""
         folder = self.ledger.workspace / "rejected"
@@ -296,6 +331,7 @@ class _Run:
                 sky=measurements[f.id].sky,
                 clipped=measurements[f.id].clipped,
                 rejected=folder / f"{f.id}.npz",
+                masters=masters.get(f.id),
             )
             for f in frames
             if f.id in matched.corrections

@@ -103,6 +103,9 @@ class _Words:
             case events.Vignetting():
                 key = "event.Vignetting" + (".unknown" if event.corners != event.corners else "")
                 return say(key, instrument=event.instrument, corners=event.corners, error=event.error)
+            case events.MasterUsed():
+                key = "event.MasterUsed" + (f".{event.note}" if event.note else "")
+                return say(key, what=event.what, lights=event.lights, file=event.file)
             case events.FrameLeftOut():
                 return self._left_out_line(event)
             case events.Note():

@@ -124,6 +124,12 @@ class Settings(BaseModel):
         unit="text",
         secret=True,
     )
+    calibration_folder: str = _setting(
+        "",
+        "calibration",
+        "Folders or files with darks, flats, biases and masters, parted by `;`; those among the lights are found anyway.",
+        unit="path",
+    )
     stacking_normalize_method: Literal["linear_fit", "sky_mean", "none"] = _setting(
         "linear_fit",
         "stacking",

@@ -107,21 +107,60 @@ def test_links_hidden_files_and_other_files(folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "cards", "drop"),
+    ("name", "cards", "drop", "kind", "master"),
     [
-        ("x.fit", {"IMAGETYP": "Dark Frame"}, ()),
-        ("x.fit", {"IMAGETYP": "FLAT"}, ()),
-        ("x.fit", {"FRAME": "Bias"}, ("IMAGETYP",)),
-        ("Dark_10.0s_LP_20250101-010101.fit", {}, ("IMAGETYP",)),
-        ("master_flat.fits", {}, ("IMAGETYP",)),
-        ("darks/IMG_0001.fit", {}, ("IMAGETYP",)),
-        ("DWARF_DARK/tele_exp_15_gain_60.fits", {}, ("IMAGETYP",)),
-        ("calib/biases/0001.fit", {}, ("IMAGETYP",)),
+        ("x.fit", {"IMAGETYP": "Dark Frame"}, (), "dark", False),
+        ("x.fit", {"IMAGETYP": "FLAT"}, (), "flat", False),
+        ("x.fit", {"IMAGETYP": "DARKFLAT"}, (), "dark flat", False),
+        ("x.fit", {"FRAME": "Bias"}, ("IMAGETYP",), "bias", False),
+        ("Dark_10.0s_LP_20250101-010101.fit", {}, ("IMAGETYP",), "dark", False),
+        ("master_flat.fits", {}, ("IMAGETYP",), "flat", True),
+        ("x.fits", {"IMAGETYP": "masterFlat"}, (), "flat", True),
+        ("x.fits", {"IMAGETYP": "Master Dark", "NCOMBINE": 20}, (), "dark", True),
+        ("bias_stacked.fit", {"STACKCNT": 50}, ("IMAGETYP",), "bias", True),
+        ("darks/IMG_0001.fit", {}, ("IMAGETYP",), "dark", False),
+        ("dark_flats/IMG_0001.fit", {}, ("IMAGETYP",), "dark flat", False),
+        ("darks/bias_0001.fit", {}, ("IMAGETYP",), "bias", False),
+        ("DWARF_DARK/tele_exp_15_gain_60.fits", {}, ("IMAGETYP",), "dark", False),
+        ("calib/biases/0001.fit", {}, ("IMAGETYP",), "bias", False),
+        ("x.fit", {"IMAGETYP": "Master Bias", "SOFTWARE": "ZeMosaic 0.1.0"}, (), "bias", True),
     ],
 )
-def test_calibration_frames(folder, name, cards, drop):
+def test_calibration_frames(folder, name, cards, drop, kind, master):
     sub(folder / name, 1, drop=drop, **cards)
-    assert only(run(folder)).state is FrameState.NOT_A_LIGHT
+    result = run(folder)
+    (found,) = result.calibration
+    assert (found.kind, found.master, found.path) == (kind, master, folder / name)
+    assert len(result.frames) == 1 and not result.left_out
+
+
+def test_calibration_frame_keeps_what_it_is_matched_by(folder):
+    cards = {"GAIN": 100, "OFFSET": 50, "CCD-TEMP": -9.8, "FILTER": "L", "XBINNING": 2, "INSTRUME": "ZWO ASI2600MC Pro"}
+    sub(folder / "x.fit", 1, **cards | {"IMAGETYP": "DARK", "EXPTIME": 60.0})
+    (found,) = run(folder).calibration
+    assert (found.camera, found.gain, found.offset, found.temperature) == ("ZWO ASI2600MC Pro", 100.0, 50.0, -9.8)
+    assert (found.exposure, found.filter, found.binning, found.bayer) == (60.0, "L", 2, "GRBG")
+    assert (found.width, found.height) == (72, 80)
+
+
+def test_planes_of_a_calibration_frame(folder):
+    sub(folder / "x.fit", 1, data=pixels(1, (3, 80, 72)), IMAGETYP="Flat")
+    left = only(run(folder))
+    assert left.state is FrameState.NOT_A_LIGHT and "72 x 80 x 3; expected one plane" in left.reason
+
+
+def test_calibration_folder(folder, tmp_path):
+    """What lies there is never a light; a folder inside the input counts once."""
+    library = tmp_path / "darks"
+    sub(library / "IMG_1.fit", 1, drop=("IMAGETYP",))
+    sub(library / "other" / "IMG_2.fit", 2)
+    sub(folder / "bias" / "IMG_3.fit", 3, drop=("IMAGETYP",))
+    result = scan([folder], tmp_path / "out", Silent(), [library, folder / "bias"])
+    assert sorted((c.kind, c.path.name) for c in result.calibration) == [("bias", "IMG_3.fit"), ("dark", "IMG_1.fit")]
+    assert only(result).path.name == "IMG_2.fit" and "neither its header nor its name" in only(result).reason
+    assert len(result.frames) == 1
+    with pytest.raises(InputError, match="this calibration_folder does not exist"):
+        scan([folder], tmp_path / "out", Silent(), [tmp_path / "nowhere"])
 
 
 @pytest.mark.parametrize(

@@ -203,13 +203,17 @@ def _nothing(channels: int) -> StarsFound:
 
 
 def measure_stars(
-    data: FloatArray, pattern: str | None, sigma: tuple[float, ...], saturation: float, damaged: BoolArray | None = None
+    data: FloatArray,
+    pattern: str | None,
+    sigma: tuple[float, ...],
+    saturation: float | FloatArray,
+    damaged: BoolArray | None = None,
 ) -> StarsFound:
     """Find and measure up to MOST_STARS stars, brightest first.
 
     data : (h, w) or (3, h, w) float32, ADU; single damaged pixels replaced (`zemosaic.imaging.sky.repaired`)
     sigma : ADU, noise of one sky pixel per channel
-    saturation : ADU; NaN when unknown
+    saturation : ADU, one for all or (h, w); NaN when unknown
     damaged : (h, w) bool, the replaced pixels; stars on top of one are called blended
 
     The FWHM is that of a Gaussian with the same half-light radius, in the frame as it is, with the width of its pixels

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from zemosaic.calibrated import read_calibrated
 from zemosaic.events import PhaseProgress, Reporter
 from zemosaic.execution import run_each
-from zemosaic.fits import read_raw
 from zemosaic.imaging.calibrate import STEP, Calibration, Feather, calibration, clipping_bias
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.imaging.reject import outliers, tolerance
@@ -34,7 +34,7 @@ from zemosaic.imaging.warp import LATTICE, Window, frame_nodes, window
 from zemosaic.kernels import blot as raw_kernels
 from zemosaic.kernels import resample as mosaic_kernels
 from zemosaic.kernels.demosaic import bilinear
-from zemosaic.model import Correction, Frame, FrameKind, Grid, Mosaic, Plan, Solution, Superblock
+from zemosaic.model import Correction, Frame, FrameKind, Grid, Masters, Mosaic, Plan, Solution, Superblock
 
 __all__ = ["Exposure", "Recipe", "assemble", "visits"]
 
@@ -69,6 +69,7 @@ class Exposure:
     sky: tuple[float, ...]  # ADU per channel
     clipped: float  # share of raw pixels at exactly 0
     rejected: Path  # where its rejected pixels are written down
+    masters: Masters | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -210,7 +211,7 @@ def provisional_block(task: BlockTask) -> None:
         if view is None:
             continue
         lattices = _calibration(exposure, task)
-        raw = _float(read_raw(exposure.frame, view.rows))
+        raw = read_calibrated(exposure.frame, exposure.masters, view.rows)
         hot = _mend_missing(raw, exposure)
         if task.recipe.reject:
             hot |= _lone_pixels(raw, exposure)
@@ -232,7 +233,7 @@ def provisional_block(task: BlockTask) -> None:
 def reject_frame(task: FrameTask) -> Rejected:
     """Blot the provisional mosaic back onto one frame and write down the raw pixels that it cannot explain."""
     exposure = task.exposure
-    raw = _float(read_raw(exposure.frame))
+    raw = read_calibrated(exposure.frame, exposure.masters)
     planes = raw[None] if raw.ndim == 2 else raw
     colours = [exposure.colours] if raw.ndim == 2 else [np.full((2, 2), c, np.int64) for c in range(3)]
     lattices = _calibration(exposure, task)
@@ -295,7 +296,7 @@ def _mended(
     task: BlockTask, exposure: Exposure, view: Window, lattices: Calibration
 ) -> tuple[Float32Array, NDArray[np.bool_]]:
     """The frame's rows with the rejected pixels filled from the model, and which they are."""
-    raw = _float(read_raw(exposure.frame, view.rows))
+    raw = read_calibrated(exposure.frame, exposure.masters, view.rows)
     mask = _mend_missing(raw, exposure)
     if exposure.clipped > CLIPPED:
         model, _, _ = _blotted(FrameTask(task.grid, exposure, task.recipe, task.canvas), lattices, exposure.colours)
@@ -443,10 +444,6 @@ def _lanes(values: Float32Array, exposure: Exposure, mask: NDArray[np.bool_], ro
     ys, xs = np.nonzero(mask)
     raw_kernels.invalidate(ys, xs, exposure.colours, filtered, lanes)
     return lanes
-
-
-def _float(raw: NDArray[Any]) -> Float32Array:
-    return np.ascontiguousarray(raw, np.float32)
 
 
 def _save_rejected(path: Path, places: NDArray[np.intp], fill: Float32Array) -> None:

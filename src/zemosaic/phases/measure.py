@@ -7,7 +7,7 @@ luminance, background and three colours twice as float32, and what sep holds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from zemosaic.calibrated import calibrated, full_levels
 from zemosaic.errors import FrameError
 from zemosaic.events import PhaseProgress, Reporter
 from zemosaic.execution import run_each
@@ -22,7 +23,7 @@ from zemosaic.fits import read_raw
 from zemosaic.imaging.noise import sky_noise
 from zemosaic.imaging.sky import damaged_pixels, repaired, sky_level, sky_mesh
 from zemosaic.imaging.stars import StarsFound, measure_stars
-from zemosaic.model import Frame, FrameKind, FrameState, LeftOut, Measurement
+from zemosaic.model import Frame, FrameKind, FrameState, LeftOut, Masters, Measurement
 from zemosaic.tables import save_measurement
 
 __all__ = ["MeasureTask", "measure", "measure_one"]
@@ -36,14 +37,23 @@ ENOUGH_STARS = 8  # for the elongation to say something about the frame
 class MeasureTask:
     frame: Frame
     path: Path  # .npz to write
+    masters: Masters | None = None
 
 
 def measure(
-    frames: Sequence[Frame], folder: Path, executor: Executor, reporter: Reporter
+    frames: Sequence[Frame],
+    folder: Path,
+    executor: Executor,
+    reporter: Reporter,
+    masters: Mapping[int, Masters] | None = None,
 ) -> Iterator[Measurement | LeftOut]:
-    """Measure frames in parallel; results in the order of the frames, stars and meshes in `folder`."""
+    """Measure frames in parallel; results in the order of the frames, stars and meshes in `folder`.
+
+    masters : by frame id, of the frames that are calibrated.
+    """
+    given = masters or {}
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = [MeasureTask(frame, path) for frame, path in zip(frames, _files(frames, folder))]
+    tasks = [MeasureTask(frame, path, given.get(frame.id)) for frame, path in zip(frames, _files(frames, folder))]
     results = run_each(executor, measure_one, tasks, cancelled=reporter.cancelled)
     for done, (frame, result) in enumerate(zip(frames, results), start=1):
         reporter.emit(PhaseProgress("measure", done, len(frames), frame.path.name))
@@ -71,10 +81,12 @@ def measure_one(task: MeasureTask) -> Measurement | LeftOut:
     if min(frame.width, frame.height) < SMALLEST:
         reason = f"the frame has {frame.width} x {frame.height} px, at least {SMALLEST} x {SMALLEST} are needed"
         return LeftOut(frame.path, FrameState.UNSUPPORTED, reason)
-    return _measured(task, data.astype(np.float32))
+    subtracted = task.masters is not None and task.masters.dark is not None
+    clipped = 0.0 if subtracted else float(np.mean(data == 0))
+    return _measured(task, calibrated(data, task.masters), clipped)
 
 
-def _measured(task: MeasureTask, data: NDArray[np.float32]) -> Measurement | LeftOut:
+def _measured(task: MeasureTask, data: NDArray[np.float32], clipped: float) -> Measurement | LeftOut:
     frame = task.frame
     pattern = frame.bayer if frame.kind is FrameKind.BAYER else None
     data[~np.isfinite(data)] = np.nan
@@ -82,11 +94,10 @@ def _measured(task: MeasureTask, data: NDArray[np.float32]) -> Measurement | Lef
     if min(sigma) == 0:
         reason = f"the pixels show no noise (sigma {_listed(sigma)} ADU per colour): an empty or made-up image"
         return LeftOut(frame.path, FrameState.DAMAGED, reason)
-    clipped = float(np.mean(data == 0))
     damaged = _damaged(data, pattern, sigma)
     mesh = sky_mesh(data, pattern, damaged, sigma, clipped)
     sky = sky_level(mesh)
-    found = _stars(frame, pattern, data, damaged, sigma)
+    found = _stars(task, pattern, data, damaged, sigma)
     if _trailed(found):
         reason = (
             f"the stars are {found.elongation:.1f} times as long as wide, at most {MOST_ELONGATED:.1f} is used: "
@@ -103,6 +114,8 @@ def _measured(task: MeasureTask, data: NDArray[np.float32]) -> Measurement | Lef
         elongation=found.elongation,
         n_stars=len(found.stars),
         clipped=clipped,
+        masters=task.masters.key if task.masters else "",
+        flat=task.masters.response if task.masters else None,
     )
 
 
@@ -114,7 +127,7 @@ def _damaged(data: NDArray[np.float32], pattern: str | None, sigma: tuple[float,
 
 
 def _stars(
-    frame: Frame,
+    task: MeasureTask,
     pattern: str | None,
     data: NDArray[np.float32],
     damaged: NDArray[np.bool_],
@@ -125,7 +138,7 @@ def _stars(
     holes = np.isnan(clean)
     if holes.any():
         clean[holes] = np.nanmedian(clean)
-    return measure_stars(clean, pattern, sigma, frame.saturation, damaged)
+    return measure_stars(clean, pattern, sigma, full_levels(task.frame, task.masters), damaged)
 
 
 def _trailed(found: StarsFound) -> bool:

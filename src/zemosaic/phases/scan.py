@@ -20,17 +20,13 @@ from zemosaic.errors import Cancelled, FrameError, InputError
 from zemosaic.events import PhaseProgress, Reporter, Warned
 from zemosaic.fits import ImageFile, inspect, read_pixels
 from zemosaic.headers import date_obs, frame_from_header, number, text
-from zemosaic.model import Frame, FrameKind, FrameState, LeftOut
+from zemosaic.model import CalibrationFrame, CalibrationKind, Frame, FrameKind, FrameState, LeftOut
+from zemosaic.phases._scan_calibration import calibration_frame, header_kind, name_kind
 
 __all__ = ["ScanResult", "scan"]
 
 FITS_NAME = re.compile(r"\.(fit|fits|fts)(\.gz|\.fz)?$", re.IGNORECASE)
 STACK_NAME = re.compile(r"^(dso_)?stacked[-_. ]|^(master_?light|integration|autosave)", re.IGNORECASE)
-CALIBRATION = {"dark", "flat", "bias", "offset", "darkflat", "flatdark", "masterdark", "masterflat", "masterbias"}
-BESIDE = {  # words that stand beside those in the names of calibration files and folders
-    *("master", "frame", "calibration", "calib", "cali", "library", "lib", "dwarf", "tele", "wide", "raw", "stack"),
-    *("exp", "gain", "bin", "temp", "s", "sec", "ms", "c", "deg", "lp", "ircut", "img", "image"),
-}
 SMALLEST = 64  # px: a shorter side holds no field to solve
 DIGEST_ROWS = 8  # rows of noise: two different exposures never share them, and they lie beside the header on disk
 HASH_ROWS = 256  # rows read at once when whole files are compared
@@ -47,20 +43,24 @@ WORDS = {
 
 @dataclass(frozen=True)
 class ScanResult:
-    """The lights, in the order of their ids, and all other FITS files of the input, in the order of their paths."""
+    """The lights, in the order of their ids, darks, flats and biases, and all other FITS files, in the order of their paths."""
 
     frames: tuple[Frame, ...]
     left_out: tuple[LeftOut, ...]
+    calibration: tuple[CalibrationFrame, ...] = ()
 
 
 @dataclass(frozen=True)
 class _File:
     path: Path
     inside: tuple[str, ...]  # folders between the input and the file, and the file's name
+    calibration: bool = False  # found in a folder for calibration frames: never a light
 
 
-def scan(inputs: Sequence[Path], output: Path, reporter: Reporter) -> ScanResult:
-    """Find the lights in folders and files.
+def scan(
+    inputs: Sequence[Path], output: Path, reporter: Reporter, calibration_folders: Sequence[Path] = ()
+) -> ScanResult:
+    """Find the lights in folders and files, and darks, flats and biases there and in the folders for these.
 
     Raises
     ------
@@ -69,16 +69,19 @@ def scan(inputs: Sequence[Path], output: Path, reporter: Reporter) -> ScanResult
     Cancelled
         The user asked to stop.
     """
-    files = _list_files(inputs, reporter)
-    own = _folder_inside(output, inputs)
+    files = _list_files(inputs, reporter, calibration_folders)
+    own = _folder_inside(output, [*inputs, *calibration_folders])
     frames: list[Frame] = []
     left_out: list[LeftOut] = []
+    calibration: list[CalibrationFrame] = []
     for done, file in enumerate(files, 1):
         if reporter.cancelled():
             raise Cancelled("as you asked, while the input was scanned; what earlier runs measured is kept")
         found = _look(file, own)
         if isinstance(found, Frame):
             frames.append(found)
+        elif isinstance(found, CalibrationFrame):
+            calibration.append(found)
         else:
             left_out.append(found)
         if done % PROGRESS_STEP == 0 or done == len(files):
@@ -88,8 +91,13 @@ def scan(inputs: Sequence[Path], output: Path, reporter: Reporter) -> ScanResult
     frames, other = _one_kind(frames)
     left_out = sorted([*left_out, *same, *other], key=lambda what: what.path.as_posix())
     if not frames:
-        raise InputError(_nothing_found(inputs, files, left_out))
-    return ScanResult(tuple(replace(frame, id=i) for i, frame in enumerate(frames)), tuple(left_out))
+        raise InputError(_nothing_found(inputs, files, [*left_out, *map(_not_a_light, calibration)]))
+    numbered = tuple(replace(frame, id=i) for i, frame in enumerate(frames))
+    return ScanResult(numbered, tuple(left_out), tuple(calibration))
+
+
+def _not_a_light(frame: CalibrationFrame) -> LeftOut:
+    return LeftOut(frame.path, FrameState.NOT_A_LIGHT, f"The file is a {frame.kind}, not a light.")
 
 
 def _order(frame: Frame) -> tuple[bool, str, str, str]:
@@ -97,18 +105,22 @@ def _order(frame: Frame) -> tuple[bool, str, str, str]:
     return not frame.date_obs, frame.date_obs, frame.path.name, frame.path.as_posix()
 
 
-def _list_files(inputs: Sequence[Path], reporter: Reporter) -> list[_File]:
+def _list_files(inputs: Sequence[Path], reporter: Reporter, calibration: Sequence[Path]) -> list[_File]:
     """All FITS files, each once, whatever links and overlapping inputs lead to it; sorted by path."""
     found: dict[str, _File] = {}
-    seen: set[str] = set()
-    for item in inputs:
-        if item.is_dir():
-            for real, file in _walk(item, (), seen, reporter):
-                found.setdefault(real, file)
-        elif item.is_file():
-            found.setdefault(os.path.realpath(item), _File(item, (item.name,)))
-        else:
-            raise InputError(f"{item}: this input does not exist; check the path (and that its disk is connected).")
+    for items, is_calibration in ((calibration, True), (inputs, False)):
+        seen: set[str] = set()
+        for item in items:
+            if item.is_dir():
+                inside = (item.resolve().name,) if is_calibration else ()
+                for real, file in _walk(item, inside, seen, reporter):
+                    found.setdefault(real, replace(file, calibration=is_calibration))
+            elif item.is_file():
+                found.setdefault(os.path.realpath(item), _File(item, (item.name,), is_calibration))
+            elif is_calibration:
+                raise InputError(f"{item}: this calibration_folder does not exist; check the path.")
+            else:
+                raise InputError(f"{item}: this input does not exist; check the path (and that its disk is connected).")
     return sorted(found.values(), key=lambda file: file.path.as_posix())
 
 
@@ -141,7 +153,7 @@ def _folder_inside(output: Path, inputs: Iterable[Path]) -> Path | None:
     return real if any(Path(os.path.realpath(item)) in real.parents for item in inputs) else None
 
 
-def _look(file: _File, own: Path | None) -> Frame | LeftOut:
+def _look(file: _File, own: Path | None) -> Frame | CalibrationFrame | LeftOut:
     """Decide what one file is."""
     path = file.path
     if own is not None and Path(os.path.realpath(path)).is_relative_to(own):
@@ -149,8 +161,17 @@ def _look(file: _File, own: Path | None) -> Frame | LeftOut:
     try:
         image = inspect(path)
         state, reason = _not_usable(image, file.inside)
+        kind = _calibration_kind(image, file.inside)
+        if kind is not None and state in (None, FrameState.STACK) and len(image.shape) == 2:
+            return calibration_frame(image, kind, path, path.stat())
+        if kind is not None and len(image.shape) != 2:
+            reason = f"The {kind} is {_size(image.shape)}; expected one plane, as the camera wrote it."
+            return LeftOut(path, FrameState.NOT_A_LIGHT, reason)
         if state is not None:
             return LeftOut(path, state, reason)
+        if file.calibration:
+            reason = "The file lies in calibration_folder, and neither its header nor its name says dark, flat or bias."
+            return LeftOut(path, FrameState.UNSUPPORTED, reason)
         return frame_from_header(image.cards, image.shape, path, path.stat(), digest=_digest(image))
     except FrameError as error:
         return LeftOut(path, FrameState.DAMAGED, _sentence(str(error).removeprefix(f"{path}: ")))
@@ -165,20 +186,22 @@ def _sentence(words: str) -> str:
 def _not_usable(image: ImageFile, inside: tuple[str, ...]) -> tuple[FrameState | None, str]:
     """Why an image is not a light that can be combined; (None, "") when it is one."""
     software = text(image.cards, "SOFTWARE")
-    if software.lower().startswith("zemosaic"):
+    own = software.lower().startswith("zemosaic")
+    if own and header_kind(image.cards)[0] is None:  # masters that it made are as good as others
         return FrameState.OWN_OUTPUT, f"The file is a result of ZeMosaic (SOFTWARE = {software}), not a sub."
     stack = _signs_of_a_stack(image, inside[-1])
     if stack:
         return FrameState.STACK, f"The file is a stack, not a sub ({stack}); use the subs that it was made from."
-    calibration = _signs_of_calibration(image, inside)
-    if calibration:
-        return FrameState.NOT_A_LIGHT, f"The file is a calibration frame, not a light ({calibration})."
     return _unsupported(image)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in reversed(shape))
 
 
 def _unsupported(image: ImageFile) -> tuple[FrameState | None, str]:
     shape = image.shape
-    size = " x ".join(str(n) for n in reversed(shape))
+    size = _size(shape)
     if len(shape) < 2:
         return FrameState.UNSUPPORTED, "The file holds no image; expected a raw, mono or three-plane light."
     if len(shape) > 3 or (len(shape) == 3 and shape[0] != 3):
@@ -208,24 +231,15 @@ def _signs_of_a_stack(image: ImageFile, name: str) -> str:
     return ""
 
 
-def _signs_of_calibration(image: ImageFile, inside: tuple[str, ...]) -> str:
-    """What gives a dark, flat or bias away; the header's word counts more than names."""
-    kind = text(image.cards, "IMAGETYP", "FRAME", "FRAMETYP", "OBSTYPE")
-    lower = kind.lower()
-    if any(word in lower for word in ("dark", "flat", "bias", "offset", "zero")):
-        return f"IMAGETYP = {kind}"
-    if any(word in lower for word in ("light", "object", "science")):
-        return ""
-    for name in inside:
-        words = {word.rstrip("s") if len(word) > 1 else word for word in re.findall(r"[a-z]+", _stem(name).lower())}
-        words = {"bias" if word in ("bia", "biase") else word for word in words}
-        if words & CALIBRATION and words <= CALIBRATION | BESIDE:
-            return f"by the name {name}"
-    return ""
-
-
-def _stem(name: str) -> str:
-    return FITS_NAME.sub("", name)
+def _calibration_kind(image: ImageFile, inside: tuple[str, ...]) -> CalibrationKind | None:
+    """What kind of calibration frame an image is; the header's word counts more than names."""
+    kind, written = header_kind(image.cards)
+    if kind is not None or any(word in written.lower() for word in ("light", "object", "science")):
+        return kind
+    named = name_kind(inside[-1])
+    if named is not None or _signs_of_a_stack(image, inside[-1]):  # a stack in a folder of darks is nobody's dark
+        return named
+    return next((found for found in map(name_kind, reversed(inside[:-1])) if found is not None), None)
 
 
 def _digest(image: ImageFile) -> str:
