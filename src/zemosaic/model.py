@@ -109,17 +109,15 @@ class Frame:
     dec: float  # deg ICRS, commanded; NaN when unknown
     scale: float  # arcsec/px from pixel size and focal length; NaN when unknown
     saturation: float  # ADU at which the sensor or the file is full
-    wcs: Solution | None = None  # found in the header: a claim, to be verified against the stars
     offset: float = float("nan")  # the camera's setting; NaN when unknown
     binning: int = 1
+    wcs: Solution | None = None  # found in the header: a claim, to be verified against the stars
 
     @property
     def channels(self) -> int:
         return 1 if self.kind is FrameKind.MONO else 3
 
 
-@dataclass(frozen=True)
-class Stars:
 class CalibrationKind(StrEnum):
     DARK = "dark"
     FLAT = "flat"
@@ -165,6 +163,8 @@ class Masters:
     response: tuple[float, ...] | None  # 1 + r1 rho^2 + ...; None without a flat
 
 
+@dataclass(frozen=True)
+class Stars:
     """Stars measured on one frame, brightest first."""
 
     x: FloatArray  # (n,) px
@@ -204,10 +204,10 @@ class Measurement:
     elongation: float  # median of good stars
     n_stars: int
     clipped: float  # share of raw pixels that are exactly 0
-
-
     masters: str = ""  # key of the masters that were applied
     flat: tuple[float, ...] | None = None  # smooth part of the user's flat, still in the pixels; None without a flat
+
+
 @dataclass(frozen=True)
 class Distortion:
     """Radial distortion of an instrument about the reference pixel of the solution.
@@ -248,6 +248,7 @@ class Correction:
     response: tuple[float, ...]  # F = 1 + r1 rho^2 + r2 rho^4 + ..., rho = distance to the frame's centre / radius
     radius: float  # px, half-diagonal of the frame
     weight: float = 1.0  # factor on the inverse variance (quality)
+    flat_fielded: bool = False  # by the user's flat, which holds the pixels' area too: Omega is that of the centre
 
 
 @dataclass(frozen=True)
@@ -264,7 +265,6 @@ class Overlap:
 @dataclass(frozen=True)
 class Grid:
     """The mosaic's pixels: TAN, north up, east left.
-    flat_fielded: bool = False  # by the user's flat, which holds the pixels' area too: Omega is that of the centre
 
     xi = -scale (X - x), eta = scale (Y - y) in degrees on the tangent plane at (ra, dec); Y grows to the north.
     """

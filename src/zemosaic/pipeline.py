@@ -51,8 +51,8 @@ from zemosaic.model import (
     Plan,
     Solution,
 )
-from zemosaic.phases.calibrate import calibrate
 from zemosaic.phases.assemble import Exposure, Recipe, assemble, visits
+from zemosaic.phases.calibrate import calibrate
 from zemosaic.phases.export import Outputs, Provenance, export
 from zemosaic.phases.match import MatchResult, match
 from zemosaic.phases.measure import measure
