@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zemosaic.fits import cards
-from zemosaic.headers import frame_from_header, solution_header
-from zemosaic.imaging.projection import angular_separation, pixel_scale, pixel_to_sky
+from zemosaic.headers import frame_from_header
+from zemosaic.imaging.projection import angular_separation, pixel_scale, pixel_to_sky, sky_to_pixel
 from zemosaic.model import Distortion, Frame, FrameKind, Solution
+from zemosaic.wcs import solution_header
 
 SEESTAR = {
     "CREATOR": "ZWO Seestar S50",
@@ -303,9 +306,9 @@ def test_a_wcs_in_the_header_is_moved_to_the_centre(angle, mirrored, scale):
     assert got is not None and (got.x, got.y) == (539.5, 959.5) and got.solver == "header"
     assert pixel_scale(got) == pytest.approx(scale, rel=0.1)
     wcs = WCS(Header({k: v for k, v in values.items() if k not in ("EQUINOX", "DATEREF", "MJDREF")}))
-    for x, y in ((539.5, 959.5), (549.5, 959.5), (532.5, 952.5)):  # farther out another tangent point shows: 0.01 px
+    for x, y in ((539.5, 959.5), (0.0, 0.0), (1079.0, 0.0), (532.5, 952.5), (1079.0, 1919.0)):
         ra, dec = wcs.all_pix2world(x, y, 0)
-        assert angular_separation(*pixel_to_sky(got, x, y), ra, dec) * 3600 < 1e-3 * scale
+        assert angular_separation(*pixel_to_sky(got, x, y), ra, dec) * 3600 < 0.02 * scale
 
 
 def test_cdelt_and_crota_as_indi_writes_them():
@@ -348,3 +351,200 @@ def test_a_solution_as_cards_says_the_same_to_astropy(tmp_path, k3, k5, dec):
     x, y = np.meshgrid(np.linspace(0, 1079, 9), np.linspace(0, 1919, 9))
     theirs = wcs.all_pix2world(x, y, 0)
     assert angular_separation(*theirs, *pixel_to_sky(solution, x, y)).max() * 3600 < 1e-5
+
+
+def bent_cards(corner: float, *, angle: float = 25.0, mirrored: bool = False, at: tuple[float, float] = (539.5, 959.5)):
+    """TAN-SIP cards of an S50-like frame: cubic distortion and, a third as strong, decentring; px in the corners.
+
+    Written from the definition of decentring, (p1 (r^2 + 2 u^2) + 2 p2 u v, p2 (r^2 + 2 v^2) + 2 p1 u v).
+    """
+    half = math.hypot(1080, 1920) / 2
+    c, s = 2.374 / 3600 * math.cos(math.radians(angle)), 2.374 / 3600 * math.sin(math.radians(angle))
+    third, p1, p2 = corner / half**3, 0.10 * corner / half**2, -0.15 * corner / half**2
+    values: dict[str, object] = {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "CRVAL1": 10.68, "CRVAL2": 41.27}
+    values |= {"CRPIX1": at[0] + 1, "CRPIX2": at[1] + 1, "A_ORDER": 3, "B_ORDER": 3}
+    values |= {"CD1_1": c if mirrored else -c, "CD1_2": -s if mirrored else s, "CD2_1": s, "CD2_2": c}
+    values |= {"A_3_0": third, "A_1_2": third, "B_0_3": third, "B_2_1": third}
+    values |= {"A_2_0": 3 * p1, "A_0_2": p1, "A_1_1": 2 * p2, "B_0_2": 3 * p2, "B_2_0": p2, "B_1_1": 2 * p1}
+    return values
+
+
+def as_pv(values: dict[str, object], ctype: str) -> dict[str, object]:
+    """The same distortion as PV cards: the SIP polynomial in px becomes one of the intermediate coordinates in degrees."""
+    cd = np.array([[values["CD1_1"], values["CD1_2"]], [values["CD2_1"], values["CD2_2"]]])
+    u, v = (a.ravel() for a in np.meshgrid(np.linspace(-600, 600, 15), np.linspace(-1000, 1000, 15)))
+    move = np.zeros((2, len(u)))
+    for key, value in values.items():
+        if key[:2] in ("A_", "B_") and key[2] != "O":
+            move[int(key[0] == "B")] += value * u ** int(key[2]) * v ** int(key[4])
+    straight, bent = cd @ np.stack([u, v]), cd @ (np.stack([u, v]) + move)
+    out = {k: w for k, w in values.items() if k[:2] not in ("A_", "B_")}
+    out |= {"CTYPE1": f"RA---{ctype}", "CTYPE2": f"DEC--{ctype}"}
+    numbers = (0, 1, 2, 4, 5, 6, 7, 8, 9, 10)  # PVi_3 belongs to r
+    powers = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3))
+    for axis in (0, 1):
+        mine, other = straight[axis], straight[1 - axis]
+        design = np.stack([mine**i * other**j for i, j in powers], axis=1)
+        terms = np.linalg.lstsq(design, bent[axis], rcond=None)[0]
+        out |= {f"PV{axis + 1}_{k}": float(term) for k, term in zip(numbers, terms, strict=True)}
+    return out
+
+
+def off_astropy(values: dict[str, object], solution: Solution, shape: tuple[int, int] = (1920, 1080)) -> float:
+    """Largest distance, px, between a solution and what astropy makes of the cards, over a frame to its very corners."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wcs = WCS(Header(values), naxis=2)
+    x, y = (a.ravel() for a in np.meshgrid(np.linspace(0, shape[1] - 1, 40), np.linspace(0, shape[0] - 1, 60)))
+    world = wcs.all_pix2world(x, y, 0)
+    ra, dec = world[wcs.wcs.lng], world[wcs.wcs.lat]
+    px, py = sky_to_pixel(solution, ra, dec)
+    there = angular_separation(*pixel_to_sky(solution, x, y), ra, dec) * 3600 / pixel_scale(solution)
+    return float(max(there.max(), np.hypot(px - x, py - y).max()))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("at", [(539.5, 959.5), (40.0, 1800.0)])
+@pytest.mark.parametrize("kind", ["SIP", "TPV", "TAN"])
+def test_a_distortion_is_read_as_astropy_reads_it(kind, at, mirrored):
+    values = bent_cards(3.0, mirrored=mirrored, at=at)
+    values = values if kind == "SIP" else as_pv(values, kind)
+    got = frame(values).wcs
+    assert got is not None
+    assert off_astropy(values, got) < 0.01
+    flat = replace(got, distortion=Distortion())
+    assert off_astropy(values, flat) > 2.0  # what was lost without it
+    assert (got.cd[0] * got.cd[3] > got.cd[1] * got.cd[2]) == mirrored
+
+
+def test_dialects_of_distortion():
+    """What programs leave out, add and write in another order says the same."""
+    sip, pv = bent_cards(3.0), as_pv(bent_cards(3.0), "TPV")
+    got = frame(sip).wcs
+    bare = sip | {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"}  # SIP without its name
+    both = sip | {k: v for k, v in pv.items() if k.startswith("PV")}  # SCAMP ran over SIP
+    inverse = sip | {"AP_ORDER": 3, "BP_ORDER": 3, "AP_1_0": "garbage", "BP_0_3": 1e30, "A_DMAX": "?"}
+    for values in (bare, both, inverse):
+        assert frame(values).wcs == got
+    short = {k: v for k, v in pv.items() if k not in ("PV1_0", "PV2_0", "PV1_1", "PV2_1", "PV1_2", "PV2_2")}
+    whole = frame(short | {"PV1_1": 1.0, "PV2_1": 1.0}).wcs
+    assert frame(short).wcs == whole  # a missing PV1_1 stands for 1
+    swapped = {k: v for k, v in sip.items() if k[:2] not in ("CD", "CR", "CT")} | {
+        "CTYPE1": sip["CTYPE2"], "CTYPE2": sip["CTYPE1"], "CRVAL1": sip["CRVAL2"], "CRVAL2": sip["CRVAL1"],
+        "CRPIX1": sip["CRPIX1"], "CRPIX2": sip["CRPIX2"],
+        "CD1_1": sip["CD2_1"], "CD1_2": sip["CD2_2"], "CD2_1": sip["CD1_1"], "CD2_2": sip["CD1_2"],
+    }  # fmt: skip
+    other = frame(swapped).wcs
+    assert other is not None and got is not None
+    assert off_astropy(sip, other) < 0.01 and off_astropy(swapped, other) < 0.01
+
+
+@pytest.mark.parametrize("projection", ["SIN", "ARC", "STG", "ZEA", "ZPN", "CAR"])
+def test_other_projections_are_distortions_of_a_tangent_plane(projection):
+    """A field of 5 x 3 degrees, 2.5 degrees off its reference pixel."""
+    values: dict[str, object] = {"CTYPE1": f"RA---{projection}", "CTYPE2": f"DEC--{projection}", "CRVAL1": 10.68}
+    values |= {"CRVAL2": 0.0 if projection == "CAR" else 41.27, "CRPIX1": 20.0, "CRPIX2": 1700.0}
+    values |= {"CDELT1": -10 / 3600, "CDELT2": 10 / 3600}
+    values |= {"PV2_1": 1.0, "PV2_3": 0.02} if projection == "ZPN" else {}
+    got = frame(values).wcs
+    assert got is not None and got.distortion.polynomial is not None
+    assert off_astropy(values, got) < 0.02
+
+
+def test_three_axes_of_a_colour_image_and_old_style_cards():
+    values = bent_cards(3.0)
+    cube = values | {
+        "WCSAXES": 3,
+        "NAXIS": 3,
+        "CTYPE3": "RGB",
+        "CRVAL3": 1.0,
+        "CRPIX3": 1.0,
+        "CD3_3": 1.0,
+        "CD1_3": 0.0,
+    }
+    assert frame(cube, (3, 1920, 1080)).wcs == frame(values).wcs
+    old: dict[str, object] = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.68, "CRVAL2": 41.27}
+    old |= {"CRPIX1": 540.0, "CRPIX2": 960.0, "CDELT1": -6.6e-4, "CDELT2": 6.6e-4, "CROTA2": 33.0}
+    poles = old | {"LATPOLE": 41.27, "LONPOLE": 180.0, "EQUINOX": 1.0e30}
+    for values in (old, poles):
+        got = frame(values).wcs
+        assert got is not None and off_astropy(old, got) < 0.02
+        assert got.distortion.polynomial is None
+
+
+NO_WCS = [
+    ({"CRPIX1": "NaN"}, r"CRPIX1 = 'NaN' is not a number"),
+    ({"CRPIX2": "inf"}, r"CRPIX2 = 'inf' is not a number"),
+    ({"CRVAL2": "nan"}, r"CRVAL2 = 'nan' is not a number"),
+    ({"CD1_2": "-"}, r"CD1_2 = '-' is not a number"),
+    ({"CRPIX1": ""}, r"CRPIX1 is missing"),
+    ({"CD1_1": 0.0, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 0.0}, r"."),
+    ({"CD1_1": 1e-18, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 1e-18}, r"its matrix makes pixels of 0 x 0\""),
+    ({"CD1_1": 1e-4, "CD1_2": 1e-4, "CD2_1": 1e-4, "CD2_2": 1e-4}, r"."),
+    ({"CTYPE1": "LINEAR", "CTYPE2": "LINEAR"}, r"'LINEAR' are not right ascension and declination"),
+    ({"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN"}, r"not right ascension and declination"),
+    ({"CTYPE2": "RA---TAN-SIP"}, r"not right ascension and declination"),
+    ({"CTYPE2": "DEC--SIN"}, r"astropy cannot use it"),
+    ({"CTYPE1": "RA---XYZ", "CTYPE2": "DEC--XYZ"}, r"astropy cannot use it"),
+    ({"CUNIT1": "parsnip"}, r"astropy cannot use it"),
+    ({"CRVAL2": 100.0}, r"."),
+    ({"A_ORDER": 1000000}, r"A_ORDER = '1000000' is no order"),
+    ({"A_ORDER": 2.5}, r"A_ORDER = '2.5' is no order"),
+    ({"B_ORDER": ""}, r"B_ORDER is missing"),
+    ({"A_3_0": "NaN"}, r"A_3_0 = 'NaN' is not a number"),
+    ({"A_3_0": 1e300}, r"."),
+    ({"A_3_0": 1e-6}, r"its distortion folds the frame"),
+    ({"B_0_2": 1.0}, r"folds the frame"),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason"), NO_WCS)
+def test_a_wcs_that_cannot_be_is_ignored_with_its_reason(changes, reason):
+    got = frame(bent_cards(3.0), **changes)
+    assert got.wcs is None
+    assert got.wcs_refused.startswith("The WCS in its header is not used: ") and got.wcs_refused.endswith(".")
+    assert re.search(reason, got.wcs_refused)
+    assert len(got.wcs_refused) < 300
+
+
+@pytest.mark.parametrize("changes", [{"PV1_1": "NaN"}, {"PV1_1": 0.0, "PV2_1": 0.0}, {"PV2_10": 1e5}, {"PV1_7": 1e300}])
+def test_pv_cards_that_cannot_be(changes):
+    got = frame(as_pv(bent_cards(3.0), "TPV"), **changes)
+    assert got.wcs is None and got.wcs_refused
+
+
+def test_a_header_without_a_wcs_has_no_reason():
+    assert (frame(SEESTAR).wcs, frame(SEESTAR).wcs_refused) == (None, "")
+
+
+KEYS = sorted({*bent_cards(3.0), *as_pv(bent_cards(3.0), "TPV"), "LONPOLE", "LATPOLE", "CUNIT1", "CROTA2", "PC1_1"})
+ANYTHING = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-99, 99),
+    st.sampled_from(["", "x", "NaN", "-inf", "deg"]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=4))
+def test_no_card_crashes_or_slips_through(changes):
+    got = frame(bent_cards(3.0), **changes)
+    without = changes.get("CTYPE1") == ""  # is no WCS at all
+    assert (got.wcs is None) == (bool(got.wcs_refused) or without)
+    if got.wcs is not None:
+        assert np.isfinite(pixel_to_sky(got.wcs, [0, 1079], [0, 1919])).all()
+        assert 0.05 <= pixel_scale(got.wcs) <= 120
+        assert not {"CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2"} & {k for k, v in changes.items() if isinstance(v, str)}
+
+
+@pytest.mark.parametrize("k3", [0.0, 4e-4, -2e-3])
+@pytest.mark.parametrize("corner", [3.0, 30.0])
+def test_a_distortion_is_written_as_it_was_read(tmp_path, corner, k3):
+    """With what a refinement finds on top of it, up to 2 px in the corners."""
+    read = frame(bent_cards(corner)).wcs
+    assert read is not None
+    solution = replace(read, distortion=replace(read.distortion, k3=k3, k5=-0.5 * k3))
+    cards_ = solution_header(solution, 1080, 1920)
+    assert off_astropy(dict(cards_), solution) < 0.005
+    again = frame(dict(cards_)).wcs
+    assert again is not None and off_astropy(dict(cards_), again) < 0.01

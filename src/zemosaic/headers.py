@@ -17,8 +17,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -27,25 +25,20 @@ from pathlib import Path
 import numpy as np
 from astropy import units
 from astropy.coordinates import FK5, ICRS, CartesianRepresentation
-from astropy.io.fits import Header
 from astropy.time import Time
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from zemosaic.cards import Cards, number, text
+from zemosaic.errors import FrameError
 from zemosaic.model import Frame, FrameKind, Solution
+from zemosaic.wcs import SCALES, read_wcs
 
-__all__ = ["frame_from_header", "number", "solution_header", "text"]
+__all__ = ["Cards", "date_obs", "frame_from_header", "number", "text"]
 
-Cards = Mapping[str, str]  # as `zemosaic.fits.cards` gives them
 NAN = float("nan")
-WCS_CARD = re.compile(
-    r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)[12]|(CD|PC)[12]_[12]|PV[12]_\d+|LONPOLE|LATPOLE|[AB]P?_.+"
-)
 PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 ARCSEC_PER_UM_MM = 206.265  # arcsec/px = 206.265 * pixel size (um) / focal length (mm)
-SCALES = (0.05, 120.0)  # arcsec/px that a telescope or a lens can have
 EQUINOXES = (1900.0, 2100.0)  # years; other values of EQUINOX are garbage
-LONGEST_STRETCH = 2.0  # ratio of the axes of a pixel, beyond which a header's WCS is absurd
 # 12-bit cameras that fill 16 bits by shifting end at 4095 * 16; full 16-bit data saturate above it as well
 FULL = {8: 255.0, 16: 65520.0, 32: 2147483647.0}
 FULL_SIGNED_16 = 32767.0
@@ -87,7 +80,7 @@ def frame_from_header(
     bayer = None if len(shape) == 3 else _pattern(header, height, scope, width)
     kind = FrameKind.RGB if len(shape) == 3 else FrameKind.BAYER if bayer else FrameKind.MONO
     date = date_obs(header)
-    wcs = _solution(header, width, height)
+    wcs, refused = _wcs(header, width, height)
     ra, dec = _position(header, scope, date)
     if math.isnan(ra) and wcs is not None:
         ra, dec = wcs.ra, wcs.dec
@@ -118,21 +111,8 @@ def frame_from_header(
         scale=_scale(header, pixel, focal),
         saturation=_saturation(header),
         wcs=wcs,
+        wcs_refused=refused,
     )
-
-
-def text(header: Cards, *keys: str) -> str:
-    """First of the cards that holds something; "" when none does."""
-    return next((value for value in (header.get(key, "") for key in keys) if value), "")
-
-
-def number(header: Cards, key: str) -> float:
-    """A card as a finite number, also when it was written as text; NaN when it is missing or says something else."""
-    try:
-        value = float(header.get(key, "").replace("D", "E"))  # FITS allows 1.0D-4
-    except ValueError:
-        return NAN
-    return value if math.isfinite(value) else NAN
 
 
 def _first(header: Cards, *keys: str) -> float:
@@ -141,6 +121,14 @@ def _first(header: Cards, *keys: str) -> float:
 
 def _positive(header: Cards, *keys: str) -> float:
     return next((value for value in (number(header, key) for key in keys) if value > 0), NAN)
+
+
+def _wcs(header: Cards, width: int, height: int) -> tuple[Solution | None, str]:
+    """The header's WCS, or why there is none; "" when it has none to begin with."""
+    try:
+        return read_wcs(header, width, height), ""
+    except FrameError as error:
+        return None, str(error)
 
 
 def _maker(header: Cards) -> str:
@@ -316,74 +304,3 @@ def _to_icrs(ra: float, dec: float, year: float) -> tuple[float, float]:
     a, d = math.radians(ra), math.radians(dec)
     x, y, z = _rotation(year) @ (math.cos(d) * math.cos(a), math.cos(d) * math.sin(a), math.sin(d))
     return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
-
-
-def _solution(header: Cards, width: int, height: int) -> Solution | None:
-    """The header's WCS as a linear solution about the frame's centre; None when there is none or it is absurd."""
-    at = number(header, "CRVAL1"), number(header, "CRVAL2")
-    if not text(header, "CTYPE1").startswith(("RA--", "DEC-")) or math.isnan(sum(at)) or at == (0.0, 0.0):
-        return None
-    x, y = (width - 1) / 2.0, (height - 1) / 2.0
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on deprecated cards: they change nothing here
-            wcs = WCS(_wcs_header(header), naxis=2)
-            step = np.array([[0.0, 0.0], [0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
-            sky = wcs.celestial.all_pix2world(step + (x, y), 0)
-            plane = _tangent_plane(sky)
-    except (ValueError, ArithmeticError, TypeError, KeyError, IndexError, MemoryError):
-        return None  # wcslib's errors are ValueErrors: a WCS that cannot be used is a missing WCS
-    east, north = plane[1] - plane[2], plane[3] - plane[4]
-    cd = (float(east[0]), float(north[0]), float(east[1]), float(north[1]))
-    if not _plausible(cd, sky[0]):
-        return None
-    return Solution(ra=float(sky[0, 0]) % 360.0, dec=float(sky[0, 1]), x=x, y=y, cd=cd, solver="header")
-
-
-def _wcs_header(header: Cards) -> Header:
-    """The cards of the projection only: dates and equinoxes out of order must not spoil it."""
-    out = Header()
-    for key in filter(WCS_CARD.fullmatch, header):
-        value = number(header, key)
-        out[key] = header[key] if math.isnan(value) else int(value) if key.endswith("_ORDER") else value
-    return out
-
-
-def _tangent_plane(sky: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard coordinates, degrees, of sky positions about the first of them."""
-    plane = WCS(naxis=2)
-    plane.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    plane.wcs.crval = sky[0]
-    return np.asarray(plane.wcs_world2pix(sky, 0), float) + 1.0
-
-
-def _plausible(cd: tuple[float, float, float, float], centre: NDArray[np.float64]) -> bool:
-    matrix = np.array(cd).reshape(2, 2)
-    if not (np.all(np.isfinite(matrix)) and np.all(np.isfinite(centre))):
-        return False
-    longer, shorter = np.linalg.svd(matrix, compute_uv=False) * 3600.0
-    return bool(SCALES[0] <= shorter and longer <= min(SCALES[1], LONGEST_STRETCH * shorter))
-
-
-def solution_header(solution: Solution, width: int, height: int) -> Header:
-    """A solution of a frame of `width` x `height` px as cards: TAN, with SIP where there is a distortion.
-
-    The radial terms are SIP polynomials exactly: u k3 rho^2 = (u^3 + u v^2) k3 / R^2, and the like of order 5
-    (Shupe et al. 2005, ASP Conf. 347, 491). Positions are tied to Tycho-2, J2000 without proper motions.
-    """
-    k = solution.distortion
-    suffix = "-SIP" if k.k3 or k.k5 else ""
-    header = Header()
-    header["WCSAXES"], header["IMAGEW"], header["IMAGEH"] = 2, width, height
-    header["CTYPE1"], header["CTYPE2"], header["RADESYS"] = f"RA---TAN{suffix}", f"DEC--TAN{suffix}", "ICRS"
-    header["CRVAL1"], header["CRVAL2"] = solution.ra, solution.dec
-    header["CRPIX1"], header["CRPIX2"] = solution.x + 1.0, solution.y + 1.0
-    header["CD1_1"], header["CD1_2"], header["CD2_1"], header["CD2_2"] = solution.cd
-    if suffix:
-        third, fifth = k.k3 / k.radius**2, k.k5 / k.radius**4
-        terms = {(3, 0): third, (1, 2): third, (5, 0): fifth, (3, 2): 2.0 * fifth, (1, 4): fifth}
-        header["A_ORDER"] = header["B_ORDER"] = 5 if k.k5 else 3
-        for (u, v), value in terms.items():
-            if value:
-                header[f"A_{u}_{v}"] = header[f"B_{v}_{u}"] = value
-    return header

@@ -29,6 +29,7 @@ __all__ = [
     "Mosaic",
     "Overlap",
     "Plan",
+    "Polynomial",
     "SkyMesh",
     "Solution",
     "Stars",
@@ -112,6 +113,7 @@ class Frame:
     offset: float = float("nan")  # the camera's setting; NaN when unknown
     binning: int = 1
     wcs: Solution | None = None  # found in the header: a claim, to be verified against the stars
+    wcs_refused: str = ""  # why the WCS in the header is none; "" when it is one, or when there is not any
 
     @property
     def channels(self) -> int:
@@ -209,22 +211,36 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Distortion:
-    """Radial distortion of an instrument about the reference pixel of the solution.
+class Polynomial:
+    """Distortion of any smooth kind, as a user's header states it.
 
-    With (u, v) the offset from the reference pixel in px and rho = hypot(u, v) / radius:
+    With p = u / reach[0] and q = v / reach[1] the displacement is sum x[k] p^i q^j and sum y[k] p^i q^j, k counting
+    (i, j) = (2, 0), (1, 1), (0, 2), (3, 0), ...; beyond the reach it is that of the nearest place within. It is a SIP polynomial.
+    """
+
+    x: tuple[float, ...]  # px
+    y: tuple[float, ...]  # px
+    reach: tuple[float, float]  # px from the reference pixel: a little beyond the frame's border
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """Distortion about the reference pixel of the solution: what a header states, then what its instrument was found to have.
+
+    With (u, v) the offset from the reference pixel in px, moved by the polynomial, and rho = hypot(u, v) / radius:
     (u', v') = (u, v) * (1 + k3 rho^2 + k5 rho^4), then the linear part of the WCS applies to (u', v').
-    It is exactly a SIP polynomial of order 3 (5 with k5).
+    Without a polynomial it is exactly a SIP polynomial of order 3 (5 with k5).
     """
 
     k3: float = 0.0
     k5: float = 0.0
     radius: float = 1.0  # px, half-diagonal of the frame
+    polynomial: Polynomial | None = None
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Astrometric solution: TAN projection, linear matrix, radial distortion."""
+    """Astrometric solution: TAN projection, linear matrix, distortion."""
 
     ra: float  # deg, tangent point = sky position of the reference pixel
     dec: float  # deg

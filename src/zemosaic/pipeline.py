@@ -36,7 +36,6 @@ from zemosaic.events import (
     Warned,
 )
 from zemosaic.execution import memory_budget, open_executor, worker_count
-from zemosaic.headers import solution_header
 from zemosaic.imaging.calibrate import Feather
 from zemosaic.ledger import Ledger, to_json
 from zemosaic.model import (
@@ -61,6 +60,7 @@ from zemosaic.phases.scan import scan
 from zemosaic.phases.solve import SolveResult, solve
 from zemosaic.settings import Settings
 from zemosaic.solvers.external import External, find_external
+from zemosaic.wcs import solution_header
 
 __all__ = ["make_mosaic"]
 

@@ -1,7 +1,6 @@
-"""Pixels to sky and back: gnomonic projection, linear matrix, radial distortion.
+"""Pixels to sky and back: gnomonic projection, linear matrix, distortion (`zemosaic.imaging.distortion`).
 
-Formulae: Calabretta & Greisen 2002, A&A 395, 1077 (TAN); the distortion is the radial part of SIP
-(Shupe et al. 2005, ASP Conf. 347, 491). Tested against `astropy.wcs`.
+Formulae: Calabretta & Greisen 2002, A&A 395, 1077 (TAN). Tested against `astropy.wcs`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zemosaic.model import Distortion, Grid, Solution
+from zemosaic.imaging.distortion import bend, stretch, unbend
+from zemosaic.model import Grid, Solution
 
 __all__ = [
     "angular_separation",
@@ -29,8 +29,6 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
-MAX_INVERSE_STEPS = 20
-INVERSE_TOLERANCE = 1e-6  # px
 
 
 def tan_project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
@@ -58,30 +56,6 @@ def tan_deproject(xi: ArrayLike, eta: ArrayLike, ra0: float, dec0: float) -> tup
     return np.mod(np.mod(ra, 360.0), 360.0), dec  # the first remainder of -1e-20 is 360.0
 
 
-def _distort(u: FloatArray, v: FloatArray, distortion: Distortion) -> tuple[FloatArray, FloatArray]:
-    rho2 = (u * u + v * v) / distortion.radius**2
-    factor = 1.0 + rho2 * (distortion.k3 + rho2 * distortion.k5)
-    return u * factor, v * factor
-
-
-def _undistort(u: FloatArray, v: FloatArray, distortion: Distortion) -> tuple[FloatArray, FloatArray]:
-    """Inverse of `_distort` by Newton steps on the radius."""
-    if distortion.k3 == 0.0 and distortion.k5 == 0.0:
-        return u, v
-    target = np.hypot(u, v) / distortion.radius
-    rho = target.copy()
-    for _ in range(MAX_INVERSE_STEPS):
-        rho2 = rho * rho
-        value = rho * (1.0 + rho2 * (distortion.k3 + rho2 * distortion.k5)) - target
-        slope = 1.0 + rho2 * (3.0 * distortion.k3 + 5.0 * rho2 * distortion.k5)
-        step = value / np.where(np.abs(slope) > 0.1, slope, 0.1)
-        rho = rho - step
-        if not np.any(np.abs(step) * distortion.radius > INVERSE_TOLERANCE):
-            break
-    factor = np.where(target > 0, rho / np.where(target > 0, target, 1.0), 1.0)
-    return u * factor, v * factor
-
-
 def linear_inverse(cd: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     """Inverse of the linear matrix, px/deg."""
     a, b, c, d = cd
@@ -91,7 +65,7 @@ def linear_inverse(cd: tuple[float, float, float, float]) -> tuple[float, float,
 
 def pixel_to_sky(solution: Solution, x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Sky positions (ra, dec), degrees, of frame pixels."""
-    u, v = _distort(np.asarray(x, float) - solution.x, np.asarray(y, float) - solution.y, solution.distortion)
+    u, v = bend(solution.distortion, np.asarray(x, float) - solution.x, np.asarray(y, float) - solution.y)
     a, b, c, d = solution.cd
     return tan_deproject(a * u + b * v, c * u + d * v, solution.ra, solution.dec)
 
@@ -100,7 +74,7 @@ def sky_to_pixel(solution: Solution, ra: ArrayLike, dec: ArrayLike) -> tuple[Flo
     """Frame pixels (x, y) of sky positions in degrees; NaN on the far side of the sky."""
     xi, eta = tan_project(ra, dec, solution.ra, solution.dec)
     a, b, c, d = linear_inverse(solution.cd)
-    u, v = _undistort(a * xi + b * eta, c * xi + d * eta, solution.distortion)
+    u, v = unbend(solution.distortion, a * xi + b * eta, c * xi + d * eta)
     return u + solution.x, v + solution.y
 
 
@@ -113,15 +87,11 @@ def pixel_scale(solution: Solution) -> float:
 def pixel_area(solution: Solution, x: ArrayLike, y: ArrayLike) -> FloatArray:
     """Solid angle of pixels, square degrees, from the Jacobian of the whole solution."""
     u, v = np.asarray(x, float) - solution.x, np.asarray(y, float) - solution.y
-    k = solution.distortion
-    rho2 = (u * u + v * v) / k.radius**2
-    radial = 1.0 + rho2 * (3.0 * k.k3 + 5.0 * rho2 * k.k5)
-    tangential = 1.0 + rho2 * (k.k3 + rho2 * k.k5)
     a, b, c, d = solution.cd
-    du, dv = _distort(u, v, k)
+    du, dv = bend(solution.distortion, u, v)
     r2 = np.radians(a * du + b * dv) ** 2 + np.radians(c * du + d * dv) ** 2
     gnomonic: FloatArray = (1.0 + r2) ** -1.5
-    return abs(a * d - b * c) * radial * tangential * gnomonic
+    return abs(a * d - b * c) * stretch(solution.distortion, u, v) * gnomonic
 
 
 def moved(solution: Solution, ra: float, dec: float) -> Solution:

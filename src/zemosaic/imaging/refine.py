@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from zemosaic.imaging.adjustment import ARCSEC, CHUNK, Adjustment, Cameras, Sightings, directions, local_axes
+from zemosaic.imaging.distortion import bend
 from zemosaic.imaging.linking import chord, link_stars, unit_vectors
 from zemosaic.imaging.projection import pixel_to_sky, tan_project
-from zemosaic.model import Distortion, Solution, Stars
+from zemosaic.model import Distortion, Polynomial, Solution, Stars
 
 __all__ = ["RefineResult", "refine"]
 
@@ -104,7 +105,8 @@ def refine(
     solutions, stars
         First solution (good to about 5 px) and detections of every frame.
     instruments
-        Number of each frame's instrument; those of one instrument share distortion and shape.
+        Number of each frame's instrument; those of one instrument share distortion and shape. A polynomial in a first
+        solution, about the frame's centre, stays, and the distortion found comes on top of it.
     catalogue : ra, dec
         deg ICRS, all catalogue stars in the region; may be empty, then the first solutions hold the position.
     shapes : (height, width) px of each frame
@@ -117,7 +119,7 @@ def refine(
     names, instrument = np.unique(np.asarray(instruments, np.int64), return_inverse=True)
     centres = np.array([((w - 1) / 2, (h - 1) / 2) for h, w in shapes]).reshape(-1, 2)
     cameras = _first_cameras(solutions, centres, np.array([np.hypot(w, h) / 2 for h, w in shapes]), instrument)
-    uv = [np.stack([s.x, s.y], axis=1) - centre for s, centre in zip(stars, centres, strict=True)]
+    uv = [_straightened(*each) for each in zip(stars, solutions, centres, strict=True)]
     chosen = _chosen(stars)
     sky = unit_vectors(*catalogue).reshape(-1, 3)
     terms = np.tile([True, False], (len(names), 1))
@@ -133,6 +135,15 @@ def refine(
     result = _result(solutions, cameras, centres, field, errors, ids, tuple(int(name) for name in names))
     used = np.array([len(index) for index in chosen], np.int64)
     return replace(result, held=held, unsupported=_unsupported(cameras, result, used, sky))
+
+
+def _straightened(stars: Stars, solution: Solution, centre: FloatArray) -> FloatArray:
+    """(n, 2) px from the frame's centre, where a camera without the polynomial of its header would show the stars.
+
+    What is found here is radial, and comes on top of that polynomial.
+    """
+    stated = Distortion(polynomial=solution.distortion.polynomial)
+    return np.stack(bend(stated, stars.x - centre[0], stars.y - centre[1]), axis=1)
 
 
 def _far_from_first(cameras: Cameras, first: Cameras) -> BoolArray:
@@ -407,7 +418,12 @@ def _result(
     n_common, residual, bright = _residuals(cameras, field, agreement)
     matched, rms = _catalogue_residuals(cameras, field, agreement)
     refined = tuple(
-        replace(_solution(cameras, i, centres[i]), solver=solution.solver, n_matched=int(matched[i]), rms=float(rms[i]))
+        replace(
+            _solution(cameras, i, centres[i], solution.distortion.polynomial),
+            solver=solution.solver,
+            n_matched=int(matched[i]),
+            rms=float(rms[i]),
+        )
         for i, solution in enumerate(solutions)
     )
     kept = agreement.anchor_weight > 0
@@ -428,7 +444,7 @@ def _result(
     )
 
 
-def _solution(cameras: Cameras, frame: int, centre: FloatArray) -> Solution:
+def _solution(cameras: Cameras, frame: int, centre: FloatArray, polynomial: Polynomial | None) -> Solution:
     """The camera as a solution: its matrix turned from the carried axes to east and north."""
     basis, k = cameras.basis[frame], cameras.k[cameras.instrument[frame]]
     ra = float(np.degrees(np.arctan2(basis[0, 1], basis[0, 0]))) % 360.0 % 360.0
@@ -440,7 +456,7 @@ def _solution(cameras: Cameras, frame: int, centre: FloatArray) -> Solution:
         x=float(centre[0]),
         y=float(centre[1]),
         cd=(float(cd[0, 0]), float(cd[0, 1]), float(cd[1, 0]), float(cd[1, 1])),
-        distortion=Distortion(k3=float(k[0]), k5=float(k[1]), radius=float(cameras.radius[frame])),
+        distortion=Distortion(float(k[0]), float(k[1]), float(cameras.radius[frame]), polynomial),
     )
 
 

@@ -21,6 +21,7 @@ from zemosaic.catalogue import load_catalogue
 from zemosaic.errors import FrameError
 from zemosaic.events import PhaseProgress, Reporter
 from zemosaic.execution import cores, run_each
+from zemosaic.imaging.placing import shared_distortions
 from zemosaic.imaging.projection import angular_separation, pixel_scale
 from zemosaic.imaging.refine import refine
 from zemosaic.imaging.verification import FEWEST
@@ -216,7 +217,7 @@ def solve_one(task: SolveTask) -> Solution | str:
     stars = load_stars(task.measurement.path)
     reasons = []
     for solver in _solvers(task.method, task.external):
-        if solver.name == "header" and task.frame.wcs is None and task.method == "auto":
+        if solver.name == "header" and task.method == "auto" and task.frame.wcs is None and not task.frame.wcs_refused:
             continue
         for hint in task.hints:
             try:
@@ -406,10 +407,9 @@ def _refined(
     least, most = STARS_PER_FRAME
     limit = int(np.clip(TOTAL_STARS // len(solved), least, most))
     stars = [_brightest(load_stars(measured[frame.id].path), limit) for frame in solved]
-    first = [solutions[frame.id] for frame in solved]
-    names = sorted({frame.instrument for frame in solved})
     shapes = [(frame.height, frame.width) for frame in solved]
-    instruments = [names.index(frame.instrument) for frame in solved]
+    own = [solutions[frame.id] for frame in solved]
+    first, instruments = shared_distortions(own, [frame.instrument for frame in solved], shapes)
     result = refine(first, stars, instruments, _catalogue_around(first, shapes), shapes)
     lies = [frame for frame, alone in zip(solved, result.unsupported, strict=True) if alone]
     words = "Where its solution puts it, its stars are neither those of the other frames nor the catalogue's: a wrong solution."
