@@ -75,7 +75,8 @@ def calibration(
     y, x = np.mgrid[0 : height + STEP : STEP, 0 : width + STEP : STEP].astype(float)
     u, v = (x - 0.5 * (width - 1)) / correction.radius, (y - 0.5 * (height - 1)) / correction.radius
     response = response_at(correction, u, v)[..., None]
-    area = (pixel_area(solution, x, y) / grid.scale**2)[..., None]
+    centre = np.full_like(x, 0.5 * (width - 1)), np.full_like(y, 0.5 * (height - 1))
+    area = (pixel_area(solution, *(centre if correction.flat_fielded else (x, y))) / grid.scale**2)[..., None]
     gain = np.asarray(correction.gain)
     sky = np.stack([surface_at(c, u, v) for c in correction.sky], axis=-1)
     scale = 1.0 / (response * gain * area)

@@ -13,7 +13,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["RADIAL_TERMS", "frame_coordinates", "half_diagonal", "is_significant", "radial_powers", "response"]
+from zemosaic.imaging.projection import pixel_area
+from zemosaic.model import Solution
+
+__all__ = [
+    "RADIAL_TERMS",
+    "frame_coordinates",
+    "half_diagonal",
+    "is_significant",
+    "radial_powers",
+    "response",
+    "response_to_stars",
+]
 
 FloatArray = NDArray[np.float64]
 RADIAL_TERMS = 2
@@ -46,6 +57,21 @@ def response(coefficients: Sequence[float], rho2: ArrayLike) -> FloatArray:
     for k, coefficient in enumerate(coefficients):
         result = result + coefficient * square ** (k + 1)
     return result
+
+
+def response_to_stars(
+    coefficients: Sequence[float], solution: Solution, x: ArrayLike, y: ArrayLike, width: int, height: int
+) -> FloatArray:
+    """What the flux of a star at (x, y) of a flat-fielded frame has been multiplied by.
+
+    The smooth part of the flat that is left in the pixels, over their solid angle in units of that in the frame's centre:
+    the flat holds it, and a star's flux is a sum over pixels.
+
+    coefficients : of the smooth part.
+    """
+    u, v = frame_coordinates(x, y, width, height)
+    centre = pixel_area(solution, 0.5 * (width - 1), 0.5 * (height - 1))
+    return np.asarray(response(coefficients, u * u + v * v) * centre / pixel_area(solution, x, y))
 
 
 def is_significant(coefficients: FloatArray, covariance: FloatArray) -> bool:

@@ -165,6 +165,7 @@ def frame_cells(
     plane: tuple[float, float],
     reference_area: float,
     bins: int,
+    flat_fielded: bool = False,
 ) -> SkyCells:
     """The surviving cells of one frame.
 
@@ -177,6 +178,7 @@ def frame_cells(
     plane : tangent point (ra, dec) of the common plane, degrees.
     reference_area : square degrees of a pixel with omega = 1.
     bins : cells to a side that are averaged.
+    flat_fielded : by a user's flat, which holds the solid angle of the pixels: all have that of the frame's centre.
     """
     ny, nx = masked.shape
     width, height = size
@@ -193,7 +195,8 @@ def frame_cells(
     u, v = frame_coordinates(x, y, width, height)
     shape = response(coefficients, u * u + v * v)[:, None]
     plane_x, plane_y = tan_project(*pixel_to_sky(solution, x, y), *plane)
-    omega = pixel_area(solution, x, y) / reference_area
+    at = (np.full_like(x, 0.5 * (width - 1)), np.full_like(y, 0.5 * (height - 1))) if flat_fielded else (x, y)
+    omega = pixel_area(solution, *at) / reference_area
     variance = (np.asarray(sigma) / shape) ** 2 / count[:, None]
     return SkyCells(np.full(len(x), index), plane_x, plane_y, u, v, omega, value, variance)
 

@@ -21,10 +21,10 @@ from scipy.spatial import cKDTree
 from zemosaic.catalogue import Catalogue, load_catalogue
 from zemosaic.errors import Cancelled, InputError
 from zemosaic.events import PhaseProgress, Reporter, Vignetting, Warned
-from zemosaic.imaging.gains import GainFit, StarTable, brightest_of_each, fit_gains, median_by
-from zemosaic.imaging.linking import chord, link_stars, unit_vectors
-from zemosaic.imaging.projection import angular_separation, pixel_area, pixel_scale, pixel_to_sky
-from zemosaic.imaging.response import RADIAL_TERMS, frame_coordinates, half_diagonal, radial_powers
+from zemosaic.imaging.gains import GainFit, StarTable, fit_gains, median_by
+from zemosaic.imaging.linking import chord, unit_vectors
+from zemosaic.imaging.projection import pixel_area, pixel_to_sky
+from zemosaic.imaging.response import RADIAL_TERMS, half_diagonal, radial_powers
 from zemosaic.imaging.skycells import (
     MaskStars,
     SkyCells,
@@ -34,7 +34,6 @@ from zemosaic.imaging.skycells import (
     frame_cells,
     join,
     mask_radius,
-    mean_places,
     star_mask,
     thinned,
 )
@@ -50,9 +49,9 @@ from zemosaic.model import (
     Measurement,
     Overlap,
     Solution,
-    Stars,
 )
-from zemosaic.tables import load_mesh, load_stars
+from zemosaic.phases._match_stars import Item, Linked, column, link_items, load_item, star_table
+from zemosaic.tables import load_mesh
 
 __all__ = ["MatchResult", "match"]
 
@@ -60,10 +59,6 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-LINK_TOLERANCE = 3.0  # arcsec between detections of one star after the global refinement
-CATALOGUE_TOLERANCE = 4.0  # arcsec: Tycho-2 positions carry no proper motion
-MAX_MEASUREMENTS = 500_000  # of stars, all frames together
-FEWEST_STARS = 60  # per frame, however many frames there are
 LONE_STAR_SNR = 30.0  # a star that only one frame lists is masked from this S/N
 FAINTEST_GAIN = 0.15  # of the median frame of the same telescope and exposure: thick cloud, dew, a roof
 LARGEST_GAIN = 10.0
@@ -88,41 +83,10 @@ class MatchResult:
     zero_point_channel: str  # "green" or "luminance" (mono)
     gain_residual_mmag: dict[int, float]  # robust scatter of a frame's bright stars; NaN when too few
     common_stars: dict[int, int]  # stars of a frame that others see too
-    response: dict[str, tuple[float, ...]]  # per instrument; () = flat as far as the stars tell
+    response: dict[str, tuple[float, ...]]  # of each instrument without a flat; () = flat as far as the stars tell
     response_error: dict[str, float]  # standard deviation of F in the corners
     star_groups: int  # groups of frames without common stars
     sky_groups: int  # groups of frames without common sky
-
-
-@dataclass(frozen=True)
-class _Input:
-    """A frame with what was measured on it."""
-
-    frame: Frame
-    measurement: Measurement
-    solution: Solution
-    stars: Stars
-    ra: FloatArray  # (n,) deg, of the stars
-    dec: FloatArray  # (n,) deg
-
-    @property
-    def scale(self) -> float:
-        """deg/px"""
-        return pixel_scale(self.solution) / 3600.0
-
-    @property
-    def reference(self) -> int:
-        return 1 if self.frame.channels == 3 else 0
-
-
-@dataclass(frozen=True)
-class _Linked:
-    """All detections of all frames as columns."""
-
-    frame: IntArray  # (n,) index of the frame
-    row: IntArray  # (n,) index in the frame's list
-    star: IntArray  # (n,) number of the star, -1 = none
-    place: FloatArray  # (n, 3) unit vector
 
 
 @dataclass(frozen=True)
@@ -155,24 +119,26 @@ def match(
     Raises InputError when no frame is left, Cancelled when the user asked to stop.
     """
     measured = {measurement.frame_id: measurement for measurement in measurements}
-    inputs = [_load(f, measured[f.id], solutions[f.id]) for f in frames if f.id in solutions and f.id in measured]
+    inputs = [load_item(f, measured[f.id], solutions[f.id]) for f in frames if f.id in solutions and f.id in measured]
     if not inputs:
         raise InputError("match: no frame has both star measurements and an astrometric solution; nothing to combine")
-    linked = _link(inputs)
-    table = _star_table(inputs, linked, groups, catalogue or load_catalogue())
+    linked = link_items(inputs)
+    table = star_table(inputs, linked, groups, catalogue or load_catalogue())
     photometry, clouded = _photometry(inputs, table, normalize)
     left_out = tuple(LeftOut(inputs[i].frame.path, FrameState.CLOUDED, reason) for i, reason in clouded.items())
     kept = [i for i in range(len(inputs)) if i not in clouded]
     if not kept:
         raise InputError("match: every frame was left out as clouded; see the reasons above")
     used = [inputs[i] for i in kept]
+    photometry = _with_flats(photometry, used)
     cells, sky = None, None
     if normalize != "none":
         cells, spacing = _cells(used, photometry, _mask_stars(inputs, linked), reporter)
         instrument = table.instrument[kept] if normalize == "linear_fit" else None
-        if any(photometry.response):  # second-order skies would take what the response has left
+        if photometry.fit is not None and any(photometry.fit.response):  # skies would take what the response has left
             planes = fit_sky(cells, photometry.gain, spacing)
             photometry, cells = _refined(np.array(kept), table, photometry, cells, planes, spacing)
+            photometry = _with_flats(photometry, used)
         sky = fit_sky(cells, photometry.gain, spacing, order=0 if instrument is None else 1, instrument=instrument)
     result = _result(inputs, kept, photometry, sky, weighting, left_out, table)
     if cells is not None and sky is not None:
@@ -181,94 +147,7 @@ def match(
     return result
 
 
-def _load(frame: Frame, measurement: Measurement, solution: Solution) -> _Input:
-    stars = load_stars(measurement.path)
-    ra, dec = pixel_to_sky(solution, stars.x, stars.y)
-    return _Input(frame, measurement, solution, stars, ra, dec)
-
-
-def _link(inputs: Sequence[_Input]) -> _Linked:
-    brightness = [i.stars.flux[:, i.reference] for i in inputs]
-    ids = link_stars([i.ra for i in inputs], [i.dec for i in inputs], brightness, LINK_TOLERANCE)
-    counts = [len(i.stars) for i in inputs]
-    return _Linked(
-        frame=np.repeat(np.arange(len(inputs)), counts),
-        row=np.concatenate([np.arange(n) for n in counts]),
-        star=np.concatenate(ids).astype(np.int64),
-        place=np.concatenate([unit_vectors(i.ra, i.dec) for i in inputs]),
-    )
-
-
-def _column(inputs: Sequence[_Input], name: str) -> NDArray[np.float64]:
-    """One column of the star lists of all frames."""
-    return np.concatenate([getattr(i.stars, name) for i in inputs])
-
-
-def _star_table(inputs: Sequence[_Input], linked: _Linked, groups: Sequence[Group], catalogue: Catalogue) -> StarTable:
-    """Measurements for the gains: clean stars that two frames or the catalogue know, at most so many a frame."""
-    clean = (linked.star >= 0) & ~_column(inputs, "saturated").astype(bool) & ~_column(inputs, "blended").astype(bool)
-    n = int(linked.star.max(initial=-1)) + 1
-    seen = np.bincount(linked.star[clean], minlength=n)
-    vt = _catalogue_magnitudes(inputs, linked, n, groups, catalogue)
-    clean &= ((seen > 1) | np.isfinite(vt))[linked.star] if n else False
-    flux = _column(inputs, "flux")
-    reference = inputs[0].reference
-    brightness = median_by(linked.star[clean], flux[clean, reference], n)
-    most = max(FEWEST_STARS, MAX_MEASUREMENTS // len(inputs))
-    chosen = np.flatnonzero(clean)[brightest_of_each(linked.frame[clean], brightness[linked.star[clean]], most)]
-    known, star = np.unique(linked.star[chosen], return_inverse=True)
-    places = (frame_coordinates(i.stars.x, i.stars.y, i.frame.width, i.frame.height) for i in inputs)
-    rho2 = np.concatenate([u * u + v * v for u, v in places])
-    return StarTable(
-        frame=linked.frame[chosen],
-        star=star,
-        flux=flux[chosen],
-        error=_column(inputs, "flux_err")[chosen],
-        rho2=rho2[chosen],
-        instrument=_numbered([i.frame.instrument for i in inputs]),
-        night=_numbered([f"{i.frame.instrument} {i.frame.date_obs[:10]}" for i in inputs]),
-        vt=vt[known],
-    )
-
-
-def _numbered(names: Sequence[str]) -> IntArray:
-    return np.unique(np.array(names), return_inverse=True)[1].astype(np.int64)
-
-
-def _catalogue_magnitudes(
-    inputs: Sequence[_Input], linked: _Linked, n_stars: int, groups: Sequence[Group], catalogue: Catalogue
-) -> FloatArray:
-    """VT of each star; NaN where the catalogue has none, or several compete."""
-    stars = _catalogue_stars(inputs, groups, catalogue)
-    vt = np.full(n_stars, np.nan)
-    if len(stars) < 2:
-        return vt
-    named = linked.star >= 0
-    place = mean_places(linked.star[named], linked.place[named], n_stars)
-    distance, index = cKDTree(unit_vectors(stars[:, 0], stars[:, 1])).query(place, k=2)
-    limit = chord(CATALOGUE_TOLERANCE)
-    alone = (distance[:, 0] < limit) & (distance[:, 1] > 2 * limit)
-    vt[alone] = stars[index[alone, 0], 2]
-    return vt
-
-
-def _catalogue_stars(inputs: Sequence[_Input], groups: Sequence[Group], catalogue: Catalogue) -> FloatArray:
-    """(n, 3) ra, dec (deg) and VT of the catalogue stars around the panels, each once."""
-    cones = [np.zeros((0, 3))]
-    centre = {i.frame.id: (i.solution.ra, i.solution.dec) for i in inputs}
-    half = max(half_diagonal(i.frame.width, i.frame.height) * i.scale for i in inputs)
-    for group in groups:
-        members = np.array([centre[k] for k in group.frames if k in centre])
-        if not len(members):
-            continue
-        radius = float(angular_separation(members[:, 0], members[:, 1], group.ra, group.dec).max()) + half
-        stars = catalogue.cone(group.ra, group.dec, min(radius, 90.0))
-        cones.append(np.column_stack([stars.ra, stars.dec, stars.vt]))
-    every: FloatArray = np.unique(np.concatenate(cones), axis=0)
-    return every
-
-
-def _photometry(inputs: Sequence[_Input], table: StarTable, normalize: str) -> tuple[_Photometry, dict[int, str]]:
+def _photometry(inputs: Sequence[Item], table: StarTable, normalize: str) -> tuple[_Photometry, dict[int, str]]:
     """Gains for the frames that stay, and the reasons of those that do not."""
     n, channels = len(inputs), inputs[0].frame.channels
     if normalize != "linear_fit" or not len(table.frame):
@@ -290,6 +169,12 @@ def _judged(table: StarTable, fit: GainFit, kept: IntArray) -> _Photometry:
     tolerated = TOLERATED_CHI2[0] + TOLERATED_CHI2[1] / np.sqrt(np.maximum(fit.common[kept], 1))
     quality = tolerated / np.maximum(excess, tolerated)
     return _Photometry(fit.gain[kept], tuple(fit.response[table.instrument[i]] for i in kept), quality, fit)
+
+
+def _with_flats(photometry: _Photometry, used: Sequence[Item]) -> _Photometry:
+    """With the response that is still in the pixels of flat-fielded frames."""
+    flats = (i.measurement.flat for i in used)
+    return replace(photometry, response=tuple(r if f is None else f for r, f in zip(photometry.response, flats)))
 
 
 def _refined(
@@ -314,7 +199,7 @@ def _refined(
     return _judged(table, again, kept), with_response(cells, instrument, before, after)
 
 
-def _clouded(inputs: Sequence[_Input], fit: GainFit, instrument: IntArray) -> dict[int, str]:
+def _clouded(inputs: Sequence[Item], fit: GainFit, instrument: IntArray) -> dict[int, str]:
     """Frames whose stars say that they are no use, with the figures."""
     exposure = np.array([i.frame.exposure for i in inputs])
     exposure = np.where(np.isfinite(exposure) & (exposure > 0), exposure, 1.0)
@@ -336,24 +221,24 @@ def _clouded(inputs: Sequence[_Input], fit: GainFit, instrument: IntArray) -> di
     return reasons
 
 
-def _mask_stars(inputs: Sequence[_Input], linked: _Linked) -> MaskStars:
+def _mask_stars(inputs: Sequence[Item], linked: Linked) -> MaskStars:
     """The common list of stars whose surroundings no frame's sky may use, brightest first."""
-    snr = np.nan_to_num(_column(inputs, "snr"))
+    snr = np.nan_to_num(column(inputs, "snr"))
     width = np.array([i.measurement.fwhm * i.scale for i in inputs])
     typical = np.nanmedian(width) if np.isfinite(width).any() else 4 * inputs[0].scale
     width = np.where(np.isfinite(width), width, typical)
-    radius = mask_radius(snr, width[linked.frame], _column(inputs, "saturated").astype(bool))
+    radius = mask_radius(snr, width[linked.frame], column(inputs, "saturated").astype(bool))
     return common_stars(linked.star, linked.place, radius, snr, LONE_STAR_SNR if len(inputs) > 1 else 0.0)
 
 
-def _plane(inputs: Sequence[_Input]) -> tuple[float, float]:
+def _plane(inputs: Sequence[Item]) -> tuple[float, float]:
     """Tangent point (ra, dec) amid all frames."""
     x, y, z = unit_vectors([i.solution.ra for i in inputs], [i.solution.dec for i in inputs]).sum(axis=0)
     return float(np.degrees(np.arctan2(y, x)) % 360.0), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
 
 
 def _cells(
-    inputs: Sequence[_Input], photometry: _Photometry, mask: MaskStars, reporter: Reporter
+    inputs: Sequence[Item], photometry: _Photometry, mask: MaskStars, reporter: Reporter
 ) -> tuple[SkyCells, float]:
     """The sky cells of all frames, stars masked, and the spacing (deg) of the nodes of the common sky."""
     plane = _plane(inputs)
@@ -376,7 +261,7 @@ def _cells(
 
 def _frame_cells(
     index: int,
-    item: _Input,
+    item: Item,
     response: tuple[float, ...],
     mask: MaskStars,
     tree: cKDTree | None,
@@ -397,12 +282,14 @@ def _frame_cells(
     sigma = np.maximum(np.asarray(item.measurement.sigma), 1e-3)
     share = np.ones(1) if frame.kind is FrameKind.MONO else np.array(COLOUR_SHARE)
     noise = sigma / (mesh.cell * np.sqrt(share))
-    size = (frame.width, frame.height)
-    return frame_cells(index, mesh.mean, masked, mesh.cell, item.solution, size, response, noise, plane, area, bins)
+    flat_fielded = item.measurement.flat is not None
+    return frame_cells(
+        index, mesh.mean, masked, mesh.cell, item.solution, item.size, response, noise, plane, area, bins, flat_fielded
+    )
 
 
 def _result(
-    inputs: Sequence[_Input],
+    inputs: Sequence[Item],
     kept: Sequence[int],
     photometry: _Photometry,
     sky: SkyFit | None,
@@ -423,11 +310,12 @@ def _result(
             response=photometry.response[k],
             radius=half_diagonal(item.frame.width, item.frame.height),
             weight=float(weight[k]),
+            flat_fielded=item.measurement.flat is not None,
         )
     zero_point, scatter, count = _zero_point(table, fit)
     scatters = np.full(len(inputs), np.nan) if fit is None else fit.scatter
     common = np.zeros(len(inputs), int) if fit is None else fit.common
-    names = {int(table.instrument[i]): item.frame.instrument for i, item in enumerate(inputs)}
+    names = {int(table.instrument[i]): item.sensor for i, item in enumerate(inputs) if item.measurement.flat is None}
     return MatchResult(
         corrections=corrections,
         left_out=left_out,
@@ -448,7 +336,7 @@ def _result(
     )
 
 
-def _weights(inputs: Sequence[_Input], quality: FloatArray, weighting: str) -> FloatArray:
+def _weights(inputs: Sequence[Item], quality: FloatArray, weighting: str) -> FloatArray:
     """Factor on the inverse variance of each frame."""
     if weighting == "none":
         return np.ones(len(inputs))
@@ -476,7 +364,7 @@ def _zero_point(table: StarTable, fit: GainFit | None) -> tuple[float, float, in
 
 
 def _overlaps(
-    cells: SkyCells, sky: SkyFit, gain: FloatArray, inputs: Sequence[_Input], groups: Sequence[Group]
+    cells: SkyCells, sky: SkyFit, gain: FloatArray, inputs: Sequence[Item], groups: Sequence[Group]
 ) -> tuple[Overlap, ...]:
     """Residual steps between panels."""
     place = {frame: k for k, group in enumerate(groups) for frame in group.frames}
