@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from zemosaic.imaging.gains import StarTable, brightest_of_each, fit_gains, median_by
+from zemosaic.imaging.gains import fit_gains
 from zemosaic.imaging.response import frame_coordinates, response
+from zemosaic.imaging.startable import StarTable, brightest_of_each, median_by
 
 WIDTH, HEIGHT = 1080, 1920
 TRUE_RESPONSE = {0: (-0.09, -0.03), 1: (-0.14, 0.04)}  # 12 % and 10 % less light in the corners

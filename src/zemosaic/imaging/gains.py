@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from scipy.sparse.csgraph import connected_components
 
+from zemosaic.imaging.patches import patches
 from zemosaic.imaging.response import RADIAL_TERMS, is_significant, radial_powers
 from zemosaic.imaging.schur import TwoBlockSystem
+from zemosaic.imaging.startable import StarTable, median_by
 
-__all__ = ["GainFit", "StarTable", "brightest_of_each", "fit_gains", "median_by"]
+__all__ = ["GainFit", "fit_gains"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -42,30 +44,8 @@ COLOUR_PRIOR = 0.02  # of ln(a_c / a_green) about the mean of instrument and nig
 CATALOGUE_PRIOR = 0.08 * np.log(10.0) / 2.5  # 0.08 mag between VT and green flux
 FREE_PRIOR = 10.0  # of ln a, ln S: only removes exact degeneracies
 STEPS = (("log", 6.0), ("log", 4.0), ("linear", 4.685), ("linear", 4.685), ("linear", 4.685), ("linear", 4.685))
+ROUGH, FINAL = 1e-6, 1e-8  # tolerances of the equations of a step that others follow, and of the last
 MIN_ANCHORS = 3  # catalogue stars that tie a group of frames without common stars to the others
-
-
-@dataclass(frozen=True)
-class StarTable:
-    """Star measurements of all frames that may take part: no saturated, blended or unlinked ones."""
-
-    frame: IntArray  # (n,) index of the frame
-    star: IntArray  # (n,) index of the star
-    flux: FloatArray  # (n, channels) ADU; may be <= 0; NaN is no data
-    error: FloatArray  # (n, channels) ADU
-    rho2: FloatArray  # (n,) squared distance to the frame's centre, 1 in the corners
-    instrument: IntArray  # (frames,)
-    night: IntArray  # (frames,) frames of one instrument and night have the same number
-    vt: FloatArray  # (stars,) catalogue magnitude; NaN when there is none
-
-    @property
-    def channels(self) -> int:
-        return int(self.flux.shape[1])
-
-    @property
-    def reference(self) -> int:
-        """The channel compared with the catalogue: green, or the only one."""
-        return 1 if self.channels == 3 else 0
 
 
 @dataclass(frozen=True)
@@ -103,45 +83,19 @@ class _State:
     converged: bool = True
 
 
-def median_by(index: IntArray, values: FloatArray, size: int) -> FloatArray:
-    """Median of `values` for each index 0..size-1; NaN without finite values."""
-    good = np.isfinite(values)
-    index, values = index[good], values[good]
-    order = np.lexsort((values, index))
-    index, values = index[order], values[order]
-    start = np.searchsorted(index, np.arange(size))
-    count = np.searchsorted(index, np.arange(size), side="right") - start
-    result = np.full(size, np.nan)
-    some = count > 0
-    low = start[some] + (count[some] - 1) // 2
-    high = start[some] + count[some] // 2
-    result[some] = 0.5 * (values[low] + values[high])
-    return result
-
-
-def brightest_of_each(frame: IntArray, brightness: FloatArray, most: int) -> IntArray:
-    """Indices of the measurements of at most so many stars a frame, the brightest.
-
-    brightness : (n,) of the star as all frames together have it: the one measurement would prefer frames that measured too much.
-    """
-    order = np.lexsort((-brightness, frame))
-    rank = np.arange(len(order)) - np.searchsorted(frame[order], frame[order])
-    chosen: IntArray = np.sort(order[rank < most])
-    return chosen
-
-
 def fit_gains(table: StarTable, *, with_response: bool = True) -> GainFit:
     """Solve for gains and response; a response that is not significant is taken as flat and the gains solved again."""
     n_instruments = int(table.instrument.max()) + 1
     active = np.full(n_instruments, with_response)
     powers = radial_powers(table.rho2)
-    state = _iterate(table, powers, _start(table, n_instruments), active, STEPS)
-    covariance = _response_covariance(table, powers, state)
+    patch = patches(table.frame, table.star, len(table.instrument), len(table.vt))
+    state = _iterate(table, powers, _start(table, n_instruments), active, patch, STEPS)
+    covariance = _response_covariance(table, powers, state, patch)
     for k in range(n_instruments):
         active[k] = with_response and is_significant(state.coefficients[k], covariance[k])
     if with_response and not active.all():
         flat = replace(state, coefficients=np.where(active[:, None], state.coefficients, 0.0))
-        state = _iterate(table, powers, flat, active, STEPS[-3:])
+        state = _iterate(table, powers, flat, active, patch, STEPS[-3:])
     return _result(table, powers, state, active, covariance)
 
 
@@ -173,17 +127,23 @@ def _start(table: StarTable, n_instruments: int) -> _State:
 
 
 def _iterate(
-    table: StarTable, powers: FloatArray, state: _State, active: BoolArray, steps: tuple[tuple[str, float], ...]
+    table: StarTable,
+    powers: FloatArray,
+    state: _State,
+    active: BoolArray,
+    patch: IntArray,
+    steps: tuple[tuple[str, float], ...],
 ) -> _State:
     """Robust Gauss-Newton steps; each re-reads residuals and weights from the current state."""
-    for form, cut in steps:
+    for left, (form, cut) in zip(reversed(range(len(steps))), steps):
         residual, variance, expected = _residuals(table, powers, state, form)
         takes_part = expected >= MIN_SNR
         floor, photon = _bright_noise(table, powers, state, residual, np.where(takes_part, variance, np.inf))
         state = replace(state, floor=floor, photon=photon)
         variance = variance + _excess(table, powers, state)
         weight = np.where(takes_part, _tukey(residual / np.sqrt(variance), cut) / variance, 0.0)
-        state = _step(table, powers, state, active, np.where(takes_part, residual, 0.0), weight)
+        residual, tolerance = np.where(takes_part, residual, 0.0), ROUGH if left else FINAL
+        state = _step(table, powers, state, active, residual, weight, patch, tolerance)
     return state
 
 
@@ -254,52 +214,104 @@ def _tukey(normalised: FloatArray, cut: float) -> FloatArray:
     return result
 
 
-def _design(table: StarTable, powers: FloatArray, state: _State) -> sp.csr_array:
-    """Derivatives of the residuals (n * channels) by the own unknowns: ln a (frame, channel), coefficients, colour, zero."""
-    n, channels = table.flux.shape
-    n_frames = len(table.instrument)
-    row = np.arange(n * channels)
-    gain_column = (table.frame[:, None] * channels + np.arange(channels)).ravel()
-    _, shape = _model(table, powers, state)
-    slope = np.repeat(powers / shape[:, None], channels, axis=0)  # (n * channels, terms)
-    instrument = np.repeat(table.instrument[table.frame], channels)
-    first = n_frames * channels + instrument * RADIAL_TERMS
-    columns = np.concatenate([gain_column, *(first + k for k in range(RADIAL_TERMS))])
-    values = np.concatenate([np.ones(len(row)), *(slope[:, k] for k in range(RADIAL_TERMS))])
-    size = _own_size(state)
-    return sp.csr_array((values, (np.tile(row, RADIAL_TERMS + 1), columns)), shape=(len(row), size))
-
-
 def _own_size(state: _State) -> int:
     return state.ln_gain.size + state.coefficients.size + state.colour.size + 1
 
 
 def _system(
-    table: StarTable, powers: FloatArray, state: _State, active: BoolArray, residual: FloatArray, weight: FloatArray
+    table: StarTable,
+    powers: FloatArray,
+    state: _State,
+    active: BoolArray,
+    residual: FloatArray,
+    weight: FloatArray,
+    patch: IntArray,
 ) -> tuple[TwoBlockSystem, FloatArray, FloatArray]:
-    """Normal equations of one Gauss-Newton step: the system and both right-hand sides."""
-    channels, n_stars = table.channels, len(table.vt)
-    design = _design(table, powers, state)
-    star_column = (table.star[:, None] * channels + np.arange(channels)).ravel()
-    rows = np.arange(len(star_column))
-    stars = sp.csr_array((np.ones(len(rows)), (rows, star_column)), shape=(len(rows), n_stars * channels))
-    w, r = weight.ravel(), residual.ravel()
-    weighted = sp.csr_array(design.multiply(w[:, None]))
+    """Normal equations of one Gauss-Newton step: the system and both right-hand sides.
+
+    Own unknowns: ln a (frame, channel), coefficients of F, colour, zero. Sums are taken over the measurements as they come: a
+    matrix of all derivatives would need 300 bytes for each.
+    """
+    slope = powers / _model(table, powers, state)[1][:, None]
+    own, right_own = _own_sums(table, state, residual, weight, slope)
+    cross, shared, right_shared = _star_sums(table, state, residual, weight, slope)
     prior, prior_right = _priors(table, state, active)
     anchor_weight, anchor_residual = _anchors(table, state)
-    own = design.T @ weighted + prior
-    zero = sp.csr_array(([float(anchor_weight.sum())], ([own.shape[0] - 1], [own.shape[0] - 1])), shape=own.shape)
-    reference = np.arange(n_stars) * channels + table.reference
-    zero_row = np.full(n_stars, own.shape[0] - 1)
-    zero_cross = sp.csr_array((-anchor_weight, (zero_row, reference)), shape=(own.shape[0], n_stars * channels))
-    cross = weighted.T @ stars + zero_cross
-    shared: FloatArray = np.bincount(star_column, w, n_stars * channels).astype(float) + FREE_PRIOR**-2
+    size, n_stars = _own_size(state), len(table.vt)
+    reference = np.arange(n_stars) * table.channels + table.reference
+    last = np.full(n_stars, size - 1)
+    zero = sp.csr_array(([float(anchor_weight.sum())], ([size - 1], [size - 1])), shape=own.shape)
+    zero_cross = sp.csr_array((-anchor_weight, (last, reference)), shape=cross.shape)
     shared[reference] += anchor_weight
-    right_own = weighted.T @ r + prior_right
-    right_own[-1] -= float(anchor_weight @ anchor_residual)
-    right_shared: FloatArray = np.bincount(star_column, w * r, n_stars * channels).astype(float)
     right_shared[reference] += anchor_weight * anchor_residual
-    return TwoBlockSystem(sp.csr_array(own) + zero, cross, sp.diags_array(shared)), right_own, right_shared
+    right_own = right_own + prior_right
+    right_own[-1] -= float(anchor_weight @ anchor_residual)
+    together = _coarse(patch, table.channels, size)
+    system = TwoBlockSystem(own + prior + zero, cross + zero_cross, sp.diags_array(shared), coarse=together)
+    return system, right_own, right_shared
+
+
+def _own_sums(
+    table: StarTable, state: _State, residual: FloatArray, weight: FloatArray, slope: FloatArray
+) -> tuple[sp.csr_array, FloatArray]:
+    """What the measurements say of the own unknowns: normal matrix and right-hand side."""
+    n_frames, channels = state.ln_gain.shape
+    size, first, number = _own_size(state), state.ln_gain.size, table.instrument[table.frame]
+    rows, columns, values, right = [], [], [], np.zeros(size)
+
+    def add(row: IntArray, column: IntArray, value: NDArray[np.generic]) -> None:
+        rows.append(row)
+        columns.append(column)
+        values.append(value)
+
+    for c in range(channels):
+        gain = np.arange(n_frames) * channels + c
+        add(gain, gain, np.bincount(table.frame, weight[:, c], n_frames))
+        right[gain] = np.bincount(table.frame, weight[:, c] * residual[:, c], n_frames)
+        for t in range(RADIAL_TERMS):
+            own = first + table.instrument * RADIAL_TERMS + t
+            mixed = np.bincount(table.frame, weight[:, c] * slope[:, t], n_frames)
+            add(gain, own, mixed)
+            add(own, gain, mixed)
+    total, pull = weight.sum(axis=1), np.sum(weight * residual, axis=1)
+    telescopes = np.arange(len(state.coefficients)) * RADIAL_TERMS + first
+    for t in range(RADIAL_TERMS):
+        right[telescopes + t] = np.bincount(number, pull * slope[:, t], len(telescopes))
+        for s in range(RADIAL_TERMS):
+            both = np.bincount(number, total * slope[:, t] * slope[:, s], len(telescopes))
+            add(telescopes + t, telescopes + s, both)
+    place = (np.concatenate(rows), np.concatenate(columns))
+    return sp.csr_array((np.concatenate(values), place), shape=(size, size)), right
+
+
+def _star_sums(
+    table: StarTable, state: _State, residual: FloatArray, weight: FloatArray, slope: FloatArray
+) -> tuple[sp.csr_array, FloatArray, FloatArray]:
+    """What the measurements say of the stars: cross matrix, diagonal and right-hand side."""
+    channels, n_stars = table.channels, len(table.vt)
+    size, first = _own_size(state), state.ln_gain.size
+    pairs, which = np.unique(table.instrument[table.frame] * n_stars + table.star, return_inverse=True)
+    telescope, star = np.divmod(pairs, n_stars)
+    cross = sp.csr_array((size, n_stars * channels))
+    shared, right = np.zeros(n_stars * channels), np.zeros(n_stars * channels)
+    for c in range(channels):
+        here = np.arange(n_stars) * channels + c
+        shared[here] = np.bincount(table.star, weight[:, c], n_stars) + FREE_PRIOR**-2
+        right[here] = np.bincount(table.star, weight[:, c] * residual[:, c], n_stars)
+        place = (table.frame * channels + c, table.star * channels + c)
+        cross = cross + sp.csr_array((weight[:, c], place), shape=cross.shape)
+        for t in range(RADIAL_TERMS):
+            value = np.bincount(which, weight[:, c] * slope[:, t], len(pairs))
+            place = (first + telescope * RADIAL_TERMS + t, star * channels + c)
+            cross = cross + sp.csr_array((value, place), shape=cross.shape)
+    return cross, shared, right
+
+
+def _coarse(patch: IntArray, channels: int, size: int) -> sp.csr_array:
+    """(size, patches * channels): the gains of a patch in one channel together."""
+    rows = np.arange(len(patch) * channels)
+    columns = (patch[:, None] * channels + np.arange(channels)).ravel()
+    return sp.csr_array((np.ones(len(rows)), (rows, columns)), shape=(size, int(columns.max()) + 1))
 
 
 def _priors(table: StarTable, state: _State, active: BoolArray) -> tuple[sp.csr_array, FloatArray]:
@@ -339,10 +351,17 @@ def _anchors(table: StarTable, state: _State) -> tuple[FloatArray, FloatArray]:
 
 
 def _step(
-    table: StarTable, powers: FloatArray, state: _State, active: BoolArray, residual: FloatArray, weight: FloatArray
+    table: StarTable,
+    powers: FloatArray,
+    state: _State,
+    active: BoolArray,
+    residual: FloatArray,
+    weight: FloatArray,
+    patch: IntArray,
+    tolerance: float,
 ) -> _State:
-    system, right_own, right_shared = _system(table, powers, state, active, residual, weight)
-    solution = system.solve(right_own, right_shared)
+    system, right_own, right_shared = _system(table, powers, state, active, residual, weight, patch)
+    solution = system.solve(right_own, right_shared, tolerance=tolerance)
     n_gain, n_response = state.ln_gain.size, state.coefficients.size
     gain, coefficients, colour = np.split(solution.own[:-1], [n_gain, n_gain + n_response])
     limited = np.clip(state.coefficients + coefficients.reshape(state.coefficients.shape), -0.9, 0.9)
@@ -366,12 +385,12 @@ def _weights(table: StarTable, powers: FloatArray, state: _State) -> tuple[Float
     return np.where(takes_part, residual, np.nan), np.sqrt(total), weight
 
 
-def _response_covariance(table: StarTable, powers: FloatArray, state: _State) -> FloatArray:
+def _response_covariance(table: StarTable, powers: FloatArray, state: _State, patch: IntArray) -> FloatArray:
     """Covariance (instruments, terms, terms) of the response coefficients with everything else free."""
     residual, deviation, weight = _weights(table, powers, state)
     n_instruments = len(state.coefficients)
     active = np.ones(n_instruments, bool)
-    system = _system(table, powers, state, active, np.zeros_like(weight), weight)[0]
+    system = _system(table, powers, state, active, np.zeros_like(weight), weight, patch)[0]
     scale = max(1.0, _scale(residual / deviation))
     first = state.ln_gain.size
     covariance = np.zeros((n_instruments, RADIAL_TERMS, RADIAL_TERMS))
@@ -380,7 +399,7 @@ def _response_covariance(table: StarTable, powers: FloatArray, state: _State) ->
         for t, column in enumerate(columns):
             unit = np.zeros(_own_size(state))
             unit[column] = scale**2
-            covariance[k, :, t] = system.reduced_solve(unit)[0][columns]
+            covariance[k, :, t] = system.reduced_solve(unit, tolerance=ROUGH)[0][columns]
     return 0.5 * (covariance + covariance.transpose(0, 2, 1))
 
 

@@ -20,12 +20,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from zemosaic.imaging.gains import median_by
 from zemosaic.imaging.schur import TwoBlockSystem
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfloor import tilt
 from zemosaic.imaging.skypattern import SensorPattern
 from zemosaic.imaging.skysurface import PLANE, TERMS, surface_basis
+from zemosaic.imaging.startable import median_by
 
 __all__ = [
     "PanelDifference",

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from zemosaic.catalogue import Catalogue
-from zemosaic.imaging.gains import StarTable, brightest_of_each, median_by
 from zemosaic.imaging.linking import chord, link_stars, unit_vectors
 from zemosaic.imaging.projection import angular_separation, pixel_scale, pixel_to_sky
 from zemosaic.imaging.response import frame_coordinates, half_diagonal, response_to_stars
 from zemosaic.imaging.skycells import mean_places
+from zemosaic.imaging.startable import StarTable, brightest_of_each, median_by
 from zemosaic.model import Frame, Group, Measurement, Solution, Stars
 from zemosaic.tables import load_stars
 

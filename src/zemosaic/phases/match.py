@@ -21,7 +21,7 @@ from scipy.spatial import cKDTree
 from zemosaic.catalogue import Catalogue, load_catalogue
 from zemosaic.errors import Cancelled, InputError
 from zemosaic.events import PhaseProgress, Reporter, Vignetting, Warned
-from zemosaic.imaging.gains import GainFit, StarTable, fit_gains, median_by
+from zemosaic.imaging.gains import GainFit, fit_gains
 from zemosaic.imaging.linking import chord, unit_vectors
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky
 from zemosaic.imaging.response import RADIAL_TERMS, half_diagonal, radial_powers
@@ -39,6 +39,7 @@ from zemosaic.imaging.skycells import (
 )
 from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences
 from zemosaic.imaging.skyresponse import refine_response, with_response
+from zemosaic.imaging.startable import StarTable, median_by
 from zemosaic.model import (
     Correction,
     Frame,
