@@ -18,7 +18,19 @@ from scipy.spatial import cKDTree
 from zemosaic.imaging.matching import spread
 from zemosaic.kernels.quads import bin_of_codes, emit_quads, find_codes, plane_codes, sky_codes, support
 
-__all__ = ["BANDS", "Band", "Guess", "QuadIndex", "build_index", "guesses"]
+__all__ = [
+    "BANDS",
+    "BEND",
+    "NEAR",
+    "Band",
+    "Guess",
+    "QuadIndex",
+    "best_guesses",
+    "build_index",
+    "chosen_stars",
+    "guesses",
+    "searched",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -52,13 +64,14 @@ NEAR, BEND = 4.0, 0.008  # px, and px per px from the quad: how close stars must
 VOUCHING = 2  # stars at least besides the quad
 CAPACITY = 400_000  # pairs of quads a round
 GUESSES = 150  # best ones of a round that are worth verifying
+SAMPLES, RUN = 64, 64  # places of the index, and quads there, whose size stands for that of all
 
 
 @dataclass(frozen=True)
 class QuadIndex:
     """Quads of catalogue stars, ordered by code."""
 
-    xyz: NDArray[np.float32]  # (n, 3) unit vectors of all stars, ordered by sky cell
+    xyz: NDArray[np.float32]  # (n, 3) unit vectors of all stars, ordered by sky cell and there by declination
     cell_start: IntArray  # (cells + 1,) first star of each cell
     quads: NDArray[np.uint32]  # (q, 4) stars A, B, C, D
     codes: NDArray[np.uint16]  # (q, 4)
@@ -81,7 +94,7 @@ class Guess:
 
 def build_index(ra: FloatArray, dec: FloatArray, vt: FloatArray, cell: IntArray, cells: int) -> QuadIndex:
     """The index of all quads; `cell` (n,) is the sky cell of each star, of `cells`."""
-    order = np.argsort(cell, kind="stable")
+    order = np.lexsort((dec, cell))
     ra, dec, vt = ra[order], dec[order], vt[order]
     a, d = np.radians(ra), np.radians(dec)
     xyz = np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=1)
@@ -146,18 +159,35 @@ def guesses(
     scales : deg/px, least and most.
     parity : sign of det(CD); 0 tries both.
     """
-    chosen = spread(x, y, 0.5 * math.sqrt(shape[0] * shape[1]), STARS_PER_CELL)
-    check = chosen[:CHECK_STARS]
-    u, v = np.ascontiguousarray(x[check]), np.ascontiguousarray(y[check])
+    u, v = chosen_stars(x, y, shape)
     limits = np.radians(scales)
     done = 0
     for stars in ROUNDS:
         if done < min(stars, len(u)):
             quads, codes, tolerance = _image_quads(u, v, done, min(stars, len(u)), float(max(shape)))
             done = min(stars, len(u))
-            # a hypothesis is a side of an image quad, either way round, on the longest side of an index quad
-            tested = 2.0 * done * (done - 1) * len(index.quads)
+            tested = searched(u[:done], v[:done], index, limits)
             yield _recognised(u, v, quads, codes, tolerance, index, band_cells, limits, parity, tested)
+
+
+def chosen_stars(x: FloatArray, y: FloatArray, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+    """The image stars that are looked up and that vouch: the brightest of each quarter of the field, in turns."""
+    check = spread(x, y, 0.5 * math.sqrt(shape[0] * shape[1]), STARS_PER_CELL)[:CHECK_STARS]
+    return np.ascontiguousarray(x[check]), np.ascontiguousarray(y[check])
+
+
+def searched(x: FloatArray, y: FloatArray, index: QuadIndex, limits: FloatArray) -> float:
+    """Hypotheses that are open: sides of image quads, either way round and mirrored or not, on longest sides of index quads.
+
+    `limits` are the least and the largest scale, rad/px: only sides that it lets fit count, by a sample of the index.
+    """
+    starts = np.linspace(0, max(len(index.quads) - RUN, 0), SAMPLES).astype(np.int64)
+    ends = np.concatenate([index.quads[start : start + RUN, :2] for start in starts])
+    sizes = np.sort(np.linalg.norm(index.xyz[ends[:, 0]] - index.xyz[ends[:, 1]], axis=1))
+    i, j = np.triu_indices(len(x), 1)
+    sides = np.hypot(x[i] - x[j], y[i] - y[j])
+    fitting = np.searchsorted(sizes, sides * limits[1]) - np.searchsorted(sizes, sides * limits[0])
+    return 4.0 * float(fitting.sum()) / max(len(sizes), 1) * len(index.quads)
 
 
 def _image_quads(
@@ -184,17 +214,23 @@ def _recognised(
     parity: int,
     tested: float,
 ) -> list[Guess]:
-    found: list[Guess] = []
+    found, signs = [np.empty((0, 9))], [np.empty(0, np.int64)]
     pairs = np.empty((CAPACITY, 2), np.int64)
     for sign in (1, -1) if parity == 0 else (parity,):
         count = find_codes(codes, tolerance, sign, index.bin_start, index.codes, pairs)
-        out = np.empty((count, 9))
-        support(
-            x, y, quads, pairs[:count], sign, index.quads, index.xyz, band_cells, index.cell_start, limits, NEAR, BEND, out
-        )  # fmt: skip
-        good = out[out[:, 0] >= VOUCHING]
-        found += [_guess(row, sign, tested) for row in good[np.argsort(-good[:, 0], kind="stable")[:GUESSES]]]
-    return sorted(found, key=lambda guess: -guess.matches)[:GUESSES]
+        image, sky, out = quads[pairs[:count, 0]], index.quads[pairs[:count, 1]], np.empty((count, 9))
+        turned = np.full(count, sign, np.int64)
+        support(x, y, image, sky, turned, index.xyz, band_cells, index.cell_start, limits, NEAR, BEND, out)
+        good = out[:, 0] >= VOUCHING
+        found.append(out[good])
+        signs.append(turned[good])
+    return best_guesses(np.concatenate(found), np.concatenate(signs), tested)
+
+
+def best_guesses(found: FloatArray, parity: IntArray, tested: float) -> list[Guess]:
+    """The best supported ones of what `support` found (n, 9) and their parities (n,): those of the most surprising matches."""
+    best = np.argsort(-found[:, 8], kind="stable")[:GUESSES]
+    return [_guess(found[i], int(parity[i]), tested) for i in best]
 
 
 def _guess(row: FloatArray, parity: int, tested: float) -> Guess:

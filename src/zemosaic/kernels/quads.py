@@ -21,6 +21,10 @@ ALONG, ACROSS = 27, 46  # bins of Re and Im
 WIDTH = 0.04  # of a bin
 FIRST_ALONG, FIRST_ACROSS = -0.04, -0.92  # lower edges of the first bins
 
+# Two fifths of the checked stars at least match a true hypothesis, 1 % a false one.
+FIRST_LOOK = 10  # stars checked before a hypothesis without any match is given up
+SECOND_LOOK = 20  # ... with fewer than two matches
+
 
 @kernel
 def emit_quads(
@@ -146,21 +150,21 @@ def _axes(direction: NDArray[np.float64], basis: NDArray[np.float64]) -> None:
 @kernel
 def _on_plane(
     xyz: NDArray[np.float32],
-    quad: NDArray[np.uint32],
+    few: NDArray[np.uint32],
     basis: NDArray[np.float64],
     x: NDArray[np.float64],
     y: NDArray[np.float64],
 ) -> None:
-    """Standard coordinates of four stars about their mean direction."""
+    """Standard coordinates of a few stars about their mean direction."""
     mean = np.zeros(3)
-    for p in range(4):
+    for p in range(len(few)):
         for axis in range(3):
-            mean[axis] += xyz[quad[p], axis]
+            mean[axis] += xyz[few[p], axis]
     _axes(mean, basis)
-    for p in range(4):
+    for p in range(len(few)):
         depth, east, north = 0.0, 0.0, 0.0
         for axis in range(3):
-            value = xyz[quad[p], axis]
+            value = xyz[few[p], axis]
             depth += value * basis[0, axis]
             east += value * basis[1, axis]
             north += value * basis[2, axis]
@@ -248,10 +252,9 @@ def find_codes(
 def support(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
-    quads: NDArray[np.int64],
-    pairs: NDArray[np.int64],
-    parity: int,
-    index_quads: NDArray[np.uint32],
+    image: NDArray[np.int64],
+    sky: NDArray[np.uint32],
+    parity: NDArray[np.int64],
     xyz: NDArray[np.float32],
     band_cells: NDArray[np.int64],
     cell_start: NDArray[np.int64],
@@ -260,33 +263,41 @@ def support(
     bend: float,
     out: NDArray[np.float64],
 ) -> int:
-    """How many image stars fall onto catalogue stars if an image quad is an index quad.
+    """How many image stars fall onto catalogue stars if a few image stars are these few catalogue stars.
 
     Parameters
     ----------
     x, y : (n,) px, image stars to check.
-    quads, pairs : image quads; (m, 2) image quad and index quad.
-    index_quads, xyz : stars of the index quads; unit vectors of the stars, ordered by sky cell.
+    image, sky : (m, 3) or (m, 4) image stars and the catalogue stars that they might be.
+    parity : (m,) -1 where the image is the mirrored sky.
+    xyz : unit vectors of the stars, ordered by sky cell and there from south to north.
     band_cells, cell_start : cells of each degree of declination from the south pole; first star of each cell.
     scales : (2,) rad/px, least and most.
-    near, bend : px and px per px from the quad's centre, how close a star must come.
-    out : (m, 9) filled with matches (-1: impossible scale), the multiplier (rad/px), the quad's centre in px, its direction.
+    near, bend : px and px per px from the centre of the few, how close a star must come.
+    out : (m, 9) filled with matches (-1: impossible scale), the multiplier (rad/px), the centre in px, its direction, and
+        how surprising the matches are: -ln of about the chance of as many, with the catalogue's density there.
 
-    Returns the number of pairs with a possible scale.
+    Returns the number of hypotheses with a possible scale.
     """
-    px, py, basis = np.empty(4), np.empty(4), np.empty((3, 3))
+    few = image.shape[1]
+    px, py, basis = np.empty(few), np.empty(few), np.empty((3, 3))
     band_start = np.zeros(len(band_cells) + 1, np.int64)
     band_start[1:] = np.cumsum(band_cells)
+    area = np.empty(len(band_cells))  # sr, of a cell
+    for band in range(len(band_cells)):
+        low, high = math.sin(math.radians(band - 90.0)), math.sin(math.radians(band - 89.0))
+        area[band] = 2.0 * math.pi * (high - low) / band_cells[band]
     tried = 0
-    for m in range(len(pairs)):
-        quad, sky = quads[pairs[m, 0]], index_quads[pairs[m, 1]]
-        _on_plane(xyz, sky, basis, px, py)
-        cx = 0.25 * (x[quad[0]] + x[quad[1]] + x[quad[2]] + x[quad[3]])
-        cy = 0.25 * (y[quad[0]] + y[quad[1]] + y[quad[2]] + y[quad[3]])
-        mean_x, mean_y = 0.25 * px.sum(), 0.25 * py.sum()
+    for m in range(len(image)):
+        _on_plane(xyz, sky[m], basis, px, py)
+        cx, cy = 0.0, 0.0
+        for p in range(few):
+            cx += x[image[m, p]] / few
+            cy += y[image[m, p]] / few
+        mean_x, mean_y = px.mean(), py.mean()
         re, im, norm = 0.0, 0.0, 0.0
-        for p in range(4):
-            u, v = x[quad[p]] - cx, parity * (y[quad[p]] - cy)
+        for p in range(few):
+            u, v = x[image[m, p]] - cx, parity[m] * (y[image[m, p]] - cy)
             re += u * (px[p] - mean_x) + v * (py[p] - mean_y)
             im += u * (py[p] - mean_y) - v * (px[p] - mean_x)
             norm += u * u + v * v
@@ -296,11 +307,17 @@ def support(
         if scale < scales[0] or scale > scales[1]:
             continue
         tried += 1
-        matches = 0
+        matches, checked, by_chance = 0, 0, 0.0
         for s in range(len(x)):
-            if s == quad[0] or s == quad[1] or s == quad[2] or s == quad[3]:
+            own = False
+            for p in range(few):
+                own = own or s == image[m, p]
+            if own:
                 continue
-            u, v = x[s] - cx, parity * (y[s] - cy)
+            if (checked == FIRST_LOOK and matches == 0) or (checked == SECOND_LOOK and matches < 2):
+                break
+            checked += 1
+            u, v = x[s] - cx, parity[m] * (y[s] - cy)
             xi, eta = re * u - im * v + mean_x, im * u + re * v + mean_y
             vx = basis[0, 0] + xi * basis[1, 0] + eta * basis[2, 0]
             vy = basis[0, 1] + xi * basis[1, 1] + eta * basis[2, 1]
@@ -313,14 +330,26 @@ def support(
             around = math.degrees(math.atan2(vy, vx)) % 360.0
             column = min(int(around / 360.0 * band_cells[band]), band_cells[band] - 1)
             cell = band_start[band] + column
-            for k in range(cell_start[cell], cell_start[cell + 1]):
+            by_chance += min(1.0, (cell_start[cell + 1] - cell_start[cell]) * math.pi * reach * reach / area[band])
+            k, last = cell_start[cell], cell_start[cell + 1]
+            lower = np.float32(vz - reach)
+            stop = last
+            while k < stop:  # the first star of the cell that is not too far south
+                middle = (k + stop) // 2
+                if xyz[middle, 2] < lower:
+                    k = middle + 1
+                else:
+                    stop = middle
+            while k < last and xyz[k, 2] <= vz + reach:
                 distance = (xyz[k, 0] - vx) ** 2 + (xyz[k, 1] - vy) ** 2 + (xyz[k, 2] - vz) ** 2
                 if distance < reach * reach:
                     matches += 1
                     break
+                k += 1
         out[m, 0], out[m, 1], out[m, 2] = matches, re, im
         out[m, 3], out[m, 4] = cx, cy
         for axis in range(3):
             out[m, 5 + axis] = basis[0, axis] + mean_x * basis[1, axis] + mean_y * basis[2, axis]
-        out[m, 8] = m
+        by_chance = max(by_chance, 1e-6)
+        out[m, 8] = matches * math.log(matches / by_chance) - matches + by_chance if matches > by_chance else 0.0
     return tried

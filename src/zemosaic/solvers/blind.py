@@ -1,7 +1,8 @@
 """Frames that know neither where they point nor their scale: quads of their stars among those of the whole sky.
 
 The index is made from the packed catalogue once and kept in the user's cache folder (15 s and 145 MB where it was
-measured); it is mapped, not read. Guesses are verified like any other hypothesis, with the size of the whole search counted.
+measured); it is mapped, not read. Frames in which no whole quad is recognised are tried with three stars of each.
+Guesses are verified like any other hypothesis, with the size of the whole search counted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from zemosaic.catalogue import BAND_CELLS, Catalogue, cell_of, load_catalogue
 from zemosaic.errors import FrameError
 from zemosaic.imaging.projection import angular_separation
 from zemosaic.imaging.quads import BANDS, Guess, QuadIndex, build_index, guesses
+from zemosaic.imaging.triples import guesses_of_threes
 from zemosaic.imaging.verification import FEWEST, Verdict, verify
 from zemosaic.model import Frame, Solution, Stars
 from zemosaic.solvers import Hint
@@ -29,7 +32,7 @@ from zemosaic.solvers import Hint
 __all__ = ["FIELD", "BlindSolver", "index_folder", "load_index", "make_index"]
 
 FIELD = (0.45, 6.5)  # deg, long sides of frames that the quads serve
-FORMAT = 1  # of the index; another one gets another folder
+FORMAT = 2  # of the index; another one gets another folder
 REACH = 1.05  # in diagonals: a guess may stand in a corner of the frame
 
 
@@ -68,7 +71,8 @@ class BlindSolver:
         shape = (frame.height, frame.width)
         x, y = np.ascontiguousarray(stars.x), np.ascontiguousarray(stars.y)
         index = self._index if self._index is not None else load_index()
-        for found in guesses(x, y, shape, index, BAND_CELLS, _scales(frame, hint), hint.parity):
+        search = (x, y, shape, index, BAND_CELLS, _scales(frame, hint), hint.parity)
+        for found in chain(guesses(*search), guesses_of_threes(*search)):
             for guess in found:
                 reach = REACH * math.hypot(*shape) * abs(guess.multiplier)
                 if _elsewhere(guess, hint, reach):
