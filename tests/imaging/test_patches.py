@@ -59,3 +59,20 @@ def test_coarse_space_changes_the_steps_and_not_the_answer(monkeypatch):
         answers.append(answer)
     np.testing.assert_allclose(answers[1], answers[0], rtol=1e-5, atol=1e-5 * np.abs(answers[0]).max())
     assert steps[1] < 0.4 * steps[0], steps
+
+
+def test_a_gauge_beside_the_coarse_space_holds_and_changes_no_answer():
+    """Nothing ties the level of all frames together: the gauge does, and the coarse space knows of it."""
+    frame, thing, n_things = strip(60)
+    weight = np.random.default_rng(4).uniform(0.5, 2.0, len(frame))
+    own = sp.diags_array(np.bincount(frame, weight))
+    shared = sp.diags_array(np.bincount(thing, weight, n_things))
+    cross = sp.csr_array((weight, (frame, thing)), shape=(60, n_things))
+    coarse = sp.csr_array((np.ones(60), (np.arange(60), patches(frame, thing, 60, n_things))))
+    level = np.random.default_rng(5).normal(size=60)
+    level -= level.mean()
+    seen = cross @ ((cross.T @ level) / shared.diagonal())
+    system = TwoBlockSystem(own, cross, shared, sp.csr_array(np.ones((1, 60))), coarse)
+    answer, converged = system.reduced_solve(own @ level - seen)
+    assert converged
+    np.testing.assert_allclose(answer, level, atol=1e-6)

@@ -69,3 +69,16 @@ def test_changing_the_response_and_back_changes_nothing() -> None:
     back = with_response(there, instrument, other, TRUE)
     np.testing.assert_allclose(back.value, night.cells.value, rtol=1e-12)
     np.testing.assert_allclose(back.variance, night.cells.variance, rtol=1e-12)
+
+
+def test_a_part_of_very_many_frames_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames of whole tiles of sky are taken, and tell the response as well as all do within the errors."""
+    night = observe(32, PANELS, gradient=0.2, seed=25)
+    wrong = TRUE + np.array([[-0.015, 0.03]])
+    every = refine(night.cells, night.gain, wrong)
+    monkeypatch.setattr("zemosaic.imaging.skyresponse.ENOUGH_FRAMES", 8)
+    monkeypatch.setattr("zemosaic.imaging.skyresponse.TILE", 0.5)
+    part = refine(night.cells, night.gain, wrong)
+    assert np.sqrt(part[1].sum()) > np.sqrt(every[1].sum())  # fewer frames know less
+    assert abs(part[0].sum() - TRUE.sum()) < 3 * np.sqrt(part[1].sum())
+    assert error(part[0][0]) < 0.5 * error(wrong[0])

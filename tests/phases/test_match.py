@@ -27,6 +27,7 @@ from zemosaic.model import (
     Solution,
     Stars,
 )
+from zemosaic.phases import _match_stars
 from zemosaic.phases.match import MatchResult, match
 from zemosaic.tables import load_mesh, load_stars, save_measurement
 
@@ -324,6 +325,13 @@ def test_none_does_nothing_and_sky_mean_moves_constants_only(small: Night) -> No
     planes = np.array([c.sky for c in offsets.corrections.values()])
     assert np.all(planes[:, :, 1:] == 0) and np.std(planes[:, 1, 0]) > 50
     assert all(c.gain == (1.0,) * 3 and c.response == () for c in offsets.corrections.values())
+
+
+def test_the_brightest_stars_of_very_many_frames_do(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_match_stars, "MAX_DETECTIONS", 24 * 60)
+    few = night.match()
+    assert max(few.common_stars.values()) <= 60
+    assert np.std(relative(few, night)[:, 1]) < 0.006
 
 
 def test_sharp_frames_weigh_more_when_asked(small: Night) -> None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, cg, splu
+from scipy.sparse.linalg import LinearOperator, SuperLU, cg, splu
 
 __all__ = ["TwoBlockSolution", "TwoBlockSystem"]
 
@@ -63,28 +63,32 @@ class TwoBlockSystem:
         self._own = sp.csr_array(own)
         self._cross = sp.csr_array(cross)
         self._cross_t = sp.csr_array(self._cross.T)
-        self._own_lu = splu(sp.csc_matrix(own))
-        self._shared_lu = splu(sp.csc_matrix(shared))
+        self._own_lu = _factorised(own)
+        self._shared_lu = _factorised(shared)
         self._gauge = None if gauge is None or gauge.shape[0] == 0 else self._scaled(sp.csr_array(gauge))
-        self._coarse = None if coarse is None else sp.csr_array(coarse)
-        if self._coarse is not None:
-            self._coarse_lu = splu(self._coarse_matrix(self._coarse, sp.csr_array(shared)))
+        self._coarse = None
+        if coarse is not None:
+            self._prepare_coarse(sp.csr_array(coarse), sp.csr_array(shared))
 
-    def _coarse_matrix(self, coarse: sp.csr_array, shared: sp.csr_array) -> sp.csc_matrix:
-        """The Schur complement of patches, with `shared` as the diagonal of its row sums."""
+    def _prepare_coarse(self, coarse: sp.csr_array, shared: sp.csr_array) -> None:
+        """The Schur complement of patches, with `shared` as the diagonal of its row sums.
+
+        The few rows of the gauge are dense and would fill it: they are brought in by the Sherman-Morrison-Woodbury formula.
+        """
         seen = self._cross_t @ coarse
         lumped = sp.diags_array(1.0 / np.maximum(shared.sum(axis=1), 1e-300))
-        matrix = coarse.T @ (self._own @ coarse) - seen.T @ (lumped @ seen)
-        if self._gauge is not None:
-            moved = self._gauge @ coarse
-            matrix = matrix + moved.T @ moved
-        ridge = sp.diags_array(COARSE_RIDGE * (coarse.T @ (self._own @ coarse)).diagonal())
-        return sp.csc_matrix(matrix + ridge)
+        own = coarse.T @ (self._own @ coarse)
+        matrix = own - seen.T @ (lumped @ seen) + sp.diags_array(COARSE_RIDGE * own.diagonal())
+        self._coarse, self._coarse_lu = coarse, _factorised(matrix)
+        moved = np.zeros((0, coarse.shape[1])) if self._gauge is None else (self._gauge @ coarse).toarray()
+        self._by_gauge = self._coarse_lu.solve(np.ascontiguousarray(moved.T))
+        self._gauge_part = np.linalg.solve(np.eye(len(moved)) + moved @ self._by_gauge, moved)
 
     def _precondition(self, residual: FloatArray) -> FloatArray:
         better: FloatArray = self._own_lu.solve(residual)
         if self._coarse is not None:
-            better = better + self._coarse @ self._coarse_lu.solve(self._coarse.T @ residual)
+            patches = self._coarse_lu.solve(self._coarse.T @ residual)
+            better = better + self._coarse @ (patches - self._by_gauge @ (self._gauge_part @ patches))
         return better
 
     def _scaled(self, gauge: sp.csr_array) -> sp.csr_array:
@@ -126,3 +130,10 @@ class TwoBlockSystem:
         p, converged = self.reduced_solve(reduced, start, tolerance)
         q = self._shared_lu.solve(right_shared - self._cross_t @ p)
         return TwoBlockSolution(p, q, converged)
+
+
+def _factorised(matrix: sp.sparray) -> SuperLU:
+    """LU factors of a symmetric, positive definite matrix: without pivoting they stay sparse and symmetric."""
+    return splu(
+        sp.csc_matrix(matrix), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+    )

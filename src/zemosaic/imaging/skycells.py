@@ -36,7 +36,7 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 MAX_CELLS = 800_000  # of all frames together after binning; the fit takes about 800 bytes each
-LARGEST_BIN = 8  # 128 px: larger cells would not follow a nebula
+LARGEST_BIN = 24  # 384 px: a Seestar frame keeps 15 cells for its plane
 MAX_MASKED = 0.4  # share of the sky that the star mask may take
 
 

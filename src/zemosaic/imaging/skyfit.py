@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+from zemosaic.imaging.patches import patches
 from zemosaic.imaging.schur import TwoBlockSystem
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfloor import tilt
@@ -36,6 +37,7 @@ __all__ = [
     "normal_sky",
     "panel_differences",
     "sky_problem",
+    "together",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -47,6 +49,7 @@ ITERATIONS = 7  # of weights and patterns
 SMOOTHNESS = 1e-6  # of the mean weight of a node: fills nodes that only masked cells would feed
 RIDGE = 1e-9  # of the weight of a frame, on its own terms
 BENT = 6  # coefficients of a second-order surface
+ROUGH, FINAL = 1e-6, 1e-8  # of the residual's length: while weights and patterns are being found, and at last
 MIN_SHARED = 3  # cells by which a frame must touch a patch of sky to be connected through it
 
 
@@ -88,6 +91,7 @@ class SkyProblem:
     node_y: FloatArray
     patch: IntArray
     component: IntArray
+    cluster: IntArray  # (frames,) number of the patch of frames that see the same sky, for the coarse space
     terms: int  # 1 or 3, of a frame's own surface
     spacing: float  # deg between nodes
 
@@ -143,8 +147,9 @@ def sky_problem(cells: SkyCells, n_frames: int, spacing: float, order: int) -> S
     columns = cells.frame[:, None] * terms + np.arange(terms)
     own = sp.csr_array((plane.ravel(), (np.repeat(rows, terms), columns.ravel())), shape=(len(cells), n_frames * terms))
     component = _components(cells.frame, patch, n_frames, len(squares))
+    cluster = patches(cells.frame, patch, n_frames, len(squares))
     node_x, node_y = keys % stride + i0, keys // stride + j0
-    return SkyProblem(design, own, _neighbours(keys, stride), node_x, node_y, patch, component, terms, spacing)
+    return SkyProblem(design, own, _neighbours(keys, stride), node_x, node_y, patch, component, cluster, terms, spacing)
 
 
 def _neighbours(keys: IntArray, stride: int) -> sp.csr_array:
@@ -215,6 +220,26 @@ def _frame_axes(cells: SkyCells, n_frames: int) -> FloatArray:
     return axes
 
 
+def together(cells: SkyCells, problem: SkyProblem, gain: FloatArray) -> sp.csr_array:
+    """(frames * terms, patches * terms): a plane of sky that moves from the nodes of a patch into its frames."""
+    n_frames, terms, patch = len(gain), problem.terms, problem.cluster
+    modes = np.zeros((n_frames, terms, terms))  # frame, its unknown, mode
+    modes[:, 0, 0] = gain
+    if terms == PLANE:
+        count = np.maximum(np.bincount(cells.frame, minlength=n_frames), 1)
+        middle = np.stack([np.bincount(cells.frame, at, n_frames) / count for at in (cells.x, cells.y)], axis=1)
+        size = np.bincount(patch)
+        middle -= np.stack([np.bincount(patch, at) / size for at in middle.T], axis=1)[patch]
+        modes[:, 0, 1:] = gain[:, None] * middle
+        modes[:, 1:, 1:] = gain[:, None, None] * _frame_axes(cells, n_frames)
+    rows, columns = np.broadcast_arrays(
+        (np.arange(n_frames)[:, None] * terms + np.arange(terms))[:, :, None],
+        (patch[:, None] * terms + np.arange(terms))[:, None, :],
+    )
+    shape = (n_frames * terms, (int(patch.max()) + 1) * terms)
+    return sp.csr_array((modes.ravel(), (rows.ravel(), columns.ravel())), shape=shape)
+
+
 def _fit_channel(
     cells: SkyCells, value: FloatArray, problem: SkyProblem, gain: FloatArray, channel: int, pattern: SensorPattern
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, bool]:
@@ -224,27 +249,32 @@ def _fit_channel(
     scale = gain[cells.frame, channel] * cells.omega
     design = sp.csr_array(problem.design.multiply(scale[:, None]))
     gauge = gauge_rows(cells, problem, gain[:, channel])
+    coarse = together(cells, problem, gain[:, channel])
     weight = np.where(good, 1.0 / np.where(good, noise, 1.0), 0.0)
     own, residual = np.zeros(problem.own.shape[1]), value
-    for step in range(ITERATIONS):
+    iterations = ITERATIONS if len(pattern.coefficients) else SETTLED + 1
+    for step in range(iterations):
         if step >= SETTLED:
             pattern.fit(residual, weight)
         data = np.where(good, value - pattern.values, 0.0)
-        system = _system(problem, design, gauge, weight)
-        solution = system.solve(problem.own.T @ (weight * data), design.T @ (weight * data), own)
+        system = _system(problem, design, gauge, coarse, weight)
+        tolerance = FINAL if step == iterations - 1 else ROUGH
+        solution = system.solve(problem.own.T @ (weight * data), design.T @ (weight * data), own, tolerance)
         own = solution.own
         residual = np.where(good, data - design @ solution.shared - problem.own @ own, np.nan)
         weight = _robust(residual, noise, good)
     return own, solution.shared, residual, weight, solution.converged
 
 
-def _system(problem: SkyProblem, design: sp.csr_array, gauge: sp.csr_array, weight: FloatArray) -> TwoBlockSystem:
+def _system(
+    problem: SkyProblem, design: sp.csr_array, gauge: sp.csr_array, coarse: sp.csr_array, weight: FloatArray
+) -> TwoBlockSystem:
     """Normal equations of all surfaces and nodes of one channel."""
     weighted = sp.csr_array(problem.own.multiply(weight[:, None]))
     own = problem.own.T @ weighted
     diagonal = own.diagonal()
     own = own + sp.diags_array(np.maximum(RIDGE * diagonal, RIDGE * diagonal.max() + 1e-30))
-    return TwoBlockSystem(own, weighted.T @ design, normal_sky(problem, design, weight), gauge)
+    return TwoBlockSystem(own, weighted.T @ design, normal_sky(problem, design, weight), gauge, coarse)
 
 
 def normal_sky(problem: SkyProblem, design: sp.csr_array, weight: FloatArray) -> sp.csr_array:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +18,17 @@ from zemosaic.imaging.startable import StarTable, brightest_of_each, median_by
 from zemosaic.model import Frame, Group, Measurement, Solution, Stars
 from zemosaic.tables import load_stars
 
-__all__ = ["Item", "Linked", "column", "link_items", "load_item", "star_table"]
+__all__ = ["Item", "Linked", "column", "link_items", "load_items", "star_table"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 LINK_TOLERANCE = 3.0  # arcsec between detections of one star after the global refinement
 CATALOGUE_TOLERANCE = 4.0  # arcsec: Tycho-2 positions carry no proper motion
-MAX_MEASUREMENTS = 500_000  # of stars, all frames together
-FEWEST_STARS = 60  # per frame, however many frames there are
+MAX_DETECTIONS = 4_000_000  # of all frames together, for the links and the mask: about 250 bytes each
+FEWEST_DETECTIONS = 40  # per frame, however many frames there are
+MAX_MEASUREMENTS = 500_000  # of stars, all frames together, for the gains
+FEWEST_STARS = 30  # per frame, however many frames there are
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,18 @@ class Linked:
     place: FloatArray  # (n, 3) unit vector
 
 
-def load_item(frame: Frame, measurement: Measurement, solution: Solution) -> Item:
-    stars = load_stars(measurement.path)
+def load_items(
+    frames: Sequence[Frame], measured: Mapping[int, Measurement], solutions: Mapping[int, Solution]
+) -> list[Item]:
+    """The frames that have both, with their stars; of very many frames the brightest ones only."""
+    known = [frame for frame in frames if frame.id in solutions and frame.id in measured]
+    most = max(FEWEST_DETECTIONS, MAX_DETECTIONS // max(len(known), 1))
+    return [_load_item(frame, measured[frame.id], solutions[frame.id], most) for frame in known]
+
+
+def _load_item(frame: Frame, measurement: Measurement, solution: Solution, most: int) -> Item:
+    every = load_stars(measurement.path)
+    stars = Stars(**{field.name: getattr(every, field.name)[:most] for field in fields(Stars)})
     ra, dec = pixel_to_sky(solution, stars.x, stars.y)
     return Item(frame, measurement, solution, stars, ra, dec)
 

@@ -1,8 +1,8 @@
 """match: what brings every frame onto one photometric scale and one sky: D = F (a S Omega + B).
 
-Works on star lists and sky meshes only; no pixel is read. Memory: about 800 bytes per binned sky cell (2000 of 32 px in a
-Seestar frame; larger ones from 400 frames on keep them below 800 000 up to 6000 frames) and 500 bytes per star measurement
-(at most 500 000, or 60 a frame).
+Works on star lists and sky meshes only; no pixel is read. Memory: about 1.5 kB per binned sky cell (2000 of 32 px in a
+Seestar frame; larger ones from 400 frames on keep them below 800 000 up to 53 000 frames), 250 bytes per detection
+(at most 4 million, or 40 a frame) and 500 per star measurement (at most 500 000, or 30 a frame).
 
 `weighting` and `Correction.weight`: the assembly multiplies by the inverse variance (a^2 / sigma^2) itself unless weighting is
 "none"; the correction's weight carries the rest: the frame's own quality (chi^2 of its stars, FWHM), or 1 for "none".
@@ -51,7 +51,7 @@ from zemosaic.model import (
     Overlap,
     Solution,
 )
-from zemosaic.phases._match_stars import Item, Linked, column, link_items, load_item, star_table
+from zemosaic.phases._match_stars import Item, Linked, column, link_items, load_items, star_table
 from zemosaic.tables import load_mesh
 
 __all__ = ["MatchResult", "match"]
@@ -120,7 +120,7 @@ def match(
     Raises InputError when no frame is left, Cancelled when the user asked to stop.
     """
     measured = {measurement.frame_id: measurement for measurement in measurements}
-    inputs = [load_item(f, measured[f.id], solutions[f.id]) for f in frames if f.id in solutions and f.id in measured]
+    inputs = load_items(frames, measured, solutions)
     if not inputs:
         raise InputError("match: no frame has both star measurements and an astrometric solution; nothing to combine")
     linked = link_items(inputs)
