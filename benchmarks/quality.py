@@ -27,7 +27,7 @@ NIGHTS: dict[str, dict[str, object]] = {
 
 def judged(folder: Path, subs: int, changes: dict[str, object], settings: Settings) -> Score:
     night = simulate_night(folder, NightPlan(subs=subs, **changes), Silent())  # type: ignore[arg-type]
-    outputs = make_mosaic([night.lights], folder / "mosaic", settings, Silent())
+    (outputs,) = make_mosaic([night.lights], folder / "mosaic", settings, Silent())
     return score(outputs.mosaic, night.truth)
 
 

@@ -76,6 +76,18 @@ def assembled(
     pool: bool = False,
     **settings: object,
 ) -> Outputs:
+    """Run the whole path for one target."""
+    (outputs,) = all_assembled(inputs, output, recorder, pool, **settings)
+    return outputs
+
+
+def all_assembled(
+    inputs: Path | Sequence[Path],
+    output: Path,
+    recorder: Recorder | None = None,
+    pool: bool = False,
+    **settings: object,
+) -> tuple[Outputs, ...]:
     """Run the whole path; with `pool` on spawned workers, as users do, else in this process."""
     chosen = Settings.model_validate({"num_processing_workers": 2 if pool else 1, "memory_limit": 2.0} | settings)
     with pytest.MonkeyPatch.context() as patch:

@@ -24,6 +24,7 @@ from zemosaic.errors import Cancelled, FrameError, InputError, OutputError, Work
 from zemosaic.events import (
     Event,
     FrameLeftOut,
+    Made,
     Note,
     PhaseFinished,
     PhaseProgress,
@@ -48,7 +49,7 @@ SOME_EVENTS: tuple[Event, ...] = (
     FrameLeftOut(LeftOut(Path("a.fit"), FrameState.DAMAGED, "ends after 3 rows of 10")),
     Warned("few stars"),
     PhaseFinished("scan", 75.0, Scanned(2, 0.3, 1)),
-    RunFinished(Path("m.fits"), Path("p.png"), 2, 1, 4000.0),
+    RunFinished((Made("", Path("m.fits"), Path("p.png"), 2),), 1, 4000.0),
 )
 
 
@@ -318,6 +319,8 @@ def test_every_event_state_phase_unit_and_error_has_a_text() -> None:
     assert {f"outcome.{name}" for name in outcomes} <= set(keys)
     assert {f"event.{name}" for name in set(events.__all__) - outcomes} - set(keys) == {
         "event.Event",
+        "event.Made",
+        "event.TargetSeen",
         "event.Outcome",
         "event.Reporter",
         "event.Silent",
@@ -370,7 +373,7 @@ def test_the_terminal_names_a_few_frames_and_the_log_all(pipeline: Callable[[Run
     def work(_inputs: object, _output: object, _settings: object, reporter: Reporter) -> None:
         for number in range(40):
             reporter.emit(FrameLeftOut(LeftOut(Path(f"{number}.fit"), FrameState.TRAILED, "elongation 2.1")))
-        reporter.emit(RunFinished(Path("m"), Path("p"), 3, 40, 1.0))
+        reporter.emit(RunFinished((Made("", Path("m"), Path("p"), 3),), 40, 1.0))
 
     pipeline(work)
     out = io.StringIO()

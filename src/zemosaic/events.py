@@ -17,6 +17,7 @@ __all__ = [
     "Event",
     "Exported",
     "FrameLeftOut",
+    "Made",
     "ManyLeftOut",
     "MasterUsed",
     "Matched",
@@ -33,6 +34,11 @@ __all__ = [
     "Silent",
     "Simulated",
     "Solved",
+    "StrayTarget",
+    "TargetFailed",
+    "TargetSeen",
+    "TargetStarted",
+    "TargetsFound",
     "Unchanged",
     "Vignetting",
     "Warned",
@@ -189,10 +195,59 @@ class Warned:
 
 
 @dataclass(frozen=True)
-class RunFinished:
+class TargetSeen:
+    """Frames that make a mosaic of their own."""
+
+    name: str  # of its folder
+    frames: int
+    ra: float  # deg, of its middle
+    dec: float
+
+
+@dataclass(frozen=True)
+class TargetsFound:
+    """The frames show several targets, and each becomes a mosaic."""
+
+    gap: float  # deg
+    targets: tuple[TargetSeen, ...]
+
+
+@dataclass(frozen=True)
+class StrayTarget:
+    """A target of so few frames that it may be a mistake."""
+
+    target: TargetSeen
+    lights: int  # of all targets
+
+
+@dataclass(frozen=True)
+class TargetStarted:
+    target: TargetSeen
+    number: int  # from 1
+    of: int
+
+
+@dataclass(frozen=True)
+class TargetFailed:
+    """There is no mosaic of this target; the run goes on with the others."""
+
+    target: TargetSeen
+    reason: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """A mosaic that is on the disk."""
+
+    name: str  # of its target; "" where there is only one
     mosaic: Path
     preview: Path
-    used: int
+    used: int  # frames
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    mosaics: tuple[Made, ...]
     left_out: int
     seconds: float
 
@@ -205,6 +260,10 @@ Event = (
     | ManyLeftOut
     | Vignetting
     | MasterUsed
+    | TargetsFound
+    | StrayTarget
+    | TargetStarted
+    | TargetFailed
     | Note
     | Warned
     | RunFinished

@@ -29,7 +29,7 @@ __all__ = ["WORKSPACE", "FrameRow", "Ledger", "from_json", "to_json"]
 T = TypeVar("T")
 
 WORKSPACE = "zemosaic_workspace"
-SCHEMA = 1
+SCHEMA = 2
 COMMIT_EVERY = 1.0  # s; a commit a frame would cost 10 to 30 ms each on a hard disk
 TABLES = """
 CREATE TABLE IF NOT EXISTS frames (
@@ -42,7 +42,8 @@ CREATE TABLE IF NOT EXISTS frames (
     frame TEXT,
     measurement TEXT,
     solution TEXT,
-    correction TEXT
+    correction TEXT,
+    target TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS frames_by_id ON frames (id);
 CREATE TABLE IF NOT EXISTS run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -57,6 +58,7 @@ class FrameRow:
     path: Path  # for people; bytes that are no UTF-8 are escaped
     state: FrameState
     reason: str  # one English sentence for a frame that is left out
+    target: str  # folder of the mosaic that it belongs to; "" where there is one mosaic only, or none
     frame: Frame | None
     measurement: Measurement | None
     solution: Solution | None
@@ -219,6 +221,10 @@ class Ledger:
             now=True,
         )
 
+    def record_targets(self, targets: Mapping[int, str]) -> None:
+        """The folder of the mosaic that each frame belongs to."""
+        self._write("UPDATE frames SET target = ? WHERE id = ?", [(name, i) for i, name in targets.items()], now=True)
+
     def record_matched(self, corrections: Mapping[int, Correction]) -> None:
         self._write(
             "UPDATE frames SET state = ?, correction = ? WHERE id = ?",
@@ -239,11 +245,12 @@ class Ledger:
 
     def rows(self) -> list[FrameRow]:
         """All files: the frames in their order, then what the scan left out, by path."""
-        columns = "path, state, reason, frame, measurement, solution, correction"
+        columns = "path, state, reason, COALESCE(target, ''), frame, measurement, solution, correction"
         kinds = (Frame, Measurement, Solution, Correction)
+        query = f"SELECT {columns} FROM frames ORDER BY id IS NULL, id, path"
         return [
-            FrameRow(Path(path), FrameState(state), reason, *map(_optional, kinds, known))
-            for path, state, reason, *known in self._read(f"SELECT {columns} FROM frames ORDER BY id IS NULL, id, path")
+            FrameRow(Path(path), FrameState(state), reason, target, *map(_optional, kinds, known))
+            for path, state, reason, target, *known in self._read(query)
         ]
 
     # ---- the run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import shutil
-import statistics
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from zemosaic.events import (
     Calibrated,
     Exported,
     FrameLeftOut,
+    Made,
     ManyLeftOut,
     Matched,
     Measured,
@@ -32,11 +32,15 @@ from zemosaic.events import (
     RunFinished,
     Scanned,
     Solved,
+    StrayTarget,
+    TargetFailed,
+    TargetSeen,
+    TargetsFound,
+    TargetStarted,
     Unchanged,
     Warned,
 )
-from zemosaic.execution import memory_budget, open_executor, worker_count
-from zemosaic.imaging.calibrate import Feather
+from zemosaic.execution import WorkerPool, memory_budget, open_executor, worker_count
 from zemosaic.ledger import Ledger, to_json
 from zemosaic.model import (
     CalibrationFrame,
@@ -52,14 +56,16 @@ from zemosaic.model import (
 )
 from zemosaic.phases.assemble import Exposure, Recipe, assemble, visits
 from zemosaic.phases.calibrate import calibrate
-from zemosaic.phases.export import Outputs, Provenance, export
+from zemosaic.phases.export import Outputs, export
 from zemosaic.phases.match import MatchResult, match
 from zemosaic.phases.measure import measure
 from zemosaic.phases.plan import TASK_OVERHEAD, group_frames, make_plan
 from zemosaic.phases.scan import scan
 from zemosaic.phases.solve import SolveResult, solve
+from zemosaic.recipes import assembly_recipe, median, provenance
 from zemosaic.settings import Settings
 from zemosaic.solvers.external import External, find_external
+from zemosaic.targets import Target, find_targets, in_words, is_stray, target_gap
 from zemosaic.wcs import solution_header
 
 __all__ = ["make_mosaic"]
@@ -69,17 +75,18 @@ LEAST_PER_WORKER = TASK_OVERHEAD + 2**27  # bytes; more workers than that would 
 SPARE_DISK = 200 * 2**20  # bytes
 
 
-def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, reporter: Reporter) -> Outputs:
-    """Make one mosaic of the lights in `inputs` and write it, its companions and its preview into `output`.
+def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, reporter: Reporter) -> tuple[Outputs, ...]:
+    """Make a mosaic of each target in `inputs` and write it, its companions and its preview into `output`.
 
-    Inputs are only read. What is known about each frame is kept in a ledger under `output`, so that the same command goes
-    on where an earlier run stopped.
+    One target: the files lie in `output`; several: each in a folder of its own there. Inputs are only read. What is known
+    about each frame is kept in a ledger under `output`, so that the same command goes on where an earlier run stopped.
 
     Raises
     ------
     MosaicError
         The run cannot go on: the input gives nothing to work with, the output cannot be written, a worker died
-        twice on the same task, or the user asked to stop.
+        twice on the same task, or the user asked to stop. When one of several targets fails, those that do not are
+        finished first.
     """
     began = time.monotonic()
     with Ledger(output) as ledger:
@@ -92,15 +99,40 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
             masters = run.calibrate(frames, calibration, executor)
             measurements = run.measure(frames, masters, executor)
             solved = run.solve(frames, measurements, external, executor)
-            groups = group_frames(
-                [f for f in frames if f.id in solved.solutions], solved.solutions, settings.cluster_panel_threshold
-            )
-            matched = run.match(frames, measurements, solved.solutions, groups)
-            plan = run.plan(frames, solved.solutions, groups, matched, memory, executor.workers)
-            exposures = run.exposures(frames, measurements, solved, matched, masters)
-            outputs, used = run.assemble_and_export(plan, frames, exposures, solved, matched, output, executor)
-    reporter.emit(RunFinished(outputs.mosaic, outputs.preview, used, len(run.left_out), time.monotonic() - began))
-    return outputs
+            night = _Night(measurements, masters, solved, memory, executor)
+            targets = run.targets(frames, solved.solutions)
+            if len(targets) == 1:
+                made = [run.mosaic(frames, "", night, output)]
+                failed = list[str]()
+            else:
+                made, failed = run.mosaics(targets, night, output)
+    files = tuple(each.outputs for each in made)
+    told = tuple(Made(each.name, each.outputs.mosaic, each.outputs.preview, each.used) for each in made)
+    if made:
+        reporter.emit(RunFinished(told, len(run.left_out), time.monotonic() - began))
+    if failed:
+        raise InputError(f"no mosaic of {len(failed)} of {len(targets)} targets: {'; '.join(failed)}")
+    return files
+
+
+@dataclass(frozen=True)
+class _Night:
+    """What is known of all frames before they are divided by target."""
+
+    measurements: Mapping[int, Measurement]
+    masters: Mapping[int, Masters]
+    solved: SolveResult
+    memory: int  # bytes
+    executor: WorkerPool
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A mosaic that is on the disk."""
+
+    name: str  # of its target
+    outputs: Outputs
+    used: int  # frames
 
 
 @dataclass(frozen=True)
@@ -192,7 +224,7 @@ class _Run:
                 else:
                     self.ledger.record_measured(result)
                     known[result.frame_id] = result
-            outcome.append(Measured(len(new), len(frames) - len(new), _median(m.fwhm for m in known.values())))
+            outcome.append(Measured(len(new), len(frames) - len(new), median(m.fwhm for m in known.values())))
         return known
 
     def external(self) -> External:
@@ -224,7 +256,7 @@ class _Run:
             self.ledger.record_solved(result.solutions)
             self._write_solutions(usable, result.solutions)
             outcome.append(
-                Solved(len(result.solutions), len(usable), _median(result.residuals.values()), result.catalogue_rms)
+                Solved(len(result.solutions), len(usable), median(result.residuals.values()), result.catalogue_rms)
             )
         if not result.solutions:
             raise InputError(
@@ -244,8 +276,48 @@ class _Run:
                 header = solution_header(solutions[f.id], f.width, f.height)
                 header.totextfile(folder / f"{f.id:05d}_{f.path.name}.wcs")
 
+    def targets(self, frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> tuple[Target, ...]:
+        """The targets that become mosaics of their own: all on one canvas if the user wants that."""
+        usable = [f for f in frames if f.id in solutions]
+        gap = 360.0 if self.settings.targets == "one" else target_gap(usable, solutions, self.settings.target_gap)
+        found = find_targets(usable, solutions, gap)
+        if len(found) > 1 and self.settings.targets == "error":
+            raise InputError(in_words(found, gap))
+        self.ledger.record_targets({f.id: target.name for target in found for f in target.frames})
+        if len(found) > 1:
+            self.reporter.emit(TargetsFound(gap, tuple(_seen(target) for target in found)))
+            for target in found:
+                if is_stray(target, found):
+                    self.reporter.emit(StrayTarget(_seen(target), len(usable)))
+        return found
+
+    def mosaics(self, targets: Sequence[Target], night: _Night, output: Path) -> tuple[list[_Made], list[str]]:
+        """A mosaic of each target in a folder of its own, and why there is none of those that gave nothing to assemble."""
+        made, failed = [], []
+        for number, target in enumerate(targets, 1):
+            self.reporter.emit(TargetStarted(_seen(target), number, len(targets)))
+            try:
+                made.append(self.mosaic(target.frames, target.name, night, output / target.name))
+            except InputError as error:
+                self.reporter.emit(TargetFailed(_seen(target), str(error)))
+                failed.append(f"{target.name} ({error})")
+        return made, failed
+
+    def mosaic(self, frames: Sequence[Frame], name: str, night: _Night, folder: Path) -> _Made:
+        """The mosaic of one target: matched, planned, assembled, written."""
+        solutions = night.solved.solutions
+        groups = group_frames(
+            [f for f in frames if f.id in solutions], solutions, self.settings.cluster_panel_threshold
+        )
+        matched = self.match(name, frames, night.measurements, solutions, groups)
+        plan = self.plan(name, frames, solutions, groups, matched, night.memory, night.executor.workers)
+        exposures = self.exposures(frames, night, matched)
+        outputs, used = self.assemble_and_export(name, plan, frames, exposures, night, matched, folder)
+        return _Made(name, outputs, used)
+
     def match(
         self,
+        name: str,
         frames: Sequence[Frame],
         measurements: Mapping[int, Measurement],
         solutions: Mapping[int, Solution],
@@ -264,7 +336,7 @@ class _Run:
             )
             self.leave_out(result.left_out)
             self.ledger.record_matched(result.corrections)
-            self.ledger.put("overlaps", result.overlaps)
+            self.ledger.put(_key("overlaps", name), result.overlaps)
             outcome.append(Matched(len(result.corrections), _worst_overlap(result)))
         if not result.corrections:
             raise InputError("every frame was left out while brightness and sky were matched; the log says why")
@@ -279,6 +351,7 @@ class _Run:
 
     def plan(
         self,
+        name: str,
         frames: Sequence[Frame],
         solutions: Mapping[int, Solution],
         groups: Sequence[Group],
@@ -297,7 +370,7 @@ class _Run:
                 memory=memory,
                 workers=workers,
             )
-            self.ledger.put("plan", plan)
+            self.ledger.put(_key("plan", name), plan)
             outcome.append(_planned(plan))
         self._check_disk(plan)
         return plan
@@ -312,26 +385,19 @@ class _Run:
                 "are free; make room, or choose another output folder"
             )
 
-    def exposures(
-        self,
-        frames: Sequence[Frame],
-        measurements: Mapping[int, Measurement],
-        solved: SolveResult,
-        matched: MatchResult,
-        masters: Mapping[int, Masters],
-    ) -> dict[int, Exposure]:
+    def exposures(self, frames: Sequence[Frame], night: _Night, matched: MatchResult) -> dict[int, Exposure]:
         """What the assembly needs to know of each frame."""
         folder = self.ledger.workspace / "rejected"
         return {
             f.id: Exposure(
                 frame=f,
-                solution=solved.solutions[f.id],
+                solution=night.solved.solutions[f.id],
                 correction=matched.corrections[f.id],
-                sigma=measurements[f.id].sigma,
-                sky=measurements[f.id].sky,
-                clipped=measurements[f.id].clipped,
+                sigma=night.measurements[f.id].sigma,
+                sky=night.measurements[f.id].sky,
+                clipped=night.measurements[f.id].clipped,
                 rejected=folder / f"{f.id}.npz",
-                masters=masters.get(f.id),
+                masters=night.masters.get(f.id),
             )
             for f in frames
             if f.id in matched.corrections
@@ -339,113 +405,86 @@ class _Run:
 
     def assemble_and_export(
         self,
+        name: str,
         plan: Plan,
         frames: Sequence[Frame],
         exposures: Mapping[int, Exposure],
-        solved: SolveResult,
+        night: _Night,
         matched: MatchResult,
-        output: Path,
-        executor: Executor,
+        folder: Path,
     ) -> tuple[Outputs, int]:
         """The picture, unless it is there already, made from exactly the same."""
-        recipe = _recipe(self.settings, matched.sky_level)
+        recipe = assembly_recipe(self.settings, matched.sky_level)
         # not the superblocks: they follow the memory that is free today, and no pixel depends on them
         made_from = (__version__, plan.grid, plan.lattice, plan.groups, tuple(exposures.values()), recipe)
         manifest = hashlib.sha256(to_json(made_from).encode()).hexdigest()
-        before = self.ledger.get("finished", _Finished)
+        before = self.ledger.get(_key("finished", name), _Finished)
         if before and before.manifest == manifest and before.stamps == _stamps(before.outputs):
             with self.phase("assemble", 0) as outcome:
                 self.ledger.record_used(before.used)
                 outcome.append(Unchanged(len(before.used)))
             return before.outputs, len(before.used)
-        mosaic = self._assembled(manifest, plan, exposures, recipe, executor)
+        mosaic = self._assembled(name, manifest, plan, exposures, recipe, night.executor)
         self.ledger.record_used(mosaic.frames)
         kept = set(mosaic.frames)
         reason = "no pixel of it is in the mosaic: all were cropped, rejected, or have no weight"
         self.leave_out(LeftOut(e.frame.path, FrameState.OUTSIDE, reason) for i, e in exposures.items() if i not in kept)
-        provenance = self._provenance(plan, frames, mosaic.frames, solved, matched)
+        told = provenance(self.settings, plan, frames, mosaic.frames, night.solved, matched)
         if before:  # from here on its files may be overwritten by those of this run
-            self.ledger.put("finished", replace(before, manifest=""))
+            self.ledger.put(_key("finished", name), replace(before, manifest=""))
         with self.phase("export", 4 * plan.grid.height, "rows") as outcome:
-            outputs = export(mosaic, frames, provenance, output, self.reporter)
+            outputs = export(mosaic, frames, told, _made_folder(folder), self.reporter)
             outcome.append(Exported(outputs.mosaic))
-        self.ledger.put("finished", _Finished(manifest, outputs, _stamps(outputs), mosaic.frames))
-        self.ledger.put("assembled", _Assembled("", mosaic))
-        shutil.rmtree(self.ledger.workspace / "mosaic")
+        self.ledger.put(_key("finished", name), _Finished(manifest, outputs, _stamps(outputs), mosaic.frames))
+        self.ledger.put(_key("assembled", name), _Assembled("", mosaic))
+        shutil.rmtree(self.ledger.workspace / "mosaic" / name)
         return outputs, len(mosaic.frames)
 
     def _assembled(
-        self, manifest: str, plan: Plan, exposures: Mapping[int, Exposure], recipe: Recipe, executor: Executor
+        self,
+        name: str,
+        manifest: str,
+        plan: Plan,
+        exposures: Mapping[int, Exposure],
+        recipe: Recipe,
+        executor: Executor,
     ) -> Mosaic:
         """The planes of the mosaic; those of an earlier run that could not save them, when made from exactly the same."""
-        before = self.ledger.get("assembled", _Assembled)
+        before = self.ledger.get(_key("assembled", name), _Assembled)
         if before and before.manifest == manifest and before.mosaic.data.is_file():
             return before.mosaic
         if before:
-            self.ledger.put("assembled", replace(before, manifest=""))
+            self.ledger.put(_key("assembled", name), replace(before, manifest=""))
         with self.phase("assemble", visits(plan, recipe), "visits") as outcome:
-            folder = self.ledger.workspace / "mosaic"
+            folder = self.ledger.workspace / "mosaic" / name
             mosaic, rejected = assemble(plan, exposures, recipe, folder, executor, self.reporter)
             total = sum(r.total for r in rejected)
             share = sum(r.pixels for r in rejected) / total if total else 0.0
             outcome.append(Assembled(len(mosaic.frames), 100.0 * share, sum(r.streaks > 0 for r in rejected)))
-        self.ledger.put("assembled", _Assembled(manifest, mosaic))
+        self.ledger.put(_key("assembled", name), _Assembled(manifest, mosaic))
         return mosaic
 
-    def _provenance(
-        self, plan: Plan, frames: Sequence[Frame], used: Sequence[int], solved: SolveResult, matched: MatchResult
-    ) -> Provenance:
-        s = self.settings
-        kept = set(used)
-        digests = "".join(f.digest for f in frames if f.id in kept)
-        solutions = [solved.solutions[i] for i in used]
-        return Provenance(
-            groups=len(plan.groups),
-            listed=len(frames),
-            normalization=s.stacking_normalize_method,
-            weighting=s.stacking_weighting_method,
-            rejection=s.stacking_rejection_algorithm,
-            kappa_low=s.stacking_kappa_low,
-            kappa_high=s.stacking_kappa_high,
-            combine="mean",
-            assembly=s.final_assembly_method,
-            radial_weight=s.apply_radial_weight,
-            zero_point=matched.zero_point,
-            zero_point_scatter=matched.zero_point_scatter,
-            version=__version__,
-            input_hash=hashlib.sha256(digests.encode()).hexdigest()[:32],
-            solvers=tuple(Counter(each.solver for each in solutions).most_common()),
-            astrometric_rms=_median(each.rms for each in solutions),
-        )
+
+def _seen(target: Target) -> TargetSeen:
+    return TargetSeen(target.name, len(target.frames), target.ra, target.dec)
 
 
-def _recipe(settings: Settings, level: tuple[float, ...]) -> Recipe:
-    feather = Feather(
-        taper=float(settings.edge_taper),
-        crop=settings.master_tile_crop_percent / 100.0 if settings.apply_master_tile_crop else 0.0,
-        radial_fraction=settings.radial_feather_fraction if settings.apply_radial_weight else 0.0,
-        radial_power=settings.radial_shape_power,
-        radial_floor=settings.min_radial_weight_floor,
-    )
-    return Recipe(
-        feather,
-        level,
-        equal_weights=settings.stacking_weighting_method == "none",
-        reject=settings.stacking_rejection_algorithm != "none",
-        kappa_low=settings.stacking_kappa_low,
-        kappa_high=settings.stacking_kappa_high,
-    )
+def _key(what: str, name: str) -> str:
+    """Under which the ledger keeps something of a target."""
+    return f"{what}/{name}" if name else what
+
+
+def _made_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return folder
 
 
 def _worst_overlap(matched: MatchResult) -> float:
     """The largest difference between two panels, in units of what noise explains; NaN when none overlap."""
     return max((abs(d) / e for o in matched.overlaps for d, e in zip(o.difference, o.error) if e > 0), default=math.nan)
-
-
-def _median(values: Iterable[float]) -> float:
-    """Median of the known values; NaN when none is known."""
-    known = [value for value in values if value == value]
-    return statistics.median(known) if known else math.nan
 
 
 def _planned(plan: Plan) -> Planned:

@@ -29,6 +29,7 @@ __all__ = ["LOG_NAME", "Bars", "Broadcast", "LogFile", "PlainLines", "open_log",
 LOG_NAME = "zemosaic_worker.log"
 LINE_EVERY = 5.0  # s between two plain lines of progress
 ITEM_WIDTH = 24  # characters of what was just finished, its end: names of subs differ there
+SERIOUS = events.Warned | events.ManyLeftOut | events.FrameLeftOut | events.StrayTarget | events.TargetFailed
 LEFT_OUT_LINES = 10  # frames that the terminal names; the log names all
 
 
@@ -108,6 +109,15 @@ class _Words:
                 return say(key, what=event.what, lights=event.lights, file=event.file)
             case events.FrameLeftOut():
                 return self._left_out_line(event)
+            case events.TargetsFound():
+                targets = "\n".join(self._target("event.TargetsFound.each", each) for each in event.targets)
+                return say("event.TargetsFound", count=len(event.targets), gap=event.gap, targets=targets)
+            case events.StrayTarget():
+                return self._target("event.StrayTarget", event.target, lights=event.lights)
+            case events.TargetStarted():
+                return self._target("event.TargetStarted", event.target, number=event.number, of=event.of)
+            case events.TargetFailed():
+                return self._target("event.TargetFailed", event.target, reason=event.reason)
             case events.Note():
                 return say("event.Note", text=event.text)
             case events.Warned():
@@ -127,20 +137,30 @@ class _Words:
         return self.messages("event.FrameLeftOut", path=what.path, state=state, reason=what.reason)
 
     def _finished(self, event: events.RunFinished) -> str:
-        text = self.messages(
-            "event.RunFinished",
-            mosaic=event.mosaic,
-            preview=event.preview,
-            used=event.used,
-            left_out=event.left_out,
-            seconds=self.messages.duration(event.seconds),
+        lines = [self._made(each, several=len(event.mosaics) > 1) for each in event.mosaics]
+        seconds = self.messages.duration(event.seconds)
+        lines.append(
+            self.messages(
+                "event.RunFinished",
+                used=sum(each.used for each in event.mosaics),
+                left_out=event.left_out,
+                seconds=seconds,
+            )
         )
+        text = "\n".join(lines)
         if not self._left_out:
             return text
         states = self._counts(self._left_out)
         if self._log is None:
             return f"{text}\n{states}"
         return f"{text}\n{self.messages('event.RunFinished.states', states=states, log=self._log)}"
+
+    def _made(self, made: events.Made, *, several: bool) -> str:
+        key = "event.RunFinished.made" + (".target" if several else "")
+        return self.messages(key, name=made.name, mosaic=made.mosaic, preview=made.preview, used=made.used)
+
+    def _target(self, key: str, target: events.TargetSeen, **more: object) -> str:
+        return self.messages(key, name=target.name, frames=target.frames, ra=target.ra, dec=target.dec, **more)
 
     def _counts(self, states: Counter[str]) -> str:
         return ", ".join(f"{n} {self.messages.word('state', state)}" for state, n in states.most_common())
@@ -223,7 +243,7 @@ class Bars:
         elif line is not None:
             if isinstance(event, events.PhaseFinished):
                 self._clear()
-            style = "yellow" if isinstance(event, events.Warned | events.ManyLeftOut | events.FrameLeftOut) else None
+            style = "yellow" if isinstance(event, SERIOUS) else None
             self._progress.console.print(line, markup=False, style=style)
 
     def _clear(self) -> None:
@@ -244,7 +264,7 @@ class LogFile:
     def emit(self, event: Event) -> None:
         line = self._words.line(event)
         if line is not None:
-            serious = isinstance(event, events.Warned | events.ManyLeftOut | events.FrameLeftOut)
+            serious = isinstance(event, SERIOUS)
             self._logger.log(logging.WARNING if serious else logging.INFO, "%s", line)
 
     def close(self) -> None:

@@ -193,6 +193,21 @@ class Settings(BaseModel):
         limits=(0.001, 180),
         zero="chosen from the footprints",
     )
+    targets: Literal["separate", "one", "error"] = _setting(
+        "separate",
+        "mosaic",
+        "What becomes of several targets in one input: `separate` makes a mosaic of each, `one` puts all on one canvas, "
+        "`error` names them and stops.",
+    )
+    target_gap: float = _setting(
+        0.0,
+        "mosaic",
+        "Sky between two frames, or groups of frames, beyond which they are separate targets; nearer ones are panels of "
+        "one mosaic.",
+        unit="deg",
+        limits=(0.1, 180),
+        zero="twice the diagonal of a frame, 2.9 for a Seestar S50",
+    )
     final_assembly_method: Literal["incremental"] = _setting(
         "incremental",
         "mosaic",

@@ -1,0 +1,78 @@
+"""The user's settings, and what the phases found, in the words of the phases that come after."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from zemosaic import __version__
+from zemosaic.imaging.calibrate import Feather
+from zemosaic.model import Frame, Plan
+from zemosaic.phases.assemble import Recipe
+from zemosaic.phases.export import Provenance
+from zemosaic.phases.match import MatchResult
+from zemosaic.phases.solve import SolveResult
+from zemosaic.settings import Settings
+
+__all__ = ["assembly_recipe", "median", "provenance"]
+
+
+def provenance(
+    settings: Settings,
+    plan: Plan,
+    frames: Sequence[Frame],
+    used: Sequence[int],
+    solved: SolveResult,
+    matched: MatchResult,
+) -> Provenance:
+    """What the export headers say about how the mosaic was made; `frames` of its target, `used` their ids in the picture."""
+    s = settings
+    kept = set(used)
+    digests = "".join(f.digest for f in frames if f.id in kept)
+    solutions = [solved.solutions[i] for i in used]
+    return Provenance(
+        groups=len(plan.groups),
+        listed=len(frames),
+        normalization=s.stacking_normalize_method,
+        weighting=s.stacking_weighting_method,
+        rejection=s.stacking_rejection_algorithm,
+        kappa_low=s.stacking_kappa_low,
+        kappa_high=s.stacking_kappa_high,
+        combine="mean",
+        assembly=s.final_assembly_method,
+        radial_weight=s.apply_radial_weight,
+        zero_point=matched.zero_point,
+        zero_point_scatter=matched.zero_point_scatter,
+        version=__version__,
+        input_hash=hashlib.sha256(digests.encode()).hexdigest()[:32],
+        solvers=tuple(Counter(each.solver for each in solutions).most_common()),
+        astrometric_rms=median(each.rms for each in solutions),
+    )
+
+
+def assembly_recipe(settings: Settings, level: tuple[float, ...]) -> Recipe:
+    """How frames are weighted and clipped; level: (channels,) ADU, mean sky that the corrections take off."""
+    feather = Feather(
+        taper=float(settings.edge_taper),
+        crop=settings.master_tile_crop_percent / 100.0 if settings.apply_master_tile_crop else 0.0,
+        radial_fraction=settings.radial_feather_fraction if settings.apply_radial_weight else 0.0,
+        radial_power=settings.radial_shape_power,
+        radial_floor=settings.min_radial_weight_floor,
+    )
+    return Recipe(
+        feather,
+        level,
+        equal_weights=settings.stacking_weighting_method == "none",
+        reject=settings.stacking_rejection_algorithm != "none",
+        kappa_low=settings.stacking_kappa_low,
+        kappa_high=settings.stacking_kappa_high,
+    )
+
+
+def median(values: Iterable[float]) -> float:
+    """Median of the known values; NaN when none is known."""
+    known = [value for value in values if value == value]
+    return statistics.median(known) if known else math.nan
