@@ -19,7 +19,7 @@ from zemosaic.imaging.quads import build_index
 from zemosaic.model import FrameState, Measurement, SkyMesh
 from zemosaic.phases.measure import measure
 from zemosaic.phases.scan import scan
-from zemosaic.phases.solve import solve
+from zemosaic.phases.solve import _closest, _spells, solve
 from zemosaic.solvers.catalogue import CatalogueSolver
 from zemosaic.tables import load_stars, save_measurement
 
@@ -267,3 +267,25 @@ def test_a_real_header_that_lies_is_refused_and_the_frame_solved(realdata, tmp_p
         assert solution.solver == "catalogue"
         assert pixel_scale(solution) == pytest.approx(1.4817, rel=1e-3)
         assert angular_separation(solution.ra, solution.dec, 299.935, 22.709) < 0.02
+
+
+def test_a_pause_a_quarter_of_an_hour_and_another_telescope_begin_a_spell():
+    def sub(minute, instrument="S50"):
+        return replace(
+            frame_at(), instrument=instrument, date_obs=f"2025-03-27T{minute // 60:02d}:{minute % 60:02d}:00"
+        )
+
+    assert _spells([sub(0), sub(5), sub(10), sub(14)]) == [0, 0, 0, 0]
+    assert _spells([sub(0), sub(5), sub(10), sub(16), sub(25)]) == [0, 0, 0, 3, 3]  # by their first frame
+    assert _spells([sub(0), sub(11)]) == [0, 1]
+    assert _spells([sub(0), sub(1, "S30"), sub(2), sub(3, "S30")]) == [0, 1, 0, 1]
+    assert _spells([frame_at(), frame_at(), frame_at()]) == [0, 0, 0]
+
+
+def test_neighbours_are_those_that_were_told_the_same_and_those_that_truly_lie_there():
+    """All headers are a degree too far north: who really lies where this one says it lies is on another panel."""
+    frames = [replace(frame_at(), id=i, ra=100.0, dec=dec) for i, dec in enumerate([21.0] * 4 + [22.0] * 4)]
+    truly = {frame.id: solution_at(frame.ra, frame.dec - 1.0) for frame in frames}
+    new = replace(frame_at(), id=8, ra=100.0, dec=21.0)
+    assert [other.id for other in _closest(new, frames, truly)] == [0, 1, 2, 4, 5, 6]
+    assert [other.id for other in _closest(replace(new, ra=math.nan), frames, truly)] == [0, 1, 2]

@@ -19,17 +19,28 @@ from scipy.spatial import cKDTree
 
 from zemosaic.kernels.adjustment import normal_blocks, to_stars, to_unknowns
 
-__all__ = ["ARCSEC", "CHUNK", "Adjustment", "Cameras", "Sightings", "directions", "local_axes"]
+__all__ = [
+    "ARCSEC",
+    "CHUNK",
+    "Adjustment",
+    "Cameras",
+    "Likeness",
+    "Sightings",
+    "directions",
+    "local_axes",
+    "loose",
+    "shapes",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 ARCSEC = np.degrees(3600.0)  # arcsec in a radian
 PER_FRAME = 6  # shift x, y, rotation, scale, shear +, shear x: all in px, the last four at the frame's corner
 COLUMNS = PER_FRAME + 2  # and k3, k5 of its instrument, px in the corner
-ALIKE = [3, 4, 5]  # scale and shears: alike in the frames of an instrument
+ALIKE = [3, 4, 5]  # scale and shears: alike in the frames of a group
 SCALE_PRIOR = 5e-4  # refraction and focus
 SHEAR_PRIOR = 5e-4  # differential refraction: 3e-4 tan^2 z (1.2e-3 at 60 degrees from the zenith)
-MEAN_PRIOR = np.array([0.0, 1.0, 1.0])  # the instrument's mean scale is free, its mean shears are near 0
+MEAN_PRIOR = np.array([0.0, 1.0, 1.0])  # a group's mean scale is free, its mean shears are near 0
 DISTORTION_PRIOR = 3.0  # px in the corner
 HOLD = 10.0  # px; the first solution holds what stars and catalogue do not
 CG_TOLERANCE, CG_STEPS = 1e-5, 200  # the next step of the outer iteration starts from exact residuals
@@ -90,6 +101,28 @@ class Sightings:
     sigma: FloatArray  # (n,) px per axis
 
 
+@dataclass(frozen=True)
+class Likeness:
+    """Frames whose scales and shears are alike, and how much."""
+
+    group: IntArray  # (f,) 0..g-1, frames of one instrument
+    tightness: FloatArray  # (f, 3) px^-2 at the corner, of scale and shears about the means of their group
+
+
+def loose(cameras: Cameras, group: IntArray) -> Likeness:
+    """What can be said of any telescope."""
+    sigma = np.array([SCALE_PRIOR, SHEAR_PRIOR, SHEAR_PRIOR]) * cameras.radius[:, None]
+    return Likeness(group, sigma**-2.0)
+
+
+def shapes(cameras: Cameras) -> FloatArray:
+    """(f, 3) px at the corner: scale (its logarithm), shear +, shear x."""
+    gram = np.swapaxes(cameras.cd, 1, 2) @ cameras.cd
+    trace = gram[:, 0, 0] + gram[:, 1, 1]
+    shear = [(gram[:, 0, 0] - gram[:, 1, 1]) / (2 * trace), gram[:, 0, 1] / trace]
+    return np.asarray(np.stack([0.5 * np.log(trace), *shear], axis=1) * cameras.radius[:, None])
+
+
 def _tilted(basis: FloatArray, shift: FloatArray) -> FloatArray:
     """Bases whose T has moved by (xi, eta) rad along great circles; E and N are carried along without turning."""
     old = basis[:, 0]
@@ -123,7 +156,7 @@ class Adjustment:
     """The linear system at the present cameras, star positions and weights.
 
     Reduced normal matrix: H = U - D' V^-1 D, U the frames' own blocks, V the stars' total weights, D what couples them. The
-    mean scale and shears of an instrument are eliminated like a star.
+    mean scale and shears of a group are eliminated like a star.
 
     Parameters
     ----------
@@ -133,6 +166,7 @@ class Adjustment:
     anchor_weight : (s,) of the catalogue positions, arcsec^-2; 0 where a star has none
     terms : (i, 2) which of k3, k5 may move
     first : where the cameras were before any refinement
+    likeness : of scales and shears; loose among the frames of an instrument when not given
     """
 
     def __init__(
@@ -145,6 +179,7 @@ class Adjustment:
         anchor_weight: FloatArray,
         terms: NDArray[np.bool_],
         first: Cameras,
+        likeness: Likeness | None = None,
     ) -> None:
         self._cameras, self._sightings, self._terms, self._first = cameras, sightings, terms, first
         self._residual, self._weight, self._anchor_weight = residual, weight, anchor_weight
@@ -155,10 +190,11 @@ class Adjustment:
         self._per_star = 1.0 / np.where(total > 0, total, 1.0)
         self._jacobian = self._derivatives(stars)
         self._columns = self._column_numbers()
+        likeness = likeness or loose(cameras, cameras.instrument)
+        self._group, self._prior = likeness.group, likeness.tightness
+        self._mean_inverse = 1.0 / _sums_with_means(cameras, likeness)
         blocks, own = self._blocks()
         self._frame_part = self._sum_blocks(blocks)
-        self._prior = _likeness(cameras)
-        self._mean_inverse = 1.0 / _sum_by(cameras.instrument, self._prior, MEAN_PRIOR)
         self._own_inverse = np.linalg.inv(own)
         self._coarse = self._modes()
         self._coarse_inverse = np.linalg.inv(self._project(self._coarse))
@@ -209,7 +245,7 @@ class Adjustment:
         share = self._weight * self._per_star[self._sightings.star]
         normal_blocks(self._jacobian, self._weight, self._sightings.frame, share, full, taken)
         prior = np.full((self._frames, COLUMNS), HOLD**-2)
-        prior[:, ALIKE] += _likeness(self._cameras)
+        prior[:, ALIKE] += self._prior
         # an instrument's prior is spread over its frames
         prior[:, 6:] = DISTORTION_PRIOR**-2 / np.bincount(self._cameras.instrument)[self._cameras.instrument, None]
         full += prior[:, :, None] * np.eye(COLUMNS)
@@ -221,10 +257,10 @@ class Adjustment:
         return coo_array((blocks.ravel(), (rows, columns)), shape=(self._size, self._size)).tocsr()
 
     def _couplings_of_modes(self, modes: csr_array) -> csr_array:
-        """D times the modes: two rows a star, and three an instrument for its means; few columns, so few entries."""
+        """D times the modes: two rows a star, and three a group for its means; few columns, so few entries."""
         s, prior = self._sightings, self._prior
         means = 2 * len(self._per_star) + np.arange(self._mean_inverse.size).reshape(-1, len(ALIKE))
-        rows, columns = means[self._cameras.instrument].ravel(), self._columns[:, ALIKE].ravel()
+        rows, columns = means[self._group].ravel(), self._columns[:, ALIKE].ravel()
         shape = (2 * len(self._per_star) + self._mean_inverse.size, self._size)
         total = coo_array((prior.ravel(), (rows, columns)), shape=shape).tocsr() @ modes
         for start in range(0, len(s.frame), CHUNK):
@@ -270,7 +306,7 @@ class Adjustment:
 
     def normal(self, unknowns: FloatArray) -> FloatArray:
         """The reduced normal matrix times a vector of unknowns."""
-        s, instrument = self._sightings, self._cameras.instrument
+        s, group = self._sightings, self._group
         pulled = np.zeros((len(self._per_star), 2))
         to_stars(self._jacobian, self._weight, s.frame, s.star, self._columns, unknowns, pulled)
         back = np.zeros(self._size)
@@ -279,7 +315,7 @@ class Adjustment:
         )
         own = back[: self._split].reshape(-1, PER_FRAME)
         alike = unknowns[: self._split].reshape(-1, PER_FRAME)[:, ALIKE]
-        own[:, ALIKE] += self._prior * (_sum_by(instrument, self._prior * alike) * self._mean_inverse)[instrument]
+        own[:, ALIKE] += self._prior * (_sum_by(group, self._prior * alike) * self._mean_inverse)[group]
         return np.asarray(self._frame_part @ unknowns - back)
 
     def _precondition(self, vector: FloatArray) -> FloatArray:
@@ -298,15 +334,10 @@ class Adjustment:
 
     def _prior_pull(self) -> FloatArray:
         """Gradient of the priors at the present cameras."""
-        c = self._cameras
-        gram = np.swapaxes(c.cd, 1, 2) @ c.cd
-        trace = gram[:, 0, 0] + gram[:, 1, 1]
-        shear = [(gram[:, 0, 0] - gram[:, 1, 1]) / (2 * trace), gram[:, 0, 1] / trace]
-        value = np.stack([0.5 * np.log(trace), *shear], axis=1) * c.radius[:, None]
-        prior = _likeness(c)
-        mean = _sum_by(c.instrument, prior * value) / _sum_by(c.instrument, prior, MEAN_PRIOR)
+        c, value = self._cameras, shapes(self._cameras)
+        mean = _sum_by(self._group, self._prior * value) * self._mean_inverse
         pull = c.departure(self._first) / HOLD**2
-        pull[:, ALIKE] += prior * (value - mean[c.instrument])
+        pull[:, ALIKE] += self._prior * (value - mean[self._group])
         bend = self._terms * c.k * c.radius_of_instrument()[:, None] / DISTORTION_PRIOR**2
         return np.concatenate([pull.ravel(), bend.ravel()])
 
@@ -327,6 +358,10 @@ class Adjustment:
         unknowns = self._solve(-gradient - self._prior_pull())
         return unknowns[: self._split].reshape(-1, PER_FRAME), unknowns[self._split :].reshape(-1, 2)
 
+    def shape_errors(self) -> FloatArray:
+        """(f, 3) one sigma, px at the corner, of each frame's scale and shears while all else stays."""
+        return np.asarray(np.sqrt(np.einsum("fkk->fk", self._own_inverse)[:, ALIKE]))
+
     def distortion_errors(self) -> FloatArray:
         """(i, 2) one sigma of k3 and k5, px in the corner; NaN for those that are held."""
         errors = np.full(self._terms.size, np.nan)
@@ -337,15 +372,16 @@ class Adjustment:
         return errors.reshape(self._terms.shape)
 
 
-def _likeness(cameras: Cameras) -> FloatArray:
-    """(f, 3) px^-2, how tightly scale and shears hold to their instrument's means."""
-    return np.asarray((np.array([SCALE_PRIOR, SHEAR_PRIOR, SHEAR_PRIOR]) * cameras.radius[:, None]) ** -2.0)
+def _sums_with_means(cameras: Cameras, likeness: Likeness) -> FloatArray:
+    """(g, 3) px^-2: how well the means of the groups are held by their frames and by themselves."""
+    frames = np.bincount(likeness.group)[:, None]
+    own = MEAN_PRIOR * _sum_by(likeness.group, loose(cameras, likeness.group).tightness) / frames
+    return _sum_by(likeness.group, likeness.tightness) + own
 
 
-def _sum_by(instrument: IntArray, values: FloatArray, prior: FloatArray | None = None) -> FloatArray:
-    """(i, m) sums over the frames of each instrument; with a prior that counts like so many frames."""
-    sums: FloatArray = np.stack([np.bincount(instrument, column) for column in values.T], axis=1).astype(np.float64)
-    return sums if prior is None else sums * (1.0 + prior / np.bincount(instrument)[:, None])
+def _sum_by(group: IntArray, values: FloatArray) -> FloatArray:
+    """(g, m) sums over the frames of each group."""
+    return np.stack([np.bincount(group, column) for column in values.T], axis=1).astype(np.float64)
 
 
 def _turned(angle: FloatArray) -> FloatArray:

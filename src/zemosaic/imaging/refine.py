@@ -14,10 +14,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from zemosaic.imaging.adjustment import ARCSEC, CHUNK, Adjustment, Cameras, Sightings, directions, local_axes
+from zemosaic.imaging.adjustment import (
+    ARCSEC,
+    CHUNK,
+    Adjustment,
+    Cameras,
+    Likeness,
+    Sightings,
+    directions,
+    local_axes,
+    loose,
+)
+from zemosaic.imaging.detections import centroid_sigma, chosen_detections
 from zemosaic.imaging.distortion import bend
+from zemosaic.imaging.likeness import learnt
 from zemosaic.imaging.linking import chord, link_stars, unit_vectors
 from zemosaic.imaging.projection import pixel_to_sky, tan_project
+from zemosaic.imaging.robust import MEDIAN_NORM, robust_weight, scatter_of_frames
 from zemosaic.model import Distortion, Polynomial, Solution, Stars
 
 __all__ = ["RefineResult", "refine"]
@@ -31,16 +44,7 @@ STEPS = 4  # per round at most; the equations are nearly linear
 SETTLED = 0.003  # px
 CATALOGUE_REACH = 4.0  # arcsec at least: proper motions since J2000
 CATALOGUE_SIGMA = (0.2, 0.5)  # arcsec per axis: least, start
-CENTROID = 0.42  # position error = 0.42 FWHM / snr (photon noise of a Gaussian)
-CENTROID_FLOOR = 0.025  # px, pixelation and seeing; more where the frame's own scatter says so
-POOR_FLOOR = 0.25  # px, saturated or blended stars, when there are no better ones
-ENOUGH = 15  # good stars in a frame, above which the poor ones are left out
-MAX_SIGHTINGS = 200_000  # over all frames
-STARS_PER_FRAME = (40, 300)  # least and most that are used, brightest first
-MEDIAN_NORM = 1.1774  # median length of a two-dimensional unit Gaussian
-HUBER, TUKEY = 2.0, 6.0  # sigma
 SELF_WEIGHT = 0.9  # a sighting with a greater share of its star's weight says nothing about itself
-MIN_FOR_SCATTER = 8  # sightings from which a frame's own scatter is taken
 K3_EVIDENCE, K5_EVIDENCE = 3.0, 5.0  # sigma
 BRIGHT = 20.0  # snr
 FARTHEST = 10.0  # px, from the first solution anywhere on the frame: a verified one is good to 3 px
@@ -75,6 +79,7 @@ class _Field:
     """Stars linked across the frames and with the catalogue."""
 
     first: Cameras  # from the first solutions
+    likeness: Likeness
     sightings: Sightings
     snr: FloatArray  # (n,)
     catalogue: FloatArray  # (s, 3) unit vectors; NaN where the star has no entry
@@ -97,6 +102,7 @@ def refine(
     instruments: Sequence[int],
     catalogue: tuple[ArrayLike, ArrayLike],
     shapes: Sequence[tuple[int, int]],
+    spells: Sequence[int] | None = None,
 ) -> RefineResult:
     """Refine the solutions of all frames together.
 
@@ -110,6 +116,9 @@ def refine(
     catalogue : ra, dec
         deg ICRS, all catalogue stars in the region; may be empty, then the first solutions hold the position.
     shapes : (height, width) px of each frame
+    spells
+        Number of the spell in which each frame was taken: within one the scales and shears of an instrument are alike
+        (how much is learnt from the frames). One spell an instrument when not given.
 
     Returns
     -------
@@ -120,13 +129,16 @@ def refine(
     centres = np.array([((w - 1) / 2, (h - 1) / 2) for h, w in shapes]).reshape(-1, 2)
     cameras = _first_cameras(solutions, centres, np.array([np.hypot(w, h) / 2 for h, w in shapes]), instrument)
     uv = [_straightened(*each) for each in zip(stars, solutions, centres, strict=True)]
-    chosen = _chosen(stars)
+    chosen = chosen_detections(stars)
     sky = unit_vectors(*catalogue).reshape(-1, 3)
     terms = np.tile([True, False], (len(names), 1))
     first = cameras
+    groups = np.unique(np.stack([instrument, instrument if spells is None else spells]), axis=1, return_inverse=True)[1]
+    likeness = loose(cameras, groups.ravel())
     for tolerance, strict in ROUNDS:
-        field = _linked(cameras, first, stars, uv, chosen, sky, tolerance)
+        field = _linked(cameras, first, likeness, stars, uv, chosen, sky, tolerance)
         cameras = _adjusted(cameras, field, terms, strict)
+    field = replace(field, likeness=_learnt(cameras, field, terms))
     cameras, errors = _with_evidence(cameras, field, terms)
     every = [np.arange(len(s)) for s in stars]
     held = _far_from_first(cameras, first)
@@ -144,6 +156,14 @@ def _straightened(stars: Stars, solution: Solution, centre: FloatArray) -> Float
     """
     stated = Distortion(polynomial=solution.distortion.polynomial)
     return np.stack(bend(stated, stars.x - centre[0], stars.y - centre[1]), axis=1)
+
+
+def _learnt(cameras: Cameras, field: _Field, terms: BoolArray) -> Likeness:
+    """How alike the frames of a spell turn out to be."""
+    if not len(field.sightings.frame):
+        return field.likeness
+    system = _system(cameras, field, _final_agreement(cameras, field), terms)
+    return learnt(cameras, field.likeness, system.shape_errors())
 
 
 def _far_from_first(cameras: Cameras, first: Cameras) -> BoolArray:
@@ -200,18 +220,6 @@ def _sky_basis(ra: float, dec: float) -> FloatArray:
     return np.array([[np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], east, north])
 
 
-def _chosen(stars: Sequence[Stars]) -> list[IntArray]:
-    """Detections of each frame that take part: good ones where there are enough, brightest first."""
-    least, most = STARS_PER_FRAME
-    limit = int(np.clip(MAX_SIGHTINGS // max(len(stars), 1), least, most))
-    chosen = []
-    for s in stars:
-        usable = np.isfinite(s.x) & np.isfinite(s.y) & (s.snr > 0)
-        good = usable & ~s.saturated & ~s.blended
-        chosen.append(np.flatnonzero(good if good.sum() >= ENOUGH else usable)[:limit])
-    return chosen
-
-
 def _star_ids(
     cameras: Cameras, stars: Sequence[Stars], uv: Sequence[FloatArray], chosen: Sequence[IntArray], tolerance: float
 ) -> list[IntArray]:
@@ -238,6 +246,7 @@ def _seen(cameras: Cameras, frame: IntArray, uv: FloatArray) -> FloatArray:
 def _linked(
     cameras: Cameras,
     first: Cameras,
+    likeness: Likeness,
     stars: Sequence[Stars],
     uv: Sequence[FloatArray],
     chosen: Sequence[IntArray],
@@ -248,7 +257,7 @@ def _linked(
     ids = np.concatenate(_star_ids(cameras, stars, uv, chosen, tolerance))
     frame = np.repeat(np.arange(len(stars)), [len(index) for index in chosen])
     places = np.concatenate([points[index] for points, index in zip(uv, chosen, strict=True)])
-    sigma = np.concatenate([_centroid_sigma(s)[index] for s, index in zip(stars, chosen, strict=True)])
+    sigma = np.concatenate([centroid_sigma(s)[index] for s, index in zip(stars, chosen, strict=True)])
     snr = np.concatenate([s.snr[index] for s, index in zip(stars, chosen, strict=True)])
     keep = ids >= 0
     count = int(ids.max(initial=-1)) + 1
@@ -260,14 +269,9 @@ def _linked(
     keep &= useful[ids] if count else False
     number = np.cumsum(useful) - 1
     positions = np.concatenate([sky, np.full((1, 3), np.nan)])[entry[useful]]
-    return _Field(first, Sightings(frame[keep], number[ids[keep]], places[keep], sigma[keep]), snr[keep], positions)
-
-
-def _centroid_sigma(stars: Stars) -> FloatArray:
-    """(n,) px per axis, error of a position."""
-    poor = stars.saturated | stars.blended
-    photon = CENTROID * stars.fwhm / np.maximum(stars.snr, 1.0)
-    return np.hypot(np.where(np.isfinite(photon), photon, 1.0), np.where(poor, POOR_FLOOR, CENTROID_FLOOR))
+    return _Field(
+        first, likeness, Sightings(frame[keep], number[ids[keep]], places[keep], sigma[keep]), snr[keep], positions
+    )
 
 
 def _catalogue_entries(positions: FloatArray, sky: FloatArray, reach: float) -> IntArray:
@@ -307,6 +311,7 @@ def _system(cameras: Cameras, field: _Field, agreement: _Agreement, terms: BoolA
         agreement.anchor_weight,
         terms,
         field.first,
+        field.likeness,
     )
 
 
@@ -328,15 +333,15 @@ def _agreement(cameras: Cameras, field: _Field, last: _Agreement | None, strict:
     heard = np.where(
         share < SELF_WEIGHT, np.linalg.norm(residual, axis=1) / sigma / np.sqrt(1 - share.clip(0, 0.99)), np.nan
     )
-    scatter = _scatter(heard, s.frame, len(cameras.radius))[s.frame]
+    scatter = scatter_of_frames(heard, s.frame, len(cameras.radius))[s.frame]
     against = np.linalg.norm(anchors, axis=1) / np.maximum(1 - anchor_weight / np.maximum(total, 1e-30), 0.01)
     spread = max(CATALOGUE_SIGMA[0], np.median(against[known]) / MEDIAN_NORM) if known.any() else 1.0
     return _Agreement(
         stars=stars,
         residual=residual,
         anchors=anchors,
-        weight=_robust(heard / scatter, strict) / (sigma * scatter) ** 2,
-        anchor_weight=np.where(known, _robust(against / spread, strict) / spread**2, 0.0),
+        weight=robust_weight(heard / scatter, strict) / (sigma * scatter) ** 2,
+        anchor_weight=np.where(known, robust_weight(against / spread, strict) / spread**2, 0.0),
     )
 
 
@@ -349,28 +354,6 @@ def _positions(
     sums = np.stack([np.bincount(star, weight * seen[:, axis], count) for axis in range(3)], axis=1)
     pulled = sums + anchor_weight[:, None] * np.nan_to_num(catalogue)
     return np.asarray(pulled / np.linalg.norm(pulled, axis=1, keepdims=True))
-
-
-def _scatter(norm: FloatArray, frame: IntArray, frames: int) -> FloatArray:
-    """(f,) factor on the expected errors, at least 1, from the residuals of each frame."""
-    heard = np.isfinite(norm)
-    overall = max(1.0, float(np.median(norm[heard])) / MEDIAN_NORM) if heard.any() else 1.0
-    norm, frame = norm[heard], frame[heard]
-    ordered = norm[np.lexsort((norm, frame))]
-    count = np.bincount(frame, minlength=frames)
-    enough = count >= MIN_FOR_SCATTER
-    middle = (np.cumsum(count) - count)[enough] + count[enough] // 2
-    scatter = np.full(frames, overall)
-    scatter[enough] = np.maximum(1.0, ordered[middle] / MEDIAN_NORM)
-    return scatter
-
-
-def _robust(norm: FloatArray, strict: bool) -> FloatArray:
-    """Weight of residuals in sigma: Tukey's biweight (outliers get 0) or Huber's; NaN (cannot be judged) gets 1."""
-    norm = np.nan_to_num(norm)
-    if strict:
-        return np.asarray(np.clip(1.0 - (norm / TUKEY) ** 2, 0.0, None) ** 2)
-    return np.asarray(HUBER / np.maximum(norm, HUBER))
 
 
 def _with_evidence(cameras: Cameras, field: _Field, terms: BoolArray) -> tuple[Cameras, FloatArray]:

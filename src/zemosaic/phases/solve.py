@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -40,12 +41,13 @@ __all__ = ["SolveResult", "SolveTask", "solve", "solve_one"]
 
 PHASE = "solve"
 NEIGHBOURS = 4  # pointings that are tried
-OVERLAPS = 3  # solved neighbours whose stars serve as a catalogue at last
+OVERLAPS = 3  # solved neighbours whose stars serve as a catalogue at last, by either measure
 RETRIES = 4  # rounds: what a neighbour solved in one is a neighbour itself in the next
 BLIND_TRIES = 5  # frames of a folder and telescope that are looked for over the whole sky until one is found
 CANDIDATES = 200  # solved neighbours among which distinct pointings are looked for
 DISTINCT = 0.7  # of the radius, between pointings that are tried separately
 HINT_RADIUS = 1.0  # deg at least, around a neighbour
+SPELL, PAUSE = 900.0, 600.0  # s; refraction and focus stay about the same
 TOTAL_STARS = 2_000_000  # kept in memory for the refinement: 100 bytes each
 STARS_PER_FRAME = (60, 600)
 POINTING_CELL = 0.2  # deg, pointings that share a cone of catalogue stars
@@ -348,12 +350,20 @@ def _lot_of(frame: Frame) -> tuple[Path, str, int, int]:
 
 
 def _closest(frame: Frame, solved: Sequence[Frame], solutions: Mapping[int, Solution]) -> list[Frame]:
-    """The neighbours most likely to overlap: by where the frame points, or the nearest in time when that is unknown."""
+    """The neighbours most likely to overlap: by where they were told to point, by where they do, else nearest in time.
+
+    Headers of one night are wrong alike, by a degree at times: those that say the same come first.
+    """
     if not (math.isfinite(frame.ra) and math.isfinite(frame.dec)) or not solved:
         return list(solved[:OVERLAPS])
-    ra, dec = (np.array([getattr(solutions[other.id], name) for other in solved]) for name in ("ra", "dec"))
-    order = np.argsort(angular_separation(ra, dec, frame.ra, frame.dec), kind="stable")
-    return [solved[i] for i in order[:OVERLAPS]]
+    told = np.array([(other.ra, other.dec) for other in solved])
+    truly = np.array([(solutions[other.id].ra, solutions[other.id].dec) for other in solved])
+    chosen: list[Frame] = []
+    for place in (told, truly):
+        apart = angular_separation(place[:, 0], place[:, 1], frame.ra, frame.dec)
+        order = np.argsort(np.round(apart, 1), kind="stable")  # of those that are alike, the nearest in time
+        chosen += [solved[i] for i in order[:OVERLAPS] if solved[i] not in chosen]
+    return chosen
 
 
 def _hints(frame: Frame, solved: Sequence[Frame], solutions: Mapping[int, Solution], radius: float) -> tuple[Hint, ...]:
@@ -410,7 +420,7 @@ def _refined(
     shapes = [(frame.height, frame.width) for frame in solved]
     own = [solutions[frame.id] for frame in solved]
     first, instruments = shared_distortions(own, [frame.instrument for frame in solved], shapes)
-    result = refine(first, stars, instruments, _catalogue_around(first, shapes), shapes)
+    result = refine(first, stars, instruments, _catalogue_around(first, shapes), shapes, _spells(solved))
     lies = [frame for frame, alone in zip(solved, result.unsupported, strict=True) if alone]
     words = "Where its solution puts it, its stars are neither those of the other frames nor the catalogue's: a wrong solution."
     kept = [(i, frame) for i, frame in enumerate(solved) if frame not in lies]
@@ -420,6 +430,28 @@ def _refined(
         residuals={frame.id: float(result.residual_bright[i]) for i, frame in kept},
         catalogue_rms=result.catalogue_rms,
     )
+
+
+def _spells(frames: Sequence[Frame]) -> list[int]:
+    """Spells in which frames, in order of time, were taken: a quarter of an hour of one telescope, without a pause."""
+    spells: list[int] = []
+    latest: dict[str, tuple[int, float, float]] = {}  # by telescope: number, time of the first frame and of the last
+    for frame in frames:
+        now = _seconds(frame.date_obs)
+        number, first, last = latest.get(frame.instrument, (-1, now, now))
+        if number < 0 or now - last > PAUSE or now - first > SPELL:  # a time that is not known (NaN) ends no spell
+            number, first = len(spells), now
+        latest[frame.instrument] = (number, first, now)
+        spells.append(number)
+    return spells
+
+
+def _seconds(date: str) -> float:
+    """Of a date in ISO 8601 UTC; NaN when it is none."""
+    try:
+        return datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return math.nan
 
 
 def _brightest(stars: Stars, limit: int) -> Stars:
