@@ -17,7 +17,16 @@ from zemosaic.events import PhaseFinished, PhaseProgress, Silent
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.imaging.projection import angular_separation, pixel_to_sky, sky_to_pixel
 from zemosaic.simulate import NightPlan, load_truth, simulate_night
-from zemosaic.simulate.camera import expected, raw_frame, response, transparency, unit_coordinates
+from zemosaic.simulate.calibration import CalibrationShot, shoot
+from zemosaic.simulate.camera import (
+    dark_light,
+    expected,
+    raw_frame,
+    response,
+    sensitivity,
+    transparency,
+    unit_coordinates,
+)
 from zemosaic.simulate.night import imagine
 from zemosaic.simulate.truth import Truth
 
@@ -255,3 +264,41 @@ def test_output_must_be_writable(tmp_path):
     blocked.write_text("in the way")
     with pytest.raises(OutputError, match="choose another output folder"):
         simulate_night(blocked, replace(SMALL, width=64, height=64, subs=1), Silent())
+
+
+def test_calibration_frames_hold_the_marks_of_the_subs():
+    """With the means of many of them (raw - dark) / flat is the sky; the photons keep their noise."""
+    plan = replace(
+        PLAIN, pedestal=300.0, pixel_response=0.02, dark_current=30.0, hot_density=300.0, sky_gradient=0.0, gain=1.0
+    )  # fmt: skip
+    truth, rng = truth_of(plan), np.random.default_rng(1)
+    dark, bias, flat = (
+        np.mean([shoot(truth, CalibrationShot(Path("x"), kind, 10.0, 0), rng) for _ in range(12)], axis=0)
+        for kind in ("Dark", "Bias", "Flat")
+    )
+    noise = math.sqrt((plan.read_noise**2 + plan.dark_current) / 12)
+    assert bias.mean() == pytest.approx(300.0, abs=0.05)
+    assert np.median((dark - bias) - dark_light(truth, 0)) == pytest.approx(0.0, abs=0.1)
+    assert np.std((dark - bias - dark_light(truth, 0))[dark < 400]) < 1.5 * noise
+    u, v = unit_coordinates(plan)
+    lit = (flat - 300.0) / (response(truth.instruments[0].response, u * u + v * v) * sensitivity(plan, 0))
+    for c, level in enumerate((0.25, 0.4, 0.3)):
+        where = np.tile(cfa_colours(plan.bayer) == c, (plan.height // 2, plan.width // 2))
+        assert lit[where].mean() == pytest.approx(65535 * level, rel=2e-4)
+        assert lit[where].std() < 100.0
+
+
+def test_calibration_frames_lie_beside_the_subs_and_go_with_them(tmp_path):
+    tiny = replace(SMALL, width=64, height=64, subs=2, instruments=2)
+    plain = simulate_night(tmp_path / "plain", tiny, Silent())
+    assert plain.calibration is None and not (tmp_path / "plain" / "calibration").exists()
+    night = simulate_night(tmp_path / "night", replace(tiny, calibration=3), Silent())
+    files = sorted(p.relative_to(night.calibration) for p in night.calibration.rglob("*.fit"))
+    assert len(files) == 3 * 3 * 2 and len(night.subs) == 2
+    assert [p.read_bytes() for p in night.subs] == [p.read_bytes() for p in plain.subs]  # the subs are the same
+    header = fits.getheader(night.calibration / "dark_S50_1d3fe189" / "Dark_001.fit")
+    light = fits.getheader(night.subs[0])
+    for key in ("INSTRUME", "TELESCOP", "GAIN", "CCD-TEMP", "BAYERPAT", "NAXIS1", "EXPTIME"):
+        assert header[key] == light[key]
+    simulate_night(tmp_path / "night", tiny, Silent())
+    assert not list((tmp_path / "night" / "calibration").rglob("*.fit"))

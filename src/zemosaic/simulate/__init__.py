@@ -3,6 +3,7 @@
 plan.py     what to simulate: NightPlan
 sky.py      stars and nebula on the sky
 camera.py   what a sensor makes of them: one raw frame
+calibration.py  darks, biases and flats of the same sensors
 night.py    pointing, weather and accidents of every sub; headers; simulate_night()
 truth.py    the truth file: everything that the raw frames were made from
 """

@@ -1,6 +1,7 @@
 """What a sensor makes of the sky: one raw frame from the truth.
 
-D = F (a S Omega + B) + hot pixels + pedestal, then photon noise, read noise, the cut at 0 and at 65535, whole ADU.
+D = F P (a S Omega + B) + dark current + hot pixels + pedestal, P from pixel to pixel; then photon noise, read noise, the cut
+at 0 and at 65535, whole ADU.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from zemosaic.simulate.sky import SkyStars, grid_lattice
 from zemosaic.simulate.truth import HotPixels, Sub, Truth
 
 __all__ = [
+    "dark_light",
+    "digitised",
     "expected",
     "hot_pixels",
     "raw_frame",
     "response",
+    "sensitivity",
     "star_light",
     "star_radius",
     "transparency",
@@ -96,17 +100,37 @@ def expected(truth: Truth, sub: Sub) -> F64:
     if sub.trail is not None:
         light += _trail_light(sub, shape)
     light *= response(instrument.response, u * u + v * v)
-    hot = truth.hot[sub.instrument]
-    light[hot.y, hot.x] += hot.brightness
+    light *= sensitivity(plan, sub.instrument)
+    light += dark_light(truth, sub.instrument)
     return light
+
+
+def sensitivity(plan: NightPlan, instrument: int) -> F64 | float:
+    """(h, w) factor of every pixel on the light that it sees, 1 on average; fixed."""
+    if plan.pixel_response == 0.0:
+        return 1.0
+    rng = np.random.default_rng([plan.seed, 4, instrument])
+    return 1.0 + plan.pixel_response * np.clip(rng.standard_normal((plan.height, plan.width)), -4.0, 4.0)
+
+
+def dark_light(truth: Truth, instrument: int) -> F64:
+    """(h, w) ADU that a sub of the night gathers without any light: dark current and hot pixels."""
+    plan, hot = truth.plan, truth.hot[instrument]
+    dark = np.zeros((plan.height, plan.width))
+    if plan.dark_current > 0.0:
+        dark = plan.dark_current * np.random.default_rng([plan.seed, 5, instrument]).standard_exponential(dark.shape)
+    dark[hot.y, hot.x] += hot.brightness
+    return dark
 
 
 def raw_frame(truth: Truth, sub: Sub, rng: np.random.Generator) -> NDArray[np.uint16]:
     """(h, w) uint16, as the telescope would save it."""
-    plan = truth.plan
-    signal = expected(truth, sub)
-    np.maximum(signal, 0.0, out=signal)
-    frame = rng.poisson(signal * plan.gain) / plan.gain
+    return digitised(truth.plan, expected(truth, sub), rng)
+
+
+def digitised(plan: NightPlan, signal: F64, rng: np.random.Generator) -> NDArray[np.uint16]:
+    """(h, w) uint16: what the camera saves where `signal` ADU are expected above the pedestal."""
+    frame = rng.poisson(np.maximum(signal, 0.0) * plan.gain) / plan.gain
     frame += plan.read_noise_adu * rng.standard_normal(frame.shape, np.float32)
     frame += plan.pedestal
     return np.clip(np.rint(frame, out=frame), 0, FULL, out=frame).astype(np.uint16)

@@ -21,6 +21,7 @@ from zemosaic.execution import run_each
 from zemosaic.fits import write_fits
 from zemosaic.imaging.projection import moved, pixel_to_sky
 from zemosaic.model import Distortion, Solution
+from zemosaic.simulate.calibration import CalibrationShot, calibration_header, calibration_shots, shoot
 from zemosaic.simulate.camera import hot_pixels, raw_frame
 from zemosaic.simulate.plan import NightPlan
 from zemosaic.simulate.sky import Disc, StarSource, draw_nebula, draw_stars
@@ -46,6 +47,7 @@ class Night:
     truth: Path  # truth.json
     subs: tuple[Path, ...]
     seconds: float
+    calibration: Path | None = None  # folder of the darks, biases and flats, where the plan has some
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,13 @@ class _Task:
     truth: Path
     index: int
     path: Path
+    shot: CalibrationShot | None = None  # None: a sub
 
 
 def simulate_night(output: Path, plan: NightPlan, reporter: Reporter, executor: Executor | None = None) -> Night:
     """Write the subs of a night to `output/lights` and the truth to `output/truth.json` and `.npz`.
+
+    Darks, biases and flats go to `output/calibration` when the plan asks for them.
 
     The same plan gives the same bytes, whatever the executor.
 
@@ -68,40 +73,54 @@ def simulate_night(output: Path, plan: NightPlan, reporter: Reporter, executor: 
         The reporter asked to stop.
     """
     began = time.monotonic()
-    reporter.emit(PhaseStarted("simulate", plan.subs, "subs"))
-    lights, path = output / "lights", output / "truth.json"
+    lights, calibration, path = output / "lights", output / "calibration", output / "truth.json"
     truth = imagine(plan, load_catalogue())
+    shots = _shots(truth)
+    total = plan.subs + len(shots)
+    reporter.emit(PhaseStarted("simulate", total, "subs"))
     try:
         lights.mkdir(parents=True, exist_ok=True)
-        _remove_former(lights, path)
+        _remove_former(lights, calibration, path)
+        for shot in shots:
+            (calibration / shot.name).parent.mkdir(parents=True, exist_ok=True)
         save_truth(path, truth)
     except OSError as error:
         raise OutputError(f"{output}: cannot be written ({error.strerror}); choose another output folder.") from error
     tasks = [_Task(path, index, lights / sub.name) for index, sub in enumerate(truth.subs)]
-    results = map(_write_sub, tasks) if executor is None else run_each(executor, _write_sub, tasks)
+    tasks += [_Task(path, index, calibration / shot.name, shot) for index, shot in enumerate(shots)]
+    results = map(_write, tasks) if executor is None else run_each(executor, _write, tasks)
     written: list[Path] = []
     for result in results:
         written.append(result)
-        reporter.emit(PhaseProgress("simulate", len(written), plan.subs, result.name))
+        reporter.emit(PhaseProgress("simulate", len(written), total, result.name))
         if reporter.cancelled():
             raise Cancelled("Stopped while simulating the night; the subs written so far are whole.")
     seconds = time.monotonic() - began
     panels = len({sub.panel for sub in truth.subs})
-    reporter.emit(
-        PhaseFinished("simulate", seconds, Simulated(len(written), panels, len(truth.stars.ra), lights, path))
-    )
-    return Night(lights, path, tuple(written), seconds)
+    reporter.emit(PhaseFinished("simulate", seconds, Simulated(plan.subs, panels, len(truth.stars.ra), lights, path)))
+    return Night(lights, path, tuple(written[: plan.subs]), seconds, calibration if shots else None)
 
 
-def _remove_former(lights: Path, path: Path) -> None:
-    """Remove the subs that an earlier simulation wrote here, by its truth file, and nothing else."""
+def _shots(truth: Truth) -> list[CalibrationShot]:
+    return list(calibration_shots(truth.plan, tuple(i.serial for i in truth.instruments)))
+
+
+def _remove_former(lights: Path, calibration: Path, path: Path) -> None:
+    """Remove what an earlier simulation wrote here, by its truth file, and nothing else."""
     if path.is_file():
-        for sub in load_truth(path).subs:
+        former = load_truth(path)
+        for sub in former.subs:
             (lights / sub.name).unlink(missing_ok=True)
+        for shot in _shots(former):
+            (calibration / shot.name).unlink(missing_ok=True)
 
 
-def _write_sub(task: _Task) -> Path:
+def _write(task: _Task) -> Path:
     truth = load_truth(task.truth)
+    if task.shot is not None:
+        frame = shoot(truth, task.shot, np.random.default_rng([truth.plan.seed, 6, task.index]))
+        write_fits(task.path, calibration_header(truth, task.shot), frame.shape, [frame], np.uint16)
+        return task.path
     sub = truth.subs[task.index]
     frame = raw_frame(truth, sub, np.random.default_rng([truth.plan.seed, 1, task.index]))
     write_fits(task.path, _header(truth, sub), frame.shape, [frame], np.uint16)

@@ -42,6 +42,9 @@ class NightPlan:
     distortion: float = 1.5  # px in the corners, cubic
     hot_density: float = 240.0  # hot pixels of >= 6 sigma per megapixel
     warm_density: float = 500.0  # pixels of 1 to 6 sigma per megapixel
+    pixel_response: float = 0.0  # rms of the sensitivity from pixel to pixel
+    dark_current: float = 0.0  # ADU in a sub, mean; exponential from pixel to pixel, the same in each sub
+    calibration: int = 0  # darks, biases and flats of each telescope, so many of each kind
     # the sky
     zero_point: float = 22.2  # VT magnitude of a star of 1 ADU in green; 22.1 on a real S50
     star_density: float = 1500.0  # stars per square degree above `faintest`
@@ -74,6 +77,8 @@ class NightPlan:
         """Name, whether its value is good, and what is expected."""
         for name in ("panels_x", "panels_y", "subs"):
             yield name, getattr(self, name) >= 1, "1 or more"
+        yield "calibration", self.calibration >= 0, "0 or more"
+        yield "pixel_response", 0.0 <= self.pixel_response <= 0.1, "0 to 0.1"
         yield "instruments", 1 <= self.instruments <= 9, "1 to 9"
         for name in ("width", "height"):
             size = getattr(self, name)
@@ -84,7 +89,8 @@ class NightPlan:
         yield "bayer", self.bayer in ("RGGB", "BGGR", "GRBG", "GBRG"), "RGGB, BGGR, GRBG or GBRG"
         for name in ("scale", "gain", "exposure"):
             yield name, getattr(self, name) > 0.0, "more than 0"
-        for name in ("read_noise", "sky", "nebula", "star_density", "hot_density", "warm_density", "dither"):
+        levels = ("sky", "nebula", "star_density", "hot_density", "warm_density", "dark_current")
+        for name in ("read_noise", "dither", *levels):
             yield name, getattr(self, name) >= 0.0, "0 or more"
         for name in ("vignetting", "nebula_cover", "satellites", "clouded", "trailed"):
             yield name, 0.0 <= getattr(self, name) <= 1.0, "0 to 1"
