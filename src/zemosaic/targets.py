@@ -29,7 +29,17 @@ STRAY = (10, 0.1)  # a target of fewer frames, and of less than this share of th
 LONGEST_NAME = 60  # characters: paths end at 260 on many a Windows
 RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))}
 FOLDERS_NAMED = 3
-NO_NAME = {"", "unknown", "none", "n/a", "object", "target", "light", "lights", "snapshot"}  # that programs write for want of one
+NO_NAME = {
+    "",
+    "unknown",
+    "none",
+    "n/a",
+    "object",
+    "target",
+    "light",
+    "lights",
+    "snapshot",
+}  # that programs write for want of one
 
 
 @dataclass(frozen=True)
