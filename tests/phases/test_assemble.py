@@ -16,8 +16,9 @@ from zemosaic.imaging.calibrate import Feather, response_at
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.imaging.projection import grid_to_sky, pixel_area, sky_to_pixel
 from zemosaic.model import Correction, Distortion, Frame, FrameKind, Grid, Group, Mosaic, Plan, Solution, Superblock
-from zemosaic.phases import assemble as phase
-from zemosaic.phases.assemble import BlockTask, Exposure, Recipe, Rejected, assemble
+from zemosaic.phases._assemble_blocks import BlockTask, provisional_block
+from zemosaic.phases._assemble_canvas import Canvas
+from zemosaic.phases.assemble import Exposure, Recipe, Rejected, assemble
 
 RA, DEC, STEP = 83.0, -5.0, 6.6e-4  # deg, deg, deg/px
 SHAPE = (200, 240)
@@ -310,13 +311,13 @@ def test_star_cores_keep_their_samples(noisy):
 def test_peak_memory_of_a_block_is_as_stated(noisy):
     exposures, mosaic, *_ = noisy
     folder = mosaic.data.parent
-    canvas = phase.Canvas(*(folder / f"memory_{name}.npy" for name in phase.Canvas.__dataclass_fields__))
+    canvas = Canvas(*(folder / f"memory_{name}.npy" for name in Canvas.__dataclass_fields__))
     np.save(canvas.provisional, np.zeros((3, GRID.height, GRID.width), np.float32))
     np.save(canvas.samples, np.zeros((GRID.height, GRID.width), np.uint16))
     block = planned(exposures).superblocks[0]
     task = BlockTask(GRID, 3, block, tuple(exposures), SOFT, canvas)
     tracemalloc.start()
-    phase.provisional_block(task)
+    provisional_block(task)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     area, raw = (block.y1 - block.y0) * (block.x1 - block.x0), SHAPE[0] * SHAPE[1]

@@ -1,0 +1,169 @@
+"""What one frame contributes: its pixels corrected, in mosaic units, debayered, with the validity of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zemosaic.imaging.calibrate import STEP, Calibration, Feather, calibration, clipping_bias
+from zemosaic.imaging.demosaic import cfa_colours
+from zemosaic.imaging.sky import damaged_pixels
+from zemosaic.kernels import blot as raw_kernels
+from zemosaic.kernels.demosaic import bilinear
+from zemosaic.model import Correction, Frame, FrameKind, Grid, Masters, Solution
+
+__all__ = [
+    "CLIPPED",
+    "Exposure",
+    "Recipe",
+    "calibrated",
+    "fill_pixels",
+    "lanes",
+    "lattices_of",
+    "lone_pixels",
+    "mend_missing",
+    "subtract",
+    "unclip",
+]
+
+BAYER_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
+CLIPPED = 1e-3  # share of pixels at exactly 0 from which a frame counts as cut at 0
+Float32Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the frames are combined."""
+
+    feather: Feather
+    level: tuple[float, ...]  # mosaic units per channel, the mean sky that the mosaic keeps
+    equal_weights: bool = False
+    reject: bool = True
+    kappa_low: float = 4.0
+    kappa_high: float = 4.0
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """All that the assembly needs to know of a frame."""
+
+    frame: Frame
+    solution: Solution
+    correction: Correction
+    sigma: tuple[float, ...]  # ADU per channel
+    sky: tuple[float, ...]  # ADU per channel
+    clipped: float  # share of raw pixels at exactly 0
+    rejected: Path  # where its rejected pixels are written down
+    masters: Masters | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.frame.height, self.frame.width
+
+    @property
+    def white_sigma(self) -> tuple[float, ...]:
+        """Noise that a pixel of each colour would have if the light of all its pixels were spread over the whole sensor.
+
+        A quarter of a Bayer sensor sees red: means over an area are twice as noisy as `sigma` would say.
+        """
+        if self.frame.kind is not FrameKind.BAYER:
+            return self.sigma
+        return tuple(s / math.sqrt(share) for s, share in zip(self.sigma, BAYER_SHARE))
+
+    @property
+    def colours(self) -> NDArray[np.int64]:
+        """(2, 2) channel of each pixel of the colour filter array; zeros without one."""
+        return cfa_colours(self.frame.bayer) if self.frame.bayer else np.zeros((2, 2), np.int64)
+
+
+def lattices_of(exposure: Exposure, grid: Grid, recipe: Recipe) -> Calibration:
+    """What turns the frame's raw pixels into mosaic units, and their weight and variance, on a lattice."""
+    return calibration(
+        exposure.correction,
+        exposure.solution,
+        exposure.white_sigma,
+        grid,
+        exposure.shape,
+        recipe.feather,
+        recipe.equal_weights,
+        recipe.level,
+    )
+
+
+def calibrated(raw: Float32Array, row0: int, exposure: Exposure, lattices: Calibration) -> Float32Array:
+    """Raw rows in mosaic units, same shape."""
+    out = np.empty_like(raw)
+    if raw.ndim == 2:
+        raw_kernels.calibrate(raw, row0, exposure.colours, lattices.scale, lattices.offset, STEP, out)
+        return out
+    for c in range(3):
+        colours = np.full((2, 2), c, np.int64)
+        raw_kernels.calibrate(raw[c], row0, colours, lattices.scale, lattices.offset, STEP, out[c])
+    return out
+
+
+def lanes(values: Float32Array, exposure: Exposure, mask: NDArray[np.bool_], row0: int) -> Float32Array:
+    """(rows, w, 4): colours of each pixel and its validity."""
+    height, width = values.shape[-2:]
+    lanes = np.empty((height, width, 4), np.float32)
+    filtered = exposure.frame.kind is FrameKind.BAYER
+    if filtered:
+        bilinear(values, np.roll(exposure.colours, -(row0 % 2), axis=0), lanes)
+    elif values.ndim == 3:
+        lanes[..., :3] = np.moveaxis(values, 0, -1)
+    else:
+        lanes[..., :3] = values[..., None]
+    lanes[..., 3] = 1.0
+    ys, xs = np.nonzero(mask)
+    raw_kernels.invalidate(ys, xs, exposure.colours, filtered, lanes)
+    return lanes
+
+
+def mend_missing(raw: Float32Array, exposure: Exposure) -> NDArray[np.bool_]:
+    """Pixels that are not finite in any plane; the frame's sky takes their place, so that NaN spreads nowhere."""
+    missing = ~np.isfinite(raw if raw.ndim == 2 else raw.sum(axis=0))
+    if missing.any():
+        planes = 1 if raw.ndim == 2 else raw.shape[0]
+        fill_pixels(raw, missing, np.full((planes, int(missing.sum())), np.nan, np.float32), exposure)
+    return missing
+
+
+def fill_pixels(raw: Float32Array, mask: NDArray[np.bool_], fill: Float32Array, exposure: Exposure) -> None:
+    """Put the model into the rejected pixels; where there is none, the frame's sky."""
+    if raw.ndim == 3:
+        sky = np.asarray(exposure.sky, np.float32)[:, None]
+        raw[:, mask] = np.where(np.isfinite(fill), fill, sky)
+        return
+    ys, xs = np.nonzero(mask)
+    sky = np.asarray(exposure.sky, np.float32)[exposure.colours[ys % 2, xs % 2]]
+    raw[mask] = np.where(np.isfinite(fill[0]), fill[0], sky)
+
+
+def subtract(raw: Float32Array, exposure: Exposure, levels: Sequence[float]) -> None:
+    if raw.ndim == 3:
+        raw -= np.asarray(levels, np.float32)[:, None, None]
+        return
+    for dy in range(2):
+        for dx in range(2):
+            raw[dy::2, dx::2] -= levels[int(exposure.colours[dy, dx])]
+
+
+def unclip(raw: Float32Array, model: Float32Array, exposure: Exposure) -> None:
+    """Take off what cutting at 0 added, pixel by pixel, using the model's light; the sky's where there is no model."""
+    for dy in range(2):
+        for dx in range(2):
+            c = int(exposure.colours[dy, dx])
+            mean = np.where(np.isfinite(model[dy::2, dx::2]), model[dy::2, dx::2], exposure.sky[c])
+            raw[..., dy::2, dx::2] -= clipping_bias(mean, exposure.sigma[c])
+
+
+def lone_pixels(raw: Float32Array, exposure: Exposure) -> NDArray[np.bool_]:
+    """Hot and dead pixels that can be told from stars on the frame alone; none in frames debayered elsewhere."""
+    if exposure.frame.kind is FrameKind.RGB:
+        return np.zeros(raw.shape[-2:], bool)
+    return damaged_pixels(raw, exposure.frame.bayer, exposure.sigma)

@@ -1,0 +1,126 @@
+"""The pass between the two over the blocks: which raw pixels of a frame the provisional mosaic cannot explain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from zemosaic.calibrated import read_calibrated
+from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
+from zemosaic.imaging.reject import outliers, tolerance
+from zemosaic.imaging.streaks import find_streaks, streak_mask
+from zemosaic.imaging.warp import LATTICE, frame_nodes
+from zemosaic.kernels import blot as raw_kernels
+from zemosaic.model import Grid
+from zemosaic.phases._assemble_canvas import Canvas
+from zemosaic.phases._assemble_frame import CLIPPED, Exposure, Recipe, lattices_of, lone_pixels, mend_missing
+
+__all__ = ["FrameTask", "Rejected", "blotted", "load_rejected", "reject_frame"]
+
+FEW = 2  # samples; the median of more is robust against one outlier
+MEDIAN_VARIANCE = 1.57  # of a median over that of a mean, Gaussian noise
+Float32Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FrameTask:
+    grid: Grid
+    exposure: Exposure
+    recipe: Recipe
+    canvas: Canvas
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Rejected raw pixels of one frame: how many, and out of how many."""
+
+    frame_id: int
+    pixels: int
+    streaks: int
+    total: int
+
+
+def reject_frame(task: FrameTask) -> Rejected:
+    """Blot the provisional mosaic back onto one frame and write down the raw pixels that it cannot explain."""
+    exposure = task.exposure
+    raw = read_calibrated(exposure.frame, exposure.masters)
+    planes = raw[None] if raw.ndim == 2 else raw
+    colours = [exposure.colours] if raw.ndim == 2 else [np.full((2, 2), c, np.int64) for c in range(3)]
+    lattices = lattices_of(exposure, task.grid, task.recipe)
+    mask = mend_missing(raw, exposure) | lone_pixels(raw, exposure)
+    models, streaks = [], 0
+    for plane, cfa in zip(planes, colours):
+        model, spread, samples = blotted(task, lattices, cfa)
+        score = _score(plane, model, spread, samples, cfa, exposure)
+        lines = find_streaks(np.where(mask, 0.0, score))  # hot pixels must not line up to a streak
+        streaks = max(streaks, len(lines))
+        mask |= outliers(score, task.recipe.kappa_low, task.recipe.kappa_high).mask | streak_mask(score, lines)
+        models.append(model)
+    places = np.flatnonzero(mask)
+    fill = np.stack([m.ravel()[places] for m in models])
+    _save_rejected(exposure.rejected, places, fill)
+    return Rejected(exposure.frame.id, places.size, streaks, mask.size)
+
+
+def blotted(
+    task: FrameTask, lattices: Calibration, colours: NDArray[np.int64]
+) -> tuple[Float32Array, Float32Array, NDArray[np.uint16]]:
+    """Model of the frame's raw pixels, its spread around each (both ADU), and the samples behind it."""
+    shape = task.exposure.shape
+    nodes_x, nodes_y = frame_nodes(task.exposure.solution, shape, task.grid)
+    provisional = open_memmap(task.canvas.provisional, "r")
+    y0, x0 = max(0, int(nodes_y.min()) - 4), max(0, int(nodes_x.min()) - 4)
+    y1, x1 = int(nodes_y.max()) + 5, int(nodes_x.max()) + 5
+    region = np.array(provisional[:, y0:y1, x0:x1])
+    count = np.array(open_memmap(task.canvas.samples, "r")[y0:y1, x0:x1])
+    model, spread = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    samples = np.empty(shape, np.uint16)
+    raw_kernels.blot(region, count, (y0, x0), nodes_x, nodes_y, LATTICE, colours, model, spread, samples)
+    # back to raw ADU: raw = (mosaic + offset) / scale
+    inverse = (1.0 / lattices.scale).astype(np.float32)
+    zero = np.zeros_like(inverse)
+    raw_kernels.calibrate(spread, 0, colours, inverse, zero, STEP, spread)
+    raw_kernels.calibrate(model, 0, colours, inverse, -lattices.offset * inverse, STEP, model)
+    return model, spread, samples
+
+
+def _score(
+    plane: Float32Array,
+    model: Float32Array,
+    spread: Float32Array,
+    samples: NDArray[np.uint16],
+    colours: NDArray[np.int64],
+    exposure: Exposure,
+) -> Float32Array:
+    """Residual of each raw pixel in units of what is tolerated there; NaN where there is no model."""
+    score = np.full(plane.shape, np.nan, np.float32)
+    for c in np.unique(colours):
+        of_colour = np.tile(colours == c, (plane.shape[0] // 2 + 1, plane.shape[1] // 2 + 1))
+        here = of_colour[: plane.shape[0], : plane.shape[1]] & np.isfinite(model) & np.isfinite(plane)
+        value, expected = plane[here], model[here]
+        if exposure.clipped > CLIPPED:
+            expected = expected + clipping_bias(expected, exposure.sigma[c])
+        residual = value - expected
+        share = MEDIAN_VARIANCE / np.maximum(samples[here], 1).astype(np.float32)
+        light = expected - np.float32(exposure.sky[c])
+        scaled = residual / tolerance(residual, light, spread[here], exposure.sigma[c], share)
+        # of two samples the centre is the mean: what lies below it is the frame that the outlier of the other pulled up
+        score[here] = np.where((samples[here] <= FEW) & (scaled < 0), 0.0, scaled)
+    return score
+
+
+def _save_rejected(path: Path, places: NDArray[np.intp], fill: Float32Array) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial.npz")
+    np.savez(temporary, places=places.astype(np.uint32), fill=fill)
+    temporary.replace(path)
+
+
+def load_rejected(path: Path) -> tuple[NDArray[np.int64], Float32Array]:
+    """Flat places of the rejected pixels, and (planes, n) the model there in raw ADU."""
+    with np.load(path) as table:
+        return table["places"].astype(np.int64), table["fill"]
