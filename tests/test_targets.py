@@ -229,16 +229,16 @@ def test_error_names_the_targets_and_makes_nothing(inputs: Path, tmp_path: Path)
 
 def test_a_target_that_gives_nothing_does_not_take_the_other_with_it(inputs: Path, tmp_path: Path, monkeypatch) -> None:
     """One is clouded over; the other is made, and the run ends with words about the first."""
-    from zemosaic import pipeline
+    from zemosaic import survey
 
-    match = pipeline.match
+    match = survey.match
 
     def clouded(frames, *rest, **more):
         if frames[0].target == "M 27":
             raise InputError("match: every frame was left out as clouded; see the reasons above")
         return match(frames, *rest, **more)
 
-    monkeypatch.setattr(pipeline, "match", clouded)
+    monkeypatch.setattr(survey, "match", clouded)
     recorder = Recorder()
     with pytest.raises(InputError, match=r"no mosaic of 1 of 2 targets: M 27 \(match: every frame"):
         all_assembled(inputs, tmp_path, recorder)

@@ -16,6 +16,7 @@ __all__ = [
     "Calibrated",
     "Event",
     "Exported",
+    "FiltersFound",
     "FrameLeftOut",
     "Made",
     "ManyLeftOut",
@@ -213,6 +214,13 @@ class TargetsFound:
 
 
 @dataclass(frozen=True)
+class FiltersFound:
+    """The frames of a target were taken through several filters, and each gets a mosaic on the same pixels."""
+
+    filters: tuple[tuple[str, int], ...]  # as in the names of the files, and frames
+
+
+@dataclass(frozen=True)
 class StrayTarget:
     """A target of so few frames that it may be a mistake."""
 
@@ -261,6 +269,7 @@ Event = (
     | Vignetting
     | MasterUsed
     | TargetsFound
+    | FiltersFound
     | StrayTarget
     | TargetStarted
     | TargetFailed

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from zemosaic.cards import Cards, number, text
 from zemosaic.errors import FrameError
+from zemosaic.filters import filter_from_name, normal_filter
 from zemosaic.model import Frame, FrameKind, Solution
 from zemosaic.wcs import SCALES, read_wcs
 
@@ -99,7 +100,7 @@ def frame_from_header(
         camera=text(header, "INSTRUME"),
         telescope=text(header, "TELESCOP") or (scope.name if scope else ""),
         target=text(header, "OBJECT"),
-        filter=text(header, "FILTER"),
+        filter=normal_filter(text(header, "FILTER")) or filter_from_name(path.name),
         exposure=_positive(header, "EXPTIME", "EXPOSURE", "EXP"),
         gain=number(header, "GAIN"),
         offset=_first(header, "OFFSET", "BLKLEVEL", "BRIGHTNE"),

@@ -1,15 +1,12 @@
-"""The phases on one page: scan, measure, solve, match, plan, assemble, export."""
+"""The phases on one page: scan, measure, solve, match, plan, assemble, export (the first ones in `survey`)."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 import shutil
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,60 +14,32 @@ from zemosaic import __version__
 from zemosaic.errors import InputError, OutputError
 from zemosaic.events import (
     Assembled,
-    Calibrated,
     Exported,
-    FrameLeftOut,
+    FiltersFound,
     Made,
-    ManyLeftOut,
-    Matched,
-    Measured,
-    Outcome,
-    PhaseFinished,
-    PhaseStarted,
     Planned,
     Reporter,
     RunFinished,
-    Scanned,
-    Solved,
-    StrayTarget,
     TargetFailed,
-    TargetSeen,
-    TargetsFound,
     TargetStarted,
     Unchanged,
-    Warned,
 )
 from zemosaic.execution import WorkerPool, memory_budget, open_executor, worker_count
+from zemosaic.filters import by_filter
 from zemosaic.ledger import Ledger, to_json
-from zemosaic.model import (
-    CalibrationFrame,
-    Frame,
-    FrameState,
-    Group,
-    LeftOut,
-    Masters,
-    Measurement,
-    Mosaic,
-    Plan,
-    Solution,
-)
+from zemosaic.model import Frame, FrameState, Grid, Group, LeftOut, Masters, Measurement, Mosaic, Plan, Solution
 from zemosaic.phases.assemble import Exposure, Recipe, assemble, visits
-from zemosaic.phases.calibrate import calibrate
 from zemosaic.phases.export import Outputs, export
-from zemosaic.phases.match import MatchResult, match
-from zemosaic.phases.measure import measure
-from zemosaic.phases.plan import TASK_OVERHEAD, group_frames, make_plan
-from zemosaic.phases.scan import scan
-from zemosaic.phases.solve import SolveResult, solve
-from zemosaic.recipes import assembly_recipe, median, provenance
+from zemosaic.phases.match import MatchResult
+from zemosaic.phases.plan import TASK_OVERHEAD, group_frames, make_grid, make_plan
+from zemosaic.phases.solve import SolveResult
+from zemosaic.recipes import assembly_recipe, provenance
 from zemosaic.settings import Settings
-from zemosaic.solvers.external import External, find_external
-from zemosaic.targets import Target, find_targets, in_words, is_stray, target_gap
-from zemosaic.wcs import solution_header
+from zemosaic.survey import Survey, ledger_key, seen
+from zemosaic.targets import Target
 
 __all__ = ["make_mosaic"]
 
-MANY_LEFT_OUT = 0.2  # of the lights; above that the user is warned
 LEAST_PER_WORKER = TASK_OVERHEAD + 2**27  # bytes; more workers than that would break memory_limit
 SPARE_DISK = 200 * 2**20  # bytes
 
@@ -78,7 +47,8 @@ SPARE_DISK = 200 * 2**20  # bytes
 def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, reporter: Reporter) -> tuple[Outputs, ...]:
     """Make a mosaic of each target in `inputs` and write it, its companions and its preview into `output`.
 
-    One target: the files lie in `output`; several: each in a folder of its own there. Inputs are only read. What is known
+    One target: the files lie in `output`; several: each in a folder of its own there. Several filters of a target: a
+    mosaic each, all on the same pixels, with the filter in the names of the files. Inputs are only read. What is known
     about each frame is kept in a ledger under `output`, so that the same command goes on where an earlier run stopped.
 
     Raises
@@ -101,17 +71,15 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
             solved = run.solve(frames, measurements, external, executor)
             night = _Night(measurements, masters, solved, memory, executor)
             targets = run.targets(frames, solved.solutions)
-            if len(targets) == 1:
-                made = [run.mosaic(frames, "", night, output)]
-                failed = list[str]()
-            else:
-                made, failed = run.mosaics(targets, night, output)
+            if len(targets) == 1:  # then it has the unsolved ones too
+                targets = (replace(targets[0], frames=frames),)
+            made, failed = run.mosaics(targets, night, output)
     files = tuple(each.outputs for each in made)
     told = tuple(Made(each.name, each.outputs.mosaic, each.outputs.preview, each.used) for each in made)
     if made:
         reporter.emit(RunFinished(told, len(run.left_out), time.monotonic() - began))
     if failed:
-        raise InputError(f"no mosaic of {len(failed)} of {len(targets)} targets: {'; '.join(failed)}")
+        raise InputError(f"no mosaic of {len(failed)} of {len(failed) + len(made)} targets: {'; '.join(failed)}")
     return files
 
 
@@ -127,10 +95,19 @@ class _Night:
 
 
 @dataclass(frozen=True)
+class _Matched:
+    """A mosaic to be made, and the corrections of its frames."""
+
+    part: Target
+    groups: tuple[Group, ...]
+    result: MatchResult
+
+
+@dataclass(frozen=True)
 class _Made:
     """A mosaic that is on the disk."""
 
-    name: str  # of its target
+    name: str  # of its target and filter
     outputs: Outputs
     used: int  # frames
 
@@ -159,218 +136,96 @@ def _stamps(outputs: Outputs) -> tuple[tuple[int, int], ...]:
     return tuple((stat.st_size, stat.st_mtime_ns) if stat else (0, 0) for stat in stats)
 
 
-class _Run:
-    """One run: what its phases share, and the ledger's view of each."""
-
-    def __init__(self, ledger: Ledger, settings: Settings, reporter: Reporter) -> None:
-        self.ledger, self.settings, self.reporter = ledger, settings, reporter
-        self.left_out: list[LeftOut] = []
-
-    @contextmanager
-    def phase(self, name: str, items: int, unit: str = "frames") -> Iterator[list[Outcome]]:
-        """Tell when a phase begins and ends; its outcome goes into the list."""
-        self.reporter.emit(PhaseStarted(name, items, unit))
-        began, outcome = time.monotonic(), list[Outcome]()
-        yield outcome
-        seconds = time.monotonic() - began
-        self.ledger.record_phase(name, seconds, items)
-        self.reporter.emit(PhaseFinished(name, seconds, outcome[0]))
-
-    def leave_out(self, some: Iterable[LeftOut]) -> None:
-        """Record frames that will not be in the picture and say why."""
-        for each in some:
-            self.left_out.append(each)
-            self.ledger.record_left_out([each])
-            self.reporter.emit(FrameLeftOut(each))
-
-    def scan(self, inputs: Sequence[Path], output: Path) -> tuple[tuple[Frame, ...], tuple[CalibrationFrame, ...]]:
-        folders = [Path(each.strip()) for each in self.settings.calibration_folder.split(";") if each.strip()]
-        with self.phase("scan", 0, "files") as outcome:
-            found = scan(inputs, output, self.reporter, folders)
-            self.ledger.record_scan(found.frames, ())
-            self.leave_out(found.left_out)
-            exposure = sum(f.exposure for f in found.frames if f.exposure == f.exposure)
-            others = len(found.left_out) + len(found.calibration)
-            outcome.append(Scanned(len(found.frames), exposure / 60.0, others))
-        return found.frames, found.calibration
-
-    def calibrate(
-        self, frames: Sequence[Frame], calibration: Sequence[CalibrationFrame], executor: Executor
-    ) -> dict[int, Masters]:
-        """Masters of the user's darks, flats and biases, by frame id; without such files there is nothing to do."""
-        if not calibration:
-            return {}
-        with self.phase("calibrate", len(calibration), "files") as outcome:
-            result = calibrate(frames, calibration, self.ledger.workspace / "masters", executor, self.reporter)
-            self.ledger.record_left_out(result.used)
-            self.leave_out(result.left_out)
-            files = {path for m in result.masters.values() for path in (m.dark, m.flat) if path is not None}
-            lights = len(result.masters)
-            outcome.append(Calibrated(len(files), lights, len(frames) - lights, len(result.left_out)))
-        return result.masters
-
-    def measure(
-        self, frames: Sequence[Frame], masters: Mapping[int, Masters], executor: Executor
-    ) -> dict[int, Measurement]:
-        """Measure the frames that no earlier run has measured, or not with these masters."""
-        keys = {f.id: masters[f.id].key if f.id in masters else "" for f in frames}
-        known = {i: m for i, m in self.ledger.measured(frames).items() if m.masters == keys[i]}
-        new = [f for f in frames if f.id not in known]
-        folder = self.ledger.workspace / "frames"
-        with self.phase("measure", len(new)) as outcome:
-            for result in measure(new, folder, executor, self.reporter, masters):
-                if isinstance(result, LeftOut):
-                    self.leave_out([result])
-                else:
-                    self.ledger.record_measured(result)
-                    known[result.frame_id] = result
-            outcome.append(Measured(len(new), len(frames) - len(new), median(m.fwhm for m in known.values())))
-        return known
-
-    def external(self) -> External:
-        """Programs of others that plate solving may call; what was asked for and is missing stops the run here."""
-        external, warnings = find_external(self.settings, self.ledger.workspace / "solvers")
-        for warning in warnings:
-            self.reporter.emit(Warned(warning))
-        return external
-
-    def solve(
-        self,
-        frames: Sequence[Frame],
-        measurements: Mapping[int, Measurement],
-        external: External,
-        executor: Executor,
-    ) -> SolveResult:
-        usable = [f for f in frames if f.id in measurements]
-        with self.phase("solve", len(usable)) as outcome:
-            result = solve(
-                usable,
-                tuple(measurements.values()),
-                method=self.settings.solver_method,
-                search_radius=self.settings.astap_default_search_radius,
-                external=external,
-                executor=executor,
-                reporter=self.reporter,
-            )
-            self.leave_out(result.left_out)
-            self.ledger.record_solved(result.solutions)
-            self._write_solutions(usable, result.solutions)
-            outcome.append(
-                Solved(len(result.solutions), len(usable), median(result.residuals.values()), result.catalogue_rms)
-            )
-        if not result.solutions:
-            raise InputError(
-                f"none of the {len(frames)} lights has a position on the sky, so there is nothing to assemble; "
-                "the log says for each what was tried"
-            )
-        return result
-
-    def _write_solutions(self, frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> None:
-        """The solution of each frame as a header of cards, one a line, for other programs."""
-        folder = self.ledger.workspace / "wcs"
-        folder.mkdir(exist_ok=True)
-        for old in folder.glob("*.wcs"):
-            old.unlink()
-        for f in frames:
-            if f.id in solutions:
-                header = solution_header(solutions[f.id], f.width, f.height)
-                header.totextfile(folder / f"{f.id:05d}_{f.path.name}.wcs")
-
-    def targets(self, frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> tuple[Target, ...]:
-        """The targets that become mosaics of their own: all on one canvas if the user wants that."""
-        usable = [f for f in frames if f.id in solutions]
-        gap = 360.0 if self.settings.targets == "one" else target_gap(usable, solutions, self.settings.target_gap)
-        found = find_targets(usable, solutions, gap)
-        if len(found) > 1 and self.settings.targets == "error":
-            raise InputError(in_words(found, gap))
-        self.ledger.record_targets({f.id: target.name for target in found for f in target.frames})
-        if len(found) > 1:
-            self.reporter.emit(TargetsFound(gap, tuple(_seen(target) for target in found)))
-            for target in found:
-                if is_stray(target, found):
-                    self.reporter.emit(StrayTarget(_seen(target), len(usable)))
-        return found
+class _Run(Survey):
+    """One run: from what was found out about the frames to pictures."""
 
     def mosaics(self, targets: Sequence[Target], night: _Night, output: Path) -> tuple[list[_Made], list[str]]:
-        """A mosaic of each target in a folder of its own, and why there is none of those that gave nothing to assemble."""
-        made, failed = [], []
+        """The mosaics of each target in a folder of its own, and why there is none of those that gave nothing to assemble."""
+        made, failed = list[_Made](), list[str]()
         for number, target in enumerate(targets, 1):
-            self.reporter.emit(TargetStarted(_seen(target), number, len(targets)))
-            try:
-                made.append(self.mosaic(target.frames, target.name, night, output / target.name))
-            except InputError as error:
-                self.reporter.emit(TargetFailed(_seen(target), str(error)))
-                failed.append(f"{target.name} ({error})")
+            if len(targets) > 1:
+                self.reporter.emit(TargetStarted(seen(target), number, len(targets)))
+            parts = self.parts(target)
+            some, none = self.of_one_target(parts, night, output / target.name, lone=len(targets) == len(parts) == 1)
+            made += some
+            failed += none
         return made, failed
 
-    def mosaic(self, frames: Sequence[Frame], name: str, night: _Night, folder: Path) -> _Made:
-        """The mosaic of one target: matched, planned, assembled, written."""
+    def parts(self, target: Target) -> list[Target]:
+        """A target once, or once for each filter."""
+        split = by_filter(target.frames)
+        if self.settings.filters == "together" or len(split) == 1:
+            return [target]
+        parts = [replace(target, frames=members, filter=label) for label, members in split]
+        self.reporter.emit(FiltersFound(tuple((part.filter, len(part.frames)) for part in parts)))
+        return parts
+
+    def of_one_target(
+        self, parts: Sequence[Target], night: _Night, folder: Path, *, lone: bool
+    ) -> tuple[list[_Made], list[str]]:
+        """Mosaics on one grid, a filter each; a failure ends the run where there is nothing else to make."""
+        made, failed = list[_Made](), list[str]()
+        matched = list[_Matched]()
+        for part in parts:
+            try:
+                matched.append(self.matched(part, night))
+            except InputError as error:
+                failed.append(self._failed(part, error, lone=lone))
+        if not matched:
+            return made, failed
+        kept = [f for m in matched for f in m.part.frames if f.id in m.result.corrections]
+        try:
+            grid = make_grid(kept, night.solved.solutions, self.settings.output_scale)
+        except InputError as error:
+            return made, failed + [self._failed(m.part, error, lone=lone) for m in matched]
+        for each in matched:
+            made.append(self.mosaic(each, grid, night, folder))
+        return made, failed
+
+    def _failed(self, part: Target, error: InputError, *, lone: bool) -> str:
+        if lone:
+            raise error
+        self.reporter.emit(TargetFailed(replace(seen(part), name=part.title), str(error)))
+        return f"{part.title} ({error})"
+
+    def matched(self, part: Target, night: _Night) -> _Matched:
+        """Panels and corrections of the frames of one mosaic."""
         solutions = night.solved.solutions
-        groups = group_frames(
-            [f for f in frames if f.id in solutions], solutions, self.settings.cluster_panel_threshold
-        )
-        matched = self.match(name, frames, night.measurements, solutions, groups)
-        plan = self.plan(name, frames, solutions, groups, matched, night.memory, night.executor.workers)
-        exposures = self.exposures(frames, night, matched)
-        outputs, used = self.assemble_and_export(name, plan, frames, exposures, night, matched, folder)
-        return _Made(name, outputs, used)
+        usable = [f for f in part.frames if f.id in solutions]
+        if not usable:
+            raise InputError(f"none of the {len(part.frames)} lights has a position on the sky; the log says why")
+        groups = group_frames(usable, solutions, self.settings.cluster_panel_threshold)
+        return _Matched(part, groups, self.match(part.key, part.frames, night.measurements, solutions, groups))
 
-    def match(
-        self,
-        name: str,
-        frames: Sequence[Frame],
-        measurements: Mapping[int, Measurement],
-        solutions: Mapping[int, Solution],
-        groups: Sequence[Group],
-    ) -> MatchResult:
-        usable = [f for f in frames if f.id in solutions]
-        with self.phase("match", len(usable)) as outcome:
-            result = match(
-                usable,
-                tuple(measurements.values()),
-                solutions,
-                groups,
-                normalize=self.settings.stacking_normalize_method,
-                weighting=self.settings.stacking_weighting_method,
-                reporter=self.reporter,
-            )
-            self.leave_out(result.left_out)
-            self.ledger.record_matched(result.corrections)
-            self.ledger.put(_key("overlaps", name), result.overlaps)
-            outcome.append(Matched(len(result.corrections), _worst_overlap(result)))
-        if not result.corrections:
-            raise InputError("every frame was left out while brightness and sky were matched; the log says why")
-        self._warn_of_losses(frames, len(result.corrections))
-        return result
-
-    def _warn_of_losses(self, frames: Sequence[Frame], kept: int) -> None:
-        if len(frames) - kept > MANY_LEFT_OUT * len(frames):
-            lights = {f.path for f in frames}
-            states = Counter(each.state.value for each in self.left_out if each.path in lights)
-            self.reporter.emit(ManyLeftOut(len(frames) - kept, len(frames), tuple(states.most_common())))
+    def mosaic(self, matched: _Matched, grid: Grid, night: _Night, folder: Path) -> _Made:
+        """One mosaic: planned, assembled, written."""
+        part, result = matched.part, matched.result
+        plan = self.plan(part, night.solved.solutions, matched.groups, result, grid, night)
+        exposures = self.exposures(part.frames, night, result)
+        outputs, used = self.assemble_and_export(part, plan, exposures, night, result, folder)
+        return _Made(part.title, outputs, used)
 
     def plan(
         self,
-        name: str,
-        frames: Sequence[Frame],
+        part: Target,
         solutions: Mapping[int, Solution],
         groups: Sequence[Group],
         matched: MatchResult,
-        memory: int,
-        workers: int,
+        grid: Grid,
+        night: _Night,
     ) -> Plan:
-        usable = [f for f in frames if f.id in matched.corrections]
+        usable = [f for f in part.frames if f.id in matched.corrections]
         kept = [replace(g, frames=tuple(i for i in g.frames if i in matched.corrections)) for g in groups]
         with self.phase("plan", len(usable)) as outcome:
             plan = make_plan(
                 usable,
                 solutions,
                 tuple(g for g in kept if g.frames),
-                output_scale=self.settings.output_scale,
-                memory=memory,
-                workers=workers,
+                grid,
+                memory=night.memory,
+                workers=night.executor.workers,
             )
-            self.ledger.put(_key("plan", name), plan)
+            self.ledger.put(ledger_key("plan", part.key), plan)
             outcome.append(_planned(plan))
         self._check_disk(plan)
         return plan
@@ -405,20 +260,20 @@ class _Run:
 
     def assemble_and_export(
         self,
-        name: str,
+        part: Target,
         plan: Plan,
-        frames: Sequence[Frame],
         exposures: Mapping[int, Exposure],
         night: _Night,
         matched: MatchResult,
         folder: Path,
     ) -> tuple[Outputs, int]:
         """The picture, unless it is there already, made from exactly the same."""
+        name, frames = part.key, part.frames
         recipe = assembly_recipe(self.settings, matched.sky_level)
         # not the superblocks: they follow the memory that is free today, and no pixel depends on them
         made_from = (__version__, plan.grid, plan.lattice, plan.groups, tuple(exposures.values()), recipe)
         manifest = hashlib.sha256(to_json(made_from).encode()).hexdigest()
-        before = self.ledger.get(_key("finished", name), _Finished)
+        before = self.ledger.get(ledger_key("finished", name), _Finished)
         if before and before.manifest == manifest and before.stamps == _stamps(before.outputs):
             with self.phase("assemble", 0) as outcome:
                 self.ledger.record_used(before.used)
@@ -431,12 +286,12 @@ class _Run:
         self.leave_out(LeftOut(e.frame.path, FrameState.OUTSIDE, reason) for i, e in exposures.items() if i not in kept)
         told = provenance(self.settings, plan, frames, mosaic.frames, night.solved, matched)
         if before:  # from here on its files may be overwritten by those of this run
-            self.ledger.put(_key("finished", name), replace(before, manifest=""))
+            self.ledger.put(ledger_key("finished", name), replace(before, manifest=""))
         with self.phase("export", 4 * plan.grid.height, "rows") as outcome:
-            outputs = export(mosaic, frames, told, _made_folder(folder), self.reporter)
+            outputs = export(mosaic, frames, told, _made_folder(folder), self.reporter, part.filter)
             outcome.append(Exported(outputs.mosaic))
-        self.ledger.put(_key("finished", name), _Finished(manifest, outputs, _stamps(outputs), mosaic.frames))
-        self.ledger.put(_key("assembled", name), _Assembled("", mosaic))
+        self.ledger.put(ledger_key("finished", name), _Finished(manifest, outputs, _stamps(outputs), mosaic.frames))
+        self.ledger.put(ledger_key("assembled", name), _Assembled("", mosaic))
         shutil.rmtree(self.ledger.workspace / "mosaic" / name)
         return outputs, len(mosaic.frames)
 
@@ -450,28 +305,19 @@ class _Run:
         executor: Executor,
     ) -> Mosaic:
         """The planes of the mosaic; those of an earlier run that could not save them, when made from exactly the same."""
-        before = self.ledger.get(_key("assembled", name), _Assembled)
+        before = self.ledger.get(ledger_key("assembled", name), _Assembled)
         if before and before.manifest == manifest and before.mosaic.data.is_file():
             return before.mosaic
         if before:
-            self.ledger.put(_key("assembled", name), replace(before, manifest=""))
+            self.ledger.put(ledger_key("assembled", name), replace(before, manifest=""))
         with self.phase("assemble", visits(plan, recipe), "visits") as outcome:
             folder = self.ledger.workspace / "mosaic" / name
             mosaic, rejected = assemble(plan, exposures, recipe, folder, executor, self.reporter)
             total = sum(r.total for r in rejected)
             share = sum(r.pixels for r in rejected) / total if total else 0.0
             outcome.append(Assembled(len(mosaic.frames), 100.0 * share, sum(r.streaks > 0 for r in rejected)))
-        self.ledger.put(_key("assembled", name), _Assembled(manifest, mosaic))
+        self.ledger.put(ledger_key("assembled", name), _Assembled(manifest, mosaic))
         return mosaic
-
-
-def _seen(target: Target) -> TargetSeen:
-    return TargetSeen(target.name, len(target.frames), target.ra, target.dec)
-
-
-def _key(what: str, name: str) -> str:
-    """Under which the ledger keeps something of a target."""
-    return f"{what}/{name}" if name else what
 
 
 def _made_folder(folder: Path) -> Path:
@@ -480,11 +326,6 @@ def _made_folder(folder: Path) -> Path:
     except OSError as error:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
     return folder
-
-
-def _worst_overlap(matched: MatchResult) -> float:
-    """The largest difference between two panels, in units of what noise explains; NaN when none overlap."""
-    return max((abs(d) / e for o in matched.overlaps for d, e in zip(o.difference, o.error) if e > 0), default=math.nan)
 
 
 def _planned(plan: Plan) -> Planned:

@@ -114,6 +114,9 @@ class _Words:
                 return say("event.TargetsFound", count=len(event.targets), gap=event.gap, targets=targets)
             case events.StrayTarget():
                 return self._target("event.StrayTarget", event.target, lights=event.lights)
+            case events.FiltersFound():
+                parts = ", ".join(f"{name} ({frames})" for name, frames in event.filters)
+                return say("event.FiltersFound", count=len(event.filters), filters=parts)
             case events.TargetStarted():
                 return self._target("event.TargetStarted", event.target, number=event.number, of=event.of)
             case events.TargetFailed():

@@ -208,6 +208,12 @@ class Settings(BaseModel):
         limits=(0.1, 180),
         zero="twice the diagonal of a frame, 2.9 for a Seestar S50",
     )
+    filters: Literal["separate", "together"] = _setting(
+        "separate",
+        "mosaic",
+        "What becomes of several filters of one target: `separate` makes a mosaic of each on the same pixels, with the "
+        "filter in the names of the files, `together` puts all into one. IRCUT, Astro and VIS count as one filter.",
+    )
     final_assembly_method: Literal["incremental"] = _setting(
         "incremental",
         "mosaic",

@@ -50,6 +50,17 @@ class Target:
     ra: float  # deg, of its middle
     dec: float
     frames: tuple[Frame, ...]
+    filter: str = ""  # as in the names of its files; "" where all filters share one mosaic
+
+    @property
+    def key(self) -> str:
+        """Its name in the ledger and in the workspace."""
+        return "/".join(each for each in (self.name, self.filter) if each)
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return " ".join(each for each in (self.name, self.filter) if each)
 
 
 def target_gap(frames: Sequence[Frame], solutions: Mapping[int, Solution], gap: float) -> float:

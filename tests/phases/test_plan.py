@@ -9,7 +9,7 @@ import pytest
 from zemosaic.errors import InputError, SettingsError
 from zemosaic.imaging.warp import footprint
 from zemosaic.model import Distortion, Frame, FrameKind, Solution
-from zemosaic.phases.plan import TASK_OVERHEAD, group_frames, make_plan
+from zemosaic.phases.plan import TASK_OVERHEAD, group_frames, make_grid, make_plan
 
 SCALE = 2.374 / 3600
 
@@ -32,7 +32,7 @@ def night(centres, angle=10.0):
 
 def planned(frames, solutions, memory=8 * 2**30, workers=2):
     groups = group_frames(frames, solutions)
-    return make_plan(frames, solutions, groups, output_scale=0.0, memory=memory, workers=workers)
+    return make_plan(frames, solutions, groups, make_grid(frames, solutions, 0.0), memory=memory, workers=workers)
 
 
 @pytest.mark.parametrize("centre", [(0.0, 5.0), (120.0, 88.0), (192.86, 27.13), (300.0, -60.0)])
@@ -80,12 +80,13 @@ def test_frames_all_over_the_sky_are_refused_in_words():
 def test_a_coarser_scale_makes_a_smaller_grid():
     frames, solutions = night([(10.0, 40.0)])
     groups = group_frames(frames, solutions)
-    plan = make_plan(frames, solutions, groups, output_scale=1.4 * 2.374, memory=2**32, workers=1)
+    grid = make_grid(frames, solutions, 1.4 * 2.374)
+    plan = make_plan(frames, solutions, groups, grid, memory=2**32, workers=1)
     fine = planned(frames, solutions)
     assert plan.grid.width == pytest.approx(fine.grid.width / 1.4, abs=4)
     assert plan.lattice == 32
     with pytest.raises(SettingsError, match=r"output_scale is 6 arcsec/px, the frames have 2\.37"):
-        make_plan(frames, solutions, groups, output_scale=6.0, memory=2**32, workers=1)
+        make_grid(frames, solutions, 6.0)
 
 
 def test_several_telescopes_make_a_grid_of_the_finest_one():

@@ -70,7 +70,12 @@ class Outputs:
 
 
 def export(
-    mosaic: Mosaic, frames: Sequence[Frame], provenance: Provenance, output: Path, reporter: Reporter
+    mosaic: Mosaic,
+    frames: Sequence[Frame],
+    provenance: Provenance,
+    output: Path,
+    reporter: Reporter,
+    label: str = "",
 ) -> Outputs:
     """Write the mosaic and its companions; each file is whole or absent.
 
@@ -80,6 +85,8 @@ def export(
         Those of the run; the headers speak of the ones that are in `mosaic.frames`.
     output
         An existing folder.
+    label
+        Of the filter, for the names of the files; "" where there is one mosaic only.
 
     Raises
     ------
@@ -90,7 +97,7 @@ def export(
     """
     contributing = set(mosaic.frames)
     used = [frame for frame in frames if frame.id in contributing]
-    name = f"zemosaic_MT{provenance.groups}_R{len(used)}"
+    name = f"zemosaic_MT{provenance.groups}_R{len(used)}" + (f"_{label}" if label else "")
     outputs = Outputs(
         mosaic=output / f"{name}.fits",
         coverage=output / f"{name}_coverage.fits",

@@ -14,7 +14,7 @@ from zemosaic.imaging.projection import pixel_scale, pixel_to_sky
 from zemosaic.imaging.warp import LATTICE, footprint
 from zemosaic.model import Frame, Grid, Group, Plan, Solution, Superblock
 
-__all__ = ["TASK_OVERHEAD", "group_frames", "make_plan", "natural_scale"]
+__all__ = ["TASK_OVERHEAD", "group_frames", "make_grid", "make_plan", "natural_scale"]
 
 BYTES_PER_PIXEL = 9 * 2 * 4  # of a superblock, per channel: nine buckets, sum and weight, float32
 TASK_OVERHEAD = 400 * 2**20  # bytes: interpreter with its libraries ~250 MB, one S50 frame in work ~120 MB
@@ -56,19 +56,30 @@ def make_plan(
     frames: Sequence[Frame],
     solutions: Mapping[int, Solution],
     groups: tuple[Group, ...],
+    grid: Grid,
     *,
-    output_scale: float,
     memory: int,
     workers: int,
 ) -> Plan:
-    """Lay out the mosaic.
+    """Lay out the mosaic on its grid.
+
+    memory : bytes for all workers together; a task needs `Plan.memory` = overhead + 72 bytes a pixel and channel
+    """
+    channels = frames[0].channels
+    largest = max(memory // workers - TASK_OVERHEAD, 2**20) // (BYTES_PER_PIXEL * channels)
+    blocks = _superblocks(frames, solutions, grid, _pieces(grid, min(largest, LARGEST_BLOCK), workers))
+    area = max((b.y1 - b.y0) * (b.x1 - b.x0) for b in blocks)
+    disk = grid.width * grid.height * (3 * channels * 4 + 6) + sum(f.width * f.height // 16 for f in frames)
+    return Plan(grid, channels, groups, blocks, LATTICE, TASK_OVERHEAD + area * BYTES_PER_PIXEL * channels, disk)
+
+
+def make_grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], output_scale: float) -> Grid:
+    """The pixels that all mosaics of these frames share.
 
     output_scale : arcsec/px; 0 is that of the frames (see `natural_scale`)
-    memory : bytes for all workers together; a task needs `Plan.memory` = overhead + 72 bytes a pixel and channel
 
     Raises InputError when the frames lie too far apart for one picture, SettingsError when `output_scale` is too coarse.
     """
-    channels = frames[0].channels
     natural = natural_scale(frames, solutions)
     if output_scale > COARSEST * natural:
         raise SettingsError(
@@ -76,12 +87,7 @@ def make_plan(
             f"{COARSEST * natural:.2f}, since pixels are interpolated, not averaged; make the mosaic at its own scale "
             "and bin it afterwards"
         )
-    grid = _grid(frames, solutions, (output_scale or natural) / 3600.0)
-    largest = max(memory // workers - TASK_OVERHEAD, 2**20) // (BYTES_PER_PIXEL * channels)
-    blocks = _superblocks(frames, solutions, grid, _pieces(grid, min(largest, LARGEST_BLOCK), workers))
-    area = max((b.y1 - b.y0) * (b.x1 - b.x0) for b in blocks)
-    disk = grid.width * grid.height * (3 * channels * 4 + 6) + sum(f.width * f.height // 16 for f in frames)
-    return Plan(grid, channels, groups, blocks, LATTICE, TASK_OVERHEAD + area * BYTES_PER_PIXEL * channels, disk)
+    return _grid(frames, solutions, (output_scale or natural) / 3600.0)
 
 
 def _grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], scale: float) -> Grid:

@@ -1,0 +1,230 @@
+"""What is known of all frames before any mosaic is planned: scan, calibrate, measure, solve, targets, match.
+
+`zemosaic run` goes on from here to pictures (`pipeline`), `zemosaic inspect` shows what was found.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from pathlib import Path
+
+from zemosaic.errors import InputError
+from zemosaic.events import (
+    Calibrated,
+    FrameLeftOut,
+    ManyLeftOut,
+    Matched,
+    Measured,
+    Outcome,
+    PhaseFinished,
+    PhaseStarted,
+    Reporter,
+    Scanned,
+    Solved,
+    StrayTarget,
+    TargetSeen,
+    TargetsFound,
+    Warned,
+)
+from zemosaic.ledger import Ledger
+from zemosaic.model import CalibrationFrame, Frame, Group, LeftOut, Masters, Measurement, Solution
+from zemosaic.phases.calibrate import calibrate
+from zemosaic.phases.match import MatchResult, match
+from zemosaic.phases.measure import measure
+from zemosaic.phases.scan import scan
+from zemosaic.phases.solve import SolveResult, solve
+from zemosaic.recipes import median
+from zemosaic.settings import Settings
+from zemosaic.solvers.external import External, find_external
+from zemosaic.targets import Target, find_targets, in_words, is_stray, target_gap
+from zemosaic.wcs import solution_header
+
+__all__ = ["Survey", "ledger_key", "seen"]
+
+MANY_LEFT_OUT = 0.2  # of the lights; above that the user is warned
+
+
+class Survey:
+    """The phases that look at all frames, and the ledger's view of each."""
+
+    def __init__(self, ledger: Ledger, settings: Settings, reporter: Reporter) -> None:
+        self.ledger, self.settings, self.reporter = ledger, settings, reporter
+        self.left_out: list[LeftOut] = []
+
+    @contextmanager
+    def phase(self, name: str, items: int, unit: str = "frames") -> Iterator[list[Outcome]]:
+        """Tell when a phase begins and ends; its outcome goes into the list."""
+        self.reporter.emit(PhaseStarted(name, items, unit))
+        began, outcome = time.monotonic(), list[Outcome]()
+        yield outcome
+        seconds = time.monotonic() - began
+        self.ledger.record_phase(name, seconds, items)
+        self.reporter.emit(PhaseFinished(name, seconds, outcome[0]))
+
+    def leave_out(self, some: Iterable[LeftOut]) -> None:
+        """Record frames that will not be in the picture and say why."""
+        for each in some:
+            self.left_out.append(each)
+            self.ledger.record_left_out([each])
+            self.reporter.emit(FrameLeftOut(each))
+
+    def scan(self, inputs: Sequence[Path], output: Path) -> tuple[tuple[Frame, ...], tuple[CalibrationFrame, ...]]:
+        folders = [Path(each.strip()) for each in self.settings.calibration_folder.split(";") if each.strip()]
+        with self.phase("scan", 0, "files") as outcome:
+            found = scan(inputs, output, self.reporter, folders)
+            self.ledger.record_scan(found.frames, ())
+            self.leave_out(found.left_out)
+            exposure = sum(f.exposure for f in found.frames if f.exposure == f.exposure)
+            others = len(found.left_out) + len(found.calibration)
+            outcome.append(Scanned(len(found.frames), exposure / 60.0, others))
+        return found.frames, found.calibration
+
+    def calibrate(
+        self, frames: Sequence[Frame], calibration: Sequence[CalibrationFrame], executor: Executor
+    ) -> dict[int, Masters]:
+        """Masters of the user's darks, flats and biases, by frame id; without such files there is nothing to do."""
+        if not calibration:
+            return {}
+        with self.phase("calibrate", len(calibration), "files") as outcome:
+            result = calibrate(frames, calibration, self.ledger.workspace / "masters", executor, self.reporter)
+            self.ledger.record_left_out(result.used)
+            self.leave_out(result.left_out)
+            files = {path for m in result.masters.values() for path in (m.dark, m.flat) if path is not None}
+            lights = len(result.masters)
+            outcome.append(Calibrated(len(files), lights, len(frames) - lights, len(result.left_out)))
+        return result.masters
+
+    def measure(
+        self, frames: Sequence[Frame], masters: Mapping[int, Masters], executor: Executor
+    ) -> dict[int, Measurement]:
+        """Measure the frames that no earlier run has measured, or not with these masters."""
+        keys = {f.id: masters[f.id].key if f.id in masters else "" for f in frames}
+        known = {i: m for i, m in self.ledger.measured(frames).items() if m.masters == keys[i]}
+        new = [f for f in frames if f.id not in known]
+        folder = self.ledger.workspace / "frames"
+        with self.phase("measure", len(new)) as outcome:
+            for result in measure(new, folder, executor, self.reporter, masters):
+                if isinstance(result, LeftOut):
+                    self.leave_out([result])
+                else:
+                    self.ledger.record_measured(result)
+                    known[result.frame_id] = result
+            outcome.append(Measured(len(new), len(frames) - len(new), median(m.fwhm for m in known.values())))
+        return known
+
+    def external(self) -> External:
+        """Programs of others that plate solving may call; what was asked for and is missing stops the run here."""
+        external, warnings = find_external(self.settings, self.ledger.workspace / "solvers")
+        for warning in warnings:
+            self.reporter.emit(Warned(warning))
+        return external
+
+    def solve(
+        self,
+        frames: Sequence[Frame],
+        measurements: Mapping[int, Measurement],
+        external: External,
+        executor: Executor,
+    ) -> SolveResult:
+        usable = [f for f in frames if f.id in measurements]
+        with self.phase("solve", len(usable)) as outcome:
+            result = solve(
+                usable,
+                tuple(measurements.values()),
+                method=self.settings.solver_method,
+                search_radius=self.settings.astap_default_search_radius,
+                external=external,
+                executor=executor,
+                reporter=self.reporter,
+            )
+            self.leave_out(result.left_out)
+            self.ledger.record_solved(result.solutions)
+            self._write_solutions(usable, result.solutions)
+            outcome.append(
+                Solved(len(result.solutions), len(usable), median(result.residuals.values()), result.catalogue_rms)
+            )
+        if not result.solutions:
+            raise InputError(
+                f"none of the {len(frames)} lights has a position on the sky, so there is nothing to assemble; "
+                "the log says for each what was tried"
+            )
+        return result
+
+    def _write_solutions(self, frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> None:
+        """The solution of each frame as a header of cards, one a line, for other programs."""
+        folder = self.ledger.workspace / "wcs"
+        folder.mkdir(exist_ok=True)
+        for old in folder.glob("*.wcs"):
+            old.unlink()
+        for f in frames:
+            if f.id in solutions:
+                header = solution_header(solutions[f.id], f.width, f.height)
+                header.totextfile(folder / f"{f.id:05d}_{f.path.name}.wcs")
+
+    def targets(self, frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> tuple[Target, ...]:
+        """The targets that become mosaics of their own: all on one canvas if the user wants that."""
+        usable = [f for f in frames if f.id in solutions]
+        gap = 360.0 if self.settings.targets == "one" else target_gap(usable, solutions, self.settings.target_gap)
+        found = find_targets(usable, solutions, gap)
+        if len(found) > 1 and self.settings.targets == "error":
+            raise InputError(in_words(found, gap))
+        self.ledger.record_targets({f.id: target.name for target in found for f in target.frames})
+        if len(found) > 1:
+            self.reporter.emit(TargetsFound(gap, tuple(seen(target) for target in found)))
+            for target in found:
+                if is_stray(target, found):
+                    self.reporter.emit(StrayTarget(seen(target), len(usable)))
+        return found
+
+    def match(
+        self,
+        name: str,
+        frames: Sequence[Frame],
+        measurements: Mapping[int, Measurement],
+        solutions: Mapping[int, Solution],
+        groups: Sequence[Group],
+    ) -> MatchResult:
+        usable = [f for f in frames if f.id in solutions]
+        with self.phase("match", len(usable)) as outcome:
+            result = match(
+                usable,
+                tuple(measurements.values()),
+                solutions,
+                groups,
+                normalize=self.settings.stacking_normalize_method,
+                weighting=self.settings.stacking_weighting_method,
+                reporter=self.reporter,
+            )
+            self.leave_out(result.left_out)
+            self.ledger.record_matched(result.corrections)
+            self.ledger.put(ledger_key("overlaps", name), result.overlaps)
+            outcome.append(Matched(len(result.corrections), _worst_overlap(result)))
+        if not result.corrections:
+            raise InputError("every frame was left out while brightness and sky were matched; the log says why")
+        self._warn_of_losses(frames, len(result.corrections))
+        return result
+
+    def _warn_of_losses(self, frames: Sequence[Frame], kept: int) -> None:
+        if len(frames) - kept > MANY_LEFT_OUT * len(frames):
+            lights = {f.path for f in frames}
+            states = Counter(each.state.value for each in self.left_out if each.path in lights)
+            self.reporter.emit(ManyLeftOut(len(frames) - kept, len(frames), tuple(states.most_common())))
+
+
+def seen(target: Target) -> TargetSeen:
+    return TargetSeen(target.name, len(target.frames), target.ra, target.dec)
+
+
+def ledger_key(what: str, name: str) -> str:
+    """Under which the ledger keeps something of a mosaic."""
+    return f"{what}/{name}" if name else what
+
+
+def _worst_overlap(matched: MatchResult) -> float:
+    """The largest difference between two panels, in units of what noise explains; NaN when none overlap."""
+    return max((abs(d) / e for o in matched.overlaps for d, e in zip(o.difference, o.error) if e > 0), default=math.nan)
