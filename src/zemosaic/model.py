@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 __all__ = [
     "CalibrationFrame",
     "CalibrationKind",
+    "ColourShift",
     "Correction",
     "Distortion",
     "Frame",
@@ -184,6 +185,14 @@ class Stars:
 
 
 @dataclass(frozen=True)
+class ColourShift:
+    """Where the light of each channel falls on a frame, against green: the air is a prism (`imaging.chromatic`)."""
+
+    place: tuple[tuple[float, float], ...]  # (x, y) px per channel
+    error: tuple[float, ...]  # px per axis, one sigma, per channel
+
+
+@dataclass(frozen=True)
 class SkyMesh:
     """Mean of the raw pixels of each colour in square cells that tile the frame from (0, 0).
 
@@ -208,6 +217,7 @@ class Measurement:
     clipped: float  # share of raw pixels that are exactly 0
     masters: str = ""  # key of the masters that were applied
     flat: tuple[float, ...] | None = None  # smooth part of the user's flat, still in the pixels; None without a flat
+    shift: ColourShift | None = None  # as the frame's own stars show it; None: mono, or too few stars
 
 
 @dataclass(frozen=True)
@@ -251,6 +261,8 @@ class Solution:
     solver: str = ""
     n_matched: int = 0  # catalogue stars
     rms: float = float("nan")  # arcsec, residual of the catalogue stars
+    # (x, y) px per channel: where the light that the solution sends to a place falls instead; () is everywhere there
+    shift: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)

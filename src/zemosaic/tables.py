@@ -13,7 +13,7 @@ from zemosaic.model import SkyMesh, Stars
 
 __all__ = ["MEASURE_VERSION", "is_measurement", "load_mesh", "load_stars", "save_measurement"]
 
-MEASURE_VERSION = 1  # raise it with any change of what is measured on a frame: all are then measured anew
+MEASURE_VERSION = 2  # raise it with any change of what is measured on a frame: all are then measured anew
 MEMBERS = {"mesh_mean.npy", "mesh_cell.npy", *(f"star_{field.name}.npy" for field in fields(Stars))}
 
 

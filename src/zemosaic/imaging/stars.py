@@ -10,11 +10,12 @@ import sep
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from zemosaic.imaging.chromatic import Plane, colour_shift
 from zemosaic.imaging.demosaic import LUMINANCE_SIGMA, luminance
 from zemosaic.imaging.noise import colour_index
 from zemosaic.imaging.photometry import GAUSS, PIXEL_SIGMA, bands, fluxes
 from zemosaic.imaging.places import fit_places
-from zemosaic.model import Stars
+from zemosaic.model import ColourShift, Stars
 
 __all__ = ["StarsFound", "measure_stars"]
 
@@ -48,6 +49,7 @@ SHARPEST = 0.5  # of the frame's FWHM; what is narrower is no star: cosmic hits,
 WIDEST = 2.0  # what is wider is a galaxy, a nebula's knot or several stars
 MOST_ELONGATED = 10.0
 DISTURBING = 0.005  # flux of a neighbour over the star's
+SHIFT_SNR, SHIFT_STARS = 15.0, 80  # stars from which the shift between the colours is taken: S/N, and at most so many
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class StarsFound:
     stars: Stars
     fwhm: float  # px, median of good stars
     elongation: float  # median of good stars
+    shift: ColourShift | None = None  # of the colours against green; None: mono, or too few stars
 
 
 @dataclass(frozen=True)
@@ -252,5 +255,19 @@ def measure_stars(
         saturated=found.saturated[order],
         blended=(found.blended | border | (found.fwhm > WIDEST * fwhm))[order],
     )
-    good = ~stars.saturated & ~stars.blended & (stars.snr > GOOD_SNR)
-    return StarsFound(stars, fwhm, _typical(stars.elongation, good, ~stars.saturated))
+    good = ~stars.saturated & ~stars.blended
+    elongated = _typical(stars.elongation, good & (stars.snr > GOOD_SNR), ~stars.saturated)
+    bright = np.flatnonzero(good & (stars.snr > SHIFT_SNR))[:SHIFT_STARS]
+    return StarsFound(stars, fwhm, elongated, _shift(data, pattern, sigma, stars.x[bright], stars.y[bright], fwhm))
+
+
+def _shift(
+    data: FloatArray, pattern: str | None, sigma: tuple[float, ...], x: DoubleArray, y: DoubleArray, fwhm: float
+) -> ColourShift | None:
+    if data.ndim == 3:
+        planes = [Plane(plane, np.ones((2, 2), np.bool_), s) for plane, s in zip(data, sigma, strict=True)]
+    elif pattern is not None:
+        planes = [Plane(data, colour_index(pattern) == c, s) for c, s in enumerate(sigma)]
+    else:
+        return None
+    return colour_shift(planes, x, y, fwhm)

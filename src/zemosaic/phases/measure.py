@@ -116,6 +116,7 @@ def _measured(task: MeasureTask, data: NDArray[np.float32], clipped: float) -> M
         clipped=clipped,
         masters=task.masters.key if task.masters else "",
         flat=task.masters.response if task.masters else None,
+        shift=found.shift,
     )
 
 

@@ -22,11 +22,12 @@ from zemosaic.catalogue import load_catalogue
 from zemosaic.errors import FrameError
 from zemosaic.events import PhaseProgress, Reporter
 from zemosaic.execution import cores, run_each
+from zemosaic.imaging.chromatic import at_green, colour_weights, settled_shifts
 from zemosaic.imaging.placing import shared_distortions
 from zemosaic.imaging.projection import angular_separation, pixel_scale
 from zemosaic.imaging.refine import refine
 from zemosaic.imaging.verification import FEWEST
-from zemosaic.model import Frame, FrameState, LeftOut, Measurement, Solution, Stars
+from zemosaic.model import Frame, FrameKind, FrameState, LeftOut, Measurement, Solution, Stars
 from zemosaic.solvers import SCALE_TOLERANCE, Hint, Solver, frame_hint, neighbour_hint
 from zemosaic.solvers.blind import BlindSolver
 from zemosaic.solvers.catalogue import CatalogueSolver
@@ -416,20 +417,33 @@ def _refined(
         return SolveResult({}, left_out)
     least, most = STARS_PER_FRAME
     limit = int(np.clip(TOTAL_STARS // len(solved), least, most))
-    stars = [_brightest(load_stars(measured[frame.id].path), limit) for frame in solved]
+    spells = _spells(solved)
+    colours = settled_shifts([measured[frame.id].shift for frame in solved], spells)
+    stars = [
+        _in_green(_brightest(load_stars(measured[frame.id].path), limit), frame, measured[frame.id].sigma, shift)
+        for frame, shift in zip(solved, colours, strict=True)
+    ]
     shapes = [(frame.height, frame.width) for frame in solved]
     own = [solutions[frame.id] for frame in solved]
     first, instruments = shared_distortions(own, [frame.instrument for frame in solved], shapes)
-    result = refine(first, stars, instruments, _catalogue_around(first, shapes), shapes, _spells(solved))
+    result = refine(first, stars, instruments, _catalogue_around(first, shapes), shapes, spells)
     lies = [frame for frame, alone in zip(solved, result.unsupported, strict=True) if alone]
     words = "Where its solution puts it, its stars are neither those of the other frames nor the catalogue's: a wrong solution."
     kept = [(i, frame) for i, frame in enumerate(solved) if frame not in lies]
     return SolveResult(
-        solutions={frame.id: result.solutions[i] for i, frame in kept},
+        solutions={frame.id: replace(result.solutions[i], shift=colours[i]) for i, frame in kept},
         left_out=(*left_out, *(LeftOut(frame.path, FrameState.FALSE_SOLUTION, words) for frame in lies)),
         residuals={frame.id: float(result.residual_bright[i]) for i, frame in kept},
         catalogue_rms=result.catalogue_rms,
     )
+
+
+def _in_green(stars: Stars, frame: Frame, sigma: tuple[float, ...], shift: tuple[tuple[float, float], ...]) -> Stars:
+    """Stars where their green light falls: fitted to all colours, a red one would be drawn towards the red."""
+    if not shift:
+        return stars
+    x, y = at_green(stars, shift, colour_weights(stars.flux, sigma, frame.kind is FrameKind.BAYER))
+    return replace(stars, x=x, y=y)
 
 
 def _spells(frames: Sequence[Frame]) -> list[int]:

@@ -76,8 +76,17 @@ def star_light(stars: SkyStars, sub: Sub, plan: NightPlan) -> F64:
     images = 1 + int(np.ceil(np.hypot(*sub.smear) / SMEAR_STEP))
     colours = cfa_colours(plan.bayer)
     for t in (np.arange(images) - 0.5 * (images - 1)) / images:
-        add_stars(out, colours, x + t * sub.smear[0], y + t * sub.smear[1], flux / images, sub.fwhm, plan.beta, radius)
+        for (dx, dy), share in _by_place(sub, flux / images):
+            at_x, at_y = x + t * sub.smear[0] + dx, y + t * sub.smear[1] + dy
+            add_stars(out, colours, at_x, at_y, share, sub.fwhm, plan.beta, radius)
     return out
+
+
+def _by_place(sub: Sub, flux: F64) -> list[tuple[tuple[float, float], F64]]:
+    """Shifts, px, and what of the fluxes (n, channels) falls there: all of it on one place without dispersion."""
+    if not sub.shift:
+        return [((0.0, 0.0), flux)]
+    return [(place, flux * (np.arange(flux.shape[1]) == c)) for c, place in enumerate(sub.shift)]
 
 
 def expected(truth: Truth, sub: Sub) -> F64:
@@ -89,6 +98,10 @@ def expected(truth: Truth, sub: Sub) -> F64:
     u, v = unit_coordinates(plan)
     x, y = grid_lattice(shape, LATTICE)
     nebula = truth.nebula.render(*pixel_to_sky(sub.solution, x, y), LATTICE, shape, colours)
+    for c, (dx, dy) in enumerate(sub.shift):
+        here = np.tile(colours == c, (shape[0] // 2, shape[1] // 2))
+        moved = truth.nebula.render(*pixel_to_sky(sub.solution, x - dx, y - dy), LATTICE, shape, colours)
+        nebula[here] = moved[here]
     nebula *= _relative_area(sub, plan, u, v)
     light = star_light(truth.stars, sub, plan)
     light += nebula

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from zemosaic.imaging.chromatic import colour_weights
 from zemosaic.imaging.demosaic import LUMINANCE_SIGMA
 from zemosaic.imaging.photometry import GAUSS
 from zemosaic.imaging.projection import sky_to_pixel
@@ -58,6 +59,8 @@ def star_list(truth: Truth, sub: Sub, rng: np.random.Generator) -> Stars:
     sigma = np.hypot(CENTROID * fwhm * np.sqrt(sky**2 + light / plan.gain) / light, FLOOR)
     sigma = np.where(saturated, SATURATED_ERROR, sigma)[:, None]
     place = np.column_stack([x, y]) + pull + sigma * rng.standard_normal((len(x), 2))
+    if sub.shift:
+        place += colour_weights(flux, sub.noise, filtered=True) @ np.array(sub.shift)
     noise = np.sqrt(sky**2 + flux / plan.gain) * rng.standard_normal(flux.shape)
     columns = place[seen], (flux + noise)[seen], saturated[seen], blended[seen]
     return _table(fwhm, sky, columns, _false(truth, sub, sky, rng))

@@ -19,7 +19,7 @@ from zemosaic.errors import Cancelled, OutputError
 from zemosaic.events import PhaseFinished, PhaseProgress, PhaseStarted, Reporter, Simulated
 from zemosaic.execution import run_each
 from zemosaic.fits import write_fits
-from zemosaic.imaging.projection import moved, pixel_to_sky
+from zemosaic.imaging.projection import linear_inverse, moved, pixel_to_sky
 from zemosaic.model import Distortion, Solution
 from zemosaic.simulate.calibration import CalibrationShot, calibration_header, calibration_shots, shoot
 from zemosaic.simulate.camera import hot_pixels, raw_frame
@@ -36,6 +36,8 @@ SKY_COLOURS = (0.85, 1.0, 0.8)  # R, G, B
 NOMINAL_OVER_TRUE = 1.008  # scale of the header over the true one, measured on real subs
 SECOND_ANGLE = 69.5  # deg, between the fields of two telescopes
 SCALE_STEP = 0.0015  # relative, between two telescopes
+RED_SHIFT = -0.8  # of the blue one
+ZENITH = 25.0  # deg, its direction from north on the sky
 SERIALS = ("1d3fe189", "12d98769", "3f0a77c2", "4be2910d", "5c41d8ea", "67f0b3a5", "7a9c2e16", "8d05f47b", "9e6b18c3")
 
 
@@ -215,7 +217,19 @@ def _sub(plan: NightPlan, instruments: tuple[Instrument, ...], panels: list[tupl
         fwhm=float(plan.fwhm[0] + np.ptp(plan.fwhm) * _wander(night, rng, 1.3)),
         trail=_trail(plan, rng),
         smear=(float(smear * np.cos(smear_way)), float(smear * np.sin(smear_way))),
+        shift=_dispersed(plan, turned, night),
     )
+
+
+def _dispersed(plan: NightPlan, angle: float, night: float) -> tuple[tuple[float, float], ...]:
+    """Shift of each channel, px: towards the zenith, a direction on the sky that the field turns away from."""
+    if plan.dispersion == 0.0:
+        return ()
+    way = math.radians(ZENITH)
+    a, b, c, d = linear_inverse(_solution(plan, angle, plan.scale).cd)
+    x, y = a * math.sin(way) + b * math.cos(way), c * math.sin(way) + d * math.cos(way)
+    blue = plan.dispersion * (1.0 - 0.5 * night) / math.hypot(x, y)
+    return (RED_SHIFT * blue * x, RED_SHIFT * blue * y), (0.0, 0.0), (blue * x, blue * y)
 
 
 def _wander(night: float, rng: np.random.Generator, phase: float) -> float:

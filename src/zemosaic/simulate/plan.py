@@ -61,6 +61,7 @@ class NightPlan:
     transparency: tuple[float, float] = (0.6, 1.0)
     angle: float = 8.0  # deg, of the frame at mid-night
     rotation: float = 12.0  # deg, of the field over the night
+    dispersion: float = 0.0  # px, blue above green at dusk, red 0.8 of it below; half of that at dawn
     dither: float = 30.0  # px, each axis, not in the header
     pointing_error: float = 4.0  # arcmin, of the commanded position in the header
     exposure: float = 10.0  # s
@@ -90,6 +91,7 @@ class NightPlan:
         for name in ("scale", "gain", "exposure"):
             yield name, getattr(self, name) > 0.0, "more than 0"
         levels = ("sky", "nebula", "star_density", "hot_density", "warm_density", "dark_current")
+        yield "dispersion", 0.0 <= self.dispersion <= 1.0, "0 to 1 px"
         for name in ("read_noise", "dither", *levels):
             yield name, getattr(self, name) >= 0.0, "0 or more"
         for name in ("vignetting", "nebula_cover", "satellites", "clouded", "trailed"):

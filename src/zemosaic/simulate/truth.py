@@ -71,6 +71,8 @@ class Sub:
     fwhm: float  # px
     trail: Trail | None = None
     smear: tuple[float, float] = (0.0, 0.0)  # px, movement of the stars during the exposure
+    # (x, y) px per channel, where its light falls against the solution; () is nowhere else
+    shift: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
