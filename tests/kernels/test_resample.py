@@ -42,7 +42,7 @@ def frame():
 def run_buckets(frame, size=(50, 60), origin=(0, 0), times=1):
     nx, ny, node0 = affine_nodes(size, origin)
     weights = np.full((5, 5, 3), 0.25, np.float32)
-    buckets = np.zeros((*size, 9, 6), np.float32)
+    buckets = np.zeros((9, *size, 6), np.float32)
     count = np.zeros(size, np.uint16)
     box = (origin[0], origin[0] + size[0], origin[1], origin[1] + size[1])
     for _ in range(times):
@@ -63,18 +63,18 @@ def test_a_pixel_is_one_lanczos_interpolation(frame):
         for c in range(3):
             assert centre[c, y, x] == pytest.approx(naive_sample(frame[..., c], fx, fy), abs=0.02)
         taper = naive_taper(fx, 82, 3.5, 10) * naive_taper(fy, 70, 3.5, 10)
-        assert buckets[y, x, 0, 1] == pytest.approx(0.25 * taper, rel=1e-5)
+        assert buckets[0, y, x, 1] == pytest.approx(0.25 * taper, rel=1e-5)
 
 
 def test_the_weight_reaches_zero_at_the_border_without_a_step(frame):
     nx, ny, node0 = affine_nodes((71, 83), a=1.0, b=0.0, dx=0.0, dy=0.0)
-    buckets, count = np.zeros((71, 83, 9, 6), np.float32), np.zeros((71, 83), np.uint16)
+    buckets, count = np.zeros((9, 71, 83, 6), np.float32), np.zeros((71, 83), np.uint16)
     weights = np.ones((5, 5, 3), np.float32)
     add_to_buckets(
         frame, 0, 71, LANCZOS_TABLE, nx, ny, node0, STEP, weights, STEP,
         np.array([3.5, 3.5, 20.0]), (0, 0), (0, 71, 0, 83), buckets, count,
     )  # fmt: skip
-    profile = buckets[:, 40, 0, 1]
+    profile = buckets[0, :, 40, 1]
     assert profile[:4].max() == 0.0 and profile[35] == 1.0
     assert 0.0 < profile[4] < 0.01
     assert np.abs(np.diff(profile)).max() < 1.6 / 20
@@ -84,21 +84,21 @@ def test_the_weight_reaches_zero_at_the_border_without_a_step(frame):
 def test_samples_go_round_the_nine_buckets(frame):
     buckets, count = run_buckets(frame, times=11)
     assert count[25, 30] == 11
-    weights = buckets[25, 30, :, 1] / buckets[25, 30, 8, 1]
+    weights = buckets[:, 25, 30, 1] / buckets[8, 25, 30, 1]
     np.testing.assert_allclose(weights, [2, 2, 1, 1, 1, 1, 1, 1, 1], rtol=1e-6)
 
 
 def test_a_pixel_does_not_depend_on_the_region(frame):
     whole, count = run_buckets(frame, size=(60, 60))
     part, part_count = run_buckets(frame, size=(23, 31), origin=(17, 9))
-    np.testing.assert_array_equal(whole[17:40, 9:40], part)
+    np.testing.assert_array_equal(whole[:, 17:40, 9:40], part)
     np.testing.assert_array_equal(count[17:40, 9:40], part_count)
 
 
 def test_rows_of_a_frame_give_the_same_as_the_frame(frame):
     whole, _ = run_buckets(frame, size=(20, 60))
     nx, ny, node0 = affine_nodes((20, 60))
-    buckets, count = np.zeros((20, 60, 9, 6), np.float32), np.zeros((20, 60), np.uint16)
+    buckets, count = np.zeros((9, 20, 60, 6), np.float32), np.zeros((20, 60), np.uint16)
     weights = np.full((5, 5, 3), 0.25, np.float32)
     add_to_buckets(
         frame[2:40], 2, frame.shape[0], LANCZOS_TABLE, nx, ny, node0, STEP, weights, STEP,
@@ -109,14 +109,14 @@ def test_rows_of_a_frame_give_the_same_as_the_frame(frame):
 
 def test_centre_is_the_median_of_the_bucket_means():
     rng = np.random.default_rng(5)
-    buckets = rng.normal(10, 1, (7, 5, 9, 6)).astype(np.float32)
-    buckets[..., 1::2] = rng.integers(0, 3, (7, 5, 9, 3))
-    buckets[0, 0, :, 1::2] = 0.0
+    buckets = rng.normal(10, 1, (9, 7, 5, 6)).astype(np.float32)
+    buckets[..., 1::2] = rng.integers(0, 3, (9, 7, 5, 3))
+    buckets[:, 0, 0, 1::2] = 0.0
     out = np.empty((3, 7, 5), np.float32)
     bucket_centre(buckets, out)
     for y, x, c in np.ndindex(7, 5, 3):
-        good = buckets[y, x, :, 2 * c + 1] > 0
-        means = buckets[y, x, good, 2 * c] / buckets[y, x, good, 2 * c + 1]
+        good = buckets[:, y, x, 2 * c + 1] > 0
+        means = buckets[good, y, x, 2 * c] / buckets[good, y, x, 2 * c + 1]
         if means.size:
             assert out[c, y, x] == pytest.approx(np.median(means), rel=1e-6)
         else:
@@ -150,5 +150,82 @@ def test_nan_in_a_frame_stays_no_data(frame):
     centre = np.empty((3, 50, 60), np.float32)
     bucket_centre(buckets, centre)
     near = centre[:, 24, 27]
-    assert np.isnan(buckets[24, 27, 0, 0])
+    assert np.isnan(buckets[0, 24, 27, 0])
     assert np.isfinite(near[1:]).all()
+
+
+def between(nodes, y, x):
+    """A lattice of `STEP` px, interpolated bilinearly."""
+    j, i, fy, fx = int(y) // STEP, int(x) // STEP, y % STEP / STEP, x % STEP / STEP
+    corners = nodes[j : j + 2, i : i + 2]
+    return np.array([1 - fy, fy]) @ corners @ np.array([1 - fx, fx])
+
+
+@pytest.fixture
+def wide():
+    """A frame in whose middle cells of the lattice lie, its crooked mapping, weights and variances that change over it."""
+    rng = np.random.default_rng(8)
+    image = rng.normal(100, 10, (211, 183, 4)).astype(np.float32)
+    image[..., 3] = rng.uniform(0.0, 1.0, (211, 183)) ** 0.2
+    y, x = np.mgrid[0:9, 0:9] * 32.0
+    nodes_x = 0.95 * x + 0.1 * y - 20 + rng.normal(0, 1, x.shape)
+    nodes_y = 0.95 * y - 0.1 * x + 5 + rng.normal(0, 1, x.shape)
+    lattices = [rng.uniform(1.0, 2.0, (15, 13, 3)).astype(np.float32) for _ in range(2)]
+    return image, nodes_x, nodes_y, *lattices
+
+
+def sum_up(wide, box, channels=3):
+    image, nodes_x, nodes_y, weights, variances = wide
+    plane = box[1] - box[0], box[3] - box[2]
+    sums, counts = np.zeros((*plane, 3 * channels), np.float32), [np.zeros(plane, np.uint16) for _ in range(2)]
+    weights, variances = (np.ascontiguousarray(lattice[..., :channels]) for lattice in (weights, variances))
+    add_to_sums(
+        image, 0, 211, LANCZOS_TABLE, nodes_x, nodes_y, (0, 0), STEP, weights, variances, 16,
+        np.array([3.5, 5.0, 12.0]), (box[0], box[2]), box, sums, *counts,
+    )  # fmt: skip
+    return sums, *counts
+
+
+def test_the_sums_are_those_of_a_loop_over_pixels(wide):
+    image, nodes_x, nodes_y, weights, variances = wide
+    sums, count, rejected = sum_up(wide, (0, 250, 0, 250))
+    ny, nx = np.clip(nodes_y / 16, 0, 14 - 1e-9) * STEP, np.clip(nodes_x / 16, 0, 12 - 1e-9) * STEP
+    weight, variance = np.empty((2, 3, 9, 9))
+    for c, j, i in np.ndindex(3, 9, 9):
+        weight[c, j, i] = between(weights[..., c], ny[j, i], nx[j, i])
+        variance[c, j, i] = between(variances[..., c], ny[j, i], nx[j, i])
+    seen = 0
+    for y, x in np.ndindex(250, 250):
+        if (7 * y + 3 * x) % 11:
+            continue
+        fx, fy = between(nodes_x, y, x), between(nodes_y, y, x)
+        taper = naive_taper(fx, 182, 3.5, 12) * naive_taper(fy, 210, 5.0, 12)
+        valid = naive_sample(image[..., 3], fx, fy) if taper > 0 else 0.0
+        assert count[y, x] == (taper > 0 and valid > 0.02) and rejected[y, x] == (taper > 0 and valid < 0.5)
+        seen += count[y, x]
+        for c in range(3 * count[y, x]):
+            w = taper * min(valid, 1.0) * between(weight[c], y, x)
+            expected = w * naive_sample(image[..., c], fx, fy), w, w * w * between(variance[c], y, x)
+            np.testing.assert_allclose(sums[y, x, 3 * c : 3 * c + 3], expected, rtol=2e-3)
+    assert seen > 2000
+
+
+def test_sums_are_the_same_bits_in_any_region(wide):
+    whole = sum_up(wide, (0, 250, 0, 250))
+    for box in [(3, 250, 1, 250), (31, 65, 63, 64), (64, 97, 30, 131), (100, 101, 0, 250), (40, 41, 90, 91)]:
+        for array, part in zip(whole, sum_up(wide, box), strict=True):
+            np.testing.assert_array_equal(array[box[0] : box[1], box[2] : box[3]], part)
+
+
+def test_one_channel_is_the_first_of_three(wide):
+    sums, count, _ = sum_up(wide, (0, 250, 0, 250), channels=1)
+    three, counts, _ = sum_up(wide, (0, 250, 0, 250))
+    np.testing.assert_array_equal(sums, three[..., :3])
+    np.testing.assert_array_equal(count, counts)
+
+
+def test_where_the_mapping_is_unknown_there_is_nothing(wide):
+    wide[1][3, 3] = wide[2][5, 5] = np.nan
+    sums, count, _ = sum_up(wide, (0, 250, 0, 250))
+    assert np.isfinite(sums).all()
+    assert not count[64:128, 64:128][1:, 1:].any() and count[30:60, 70:200].any()

@@ -2,22 +2,25 @@
 
 A frame arrives as (h, w, 4) float32: three colours (the first alone for mono) and the validity of each pixel. The mapping
 mosaic -> frame arrives on a lattice of nodes at multiples of `step` mosaic pixels and is interpolated bilinearly, so that
-a pixel's value does not depend on the region in which it is computed.
+a pixel's value does not depend on the region in which it is computed. Weights arrive on a lattice of the frame and are
+brought to the same nodes. The mosaic is filled cell by cell of this lattice: what a cell takes of the frame fits the
+processor's first cache, and most cells need no look at the borders.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
+from zemosaic.kernels._simd import six_by_six
 
 __all__ = ["BUCKETS", "LANCZOS_TABLE", "add_to_buckets", "add_to_sums", "bucket_centre"]
 
 BUCKETS = 9
+NOWHERE, PARTLY, WHOLLY = 0, 1, 2  # whether a frame sees a cell of the lattice
 PHASES = 1024  # sub-pixel positions in the table: a quantisation of 0.0005 px
 
 
@@ -63,63 +66,111 @@ def _taper(
 
 
 @kernel
-def _sample(
-    flat: NDArray[np.float32],
-    table: NDArray[np.float32],
-    row0: int,
-    sx: float,
-    sy: float,
-    columns: NDArray[np.float32],
-) -> tuple[Any, Any, Any, Any]:
-    """The four lanes of the frame at (sx, sy) by Lanczos-3; the 6 x 6 taps must lie inside the rows at hand.
-
-    flat : (rows, 4 * w) float32, pixels side by side, so that the sum down the columns runs over 24 neighbouring numbers
-        (a third faster than pixel by pixel); columns : (24,) float32, scratch
-    """
-    ix, iy = int(math.floor(sx)), int(math.floor(sy))
-    wx = table[int((sx - ix) * PHASES + 0.5)]
-    wy = table[int((sy - iy) * PHASES + 0.5)]
-    r, left = iy - 2 - row0, 4 * (ix - 2)
-    for i in range(24):
-        upper = wy[0] * flat[r, left + i] + wy[1] * flat[r + 1, left + i] + wy[2] * flat[r + 2, left + i]
-        lower = wy[3] * flat[r + 3, left + i] + wy[4] * flat[r + 4, left + i] + wy[5] * flat[r + 5, left + i]
-        columns[i] = upper + lower
-    a = b = c = d = np.float32(0.0)
-    for k in range(6):
-        a += wx[k] * columns[4 * k]
-        b += wx[k] * columns[4 * k + 1]
-        c += wx[k] * columns[4 * k + 2]
-        d += wx[k] * columns[4 * k + 3]
-    return a, b, c, d
+def _four_times(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each weight once for every lane."""
+    wide = np.empty(4 * table.size, np.float32)
+    for k in range(wide.size):
+        wide[k] = table.ravel()[k // 4]
+    return wide
 
 
 @kernel
-def _seen(
-    flat: NDArray[np.float32],
+def _at_nodes(
+    values: NDArray[np.float32], step: int, nodes_x: NDArray[np.float64], nodes_y: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """(m, n, channels) a lattice of the frame (p, q, channels) at the nodes of the mosaic; beyond its edge what it is there."""
+    out = np.empty((nodes_x.shape[0], nodes_x.shape[1], values.shape[2]), np.float32)
+    last_y, last_x = values.shape[0] - 1.0, values.shape[1] - 1.0
+    for j in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            y = min(max(nodes_y[j, i] / step, 0.0), last_y)
+            x = min(max(nodes_x[j, i] / step, 0.0), last_x)
+            p, q = min(int(y), values.shape[0] - 2), min(int(x), values.shape[1] - 2)
+            for k in range(values.shape[2]):
+                out[j, i, k] = _lattice(values[:, :, k], p, q, y - p, x - q)
+    return out
+
+
+@kernel
+def _seen(nodes: NDArray[np.float64], j: int, i: int, last: float, margin: float, width: float) -> int:
+    """Whether the places of a cell's pixels along one axis are NOWHERE, PARTLY or WHOLLY where the taper is above 0, is 1.
+
+    A bilinear interpolation stays between its four nodes; nodes that are NaN say PARTLY.
+    """
+    below = above = inside = 0
+    for b in range(2):
+        for a in range(2):
+            place = nodes[j + b, i + a]
+            below += place <= max(margin, 2.0)
+            above += place >= min(last - margin, last - 3.0)
+            inside += place >= max(margin + width, 2.0) and place < min(last - margin - width, last - 3.0)
+    return NOWHERE if below == 4 or above == 4 else (WHOLLY if inside == 4 else PARTLY)
+
+
+@kernel
+def _see(
+    image: NDArray[np.float32],
+    shape: tuple[int, int],
     row0: int,
-    height: int,
-    table: NDArray[np.float32],
-    nodes_x: NDArray[np.float64],
-    nodes_y: NDArray[np.float64],
-    node0: tuple[int, int],
+    tables: tuple[NDArray[np.float32], NDArray[np.float32]],
+    ends: tuple[float, float, float, float],
+    span: tuple[int, int],
     step: int,
     margins: NDArray[np.float64],
-    y: int,
-    x: int,
-    columns: NDArray[np.float32],
-) -> tuple[Any, Any, Any, Any, Any, Any, Any]:
-    """What a frame says about mosaic pixel (y, x): its four lanes, the taper (0 where it says nothing), its place (sx, sy)."""
-    nothing, width = np.float32(0.0), flat.shape[1] // 4
-    j, i = y // step - node0[0], x // step - node0[1]
-    fy, fx = (y % step) / step, (x % step) / step
-    sx, sy = _lattice(nodes_x, j, i, fy, fx), _lattice(nodes_y, j, i, fy, fx)
-    if not (sx >= 2.0 and sy >= 2.0 and sx < width - 4.0 and sy < height - 4.0):
-        return nothing, nothing, nothing, nothing, 0.0, sx, sy
-    taper = _taper(sx, width - 1.0, margins[0], margins[2]) * _taper(sy, height - 1.0, margins[1], margins[2])
-    if taper <= 0.0:
-        return nothing, nothing, nothing, nothing, 0.0, sx, sy
-    a, b, c, valid = _sample(flat, table, row0, sx, sy, columns)
-    return a, b, c, valid, taper, sx, sy
+    wholly: bool,
+    lanes: NDArray[np.float32],
+    taper: NDArray[np.float64],
+) -> None:
+    """What a frame says about one row of a cell: four lanes and the taper of each pixel, 0 where it says nothing.
+
+    image : (rows * w * 4,) the frame's rows from `row0` on; shape : (h, w) of the whole frame
+    tables : (6 * (PHASES + 1),) and the same four times
+    ends : x, y in the frame of the row's node on the left, then of the one on the right
+    span : first pixel of the row, and the one after the last; step : pixels in the row of a cell
+    lanes : (4 * step,), taper : (step,), out
+    """
+    height, width = shape
+    left_x, left_y, right_x, right_y = ends
+    for k in range(span[0], span[1]):
+        share = k / step
+        sx, sy = left_x + (right_x - left_x) * share, left_y + (right_y - left_y) * share
+        taper[k] = 1.0
+        if not wholly:
+            taper[k] = 0.0
+            if not (sx >= 2.0 and sy >= 2.0 and sx < width - 4.0 and sy < height - 4.0):
+                continue
+            taper[k] = _taper(sx, width - 1.0, margins[0], margins[2]) * _taper(
+                sy, height - 1.0, margins[1], margins[2]
+            )
+            if taper[k] <= 0.0:
+                continue
+        ix, iy = int(sx), int(sy)
+        six_by_six(
+            image, 4 * ((iy - 2 - row0) * width + ix - 2), 4 * width,
+            tables[1], 24 * int((sx - ix) * PHASES + 0.5), tables[0], 6 * int((sy - iy) * PHASES + 0.5), lanes, 4 * k,
+        )  # fmt: skip
+
+
+@kernel
+def _ends(
+    nodes_x: NDArray[np.float64], nodes_y: NDArray[np.float64], j: int, i: int, share: float
+) -> tuple[float, float, float, float]:
+    """Frame coordinates (x, y) where a row of a cell begins and ends, `share` of the way down."""
+    return (
+        nodes_x[j, i] + (nodes_x[j + 1, i] - nodes_x[j, i]) * share,
+        nodes_y[j, i] + (nodes_y[j + 1, i] - nodes_y[j, i]) * share,
+        nodes_x[j, i + 1] + (nodes_x[j + 1, i + 1] - nodes_x[j, i + 1]) * share,
+        nodes_y[j, i + 1] + (nodes_y[j + 1, i + 1] - nodes_y[j, i + 1]) * share,
+    )
+
+
+@kernel
+def _along(nodes: NDArray[np.float32], j: int, i: int, share: float, out: NDArray[np.float32]) -> None:
+    """Values (channels, 2) of a lattice where a row of a cell begins, and what they change until it ends."""
+    for k in range(out.shape[0]):
+        left = nodes[j, i, k] + (nodes[j + 1, i, k] - nodes[j, i, k]) * share
+        right = nodes[j, i + 1, k] + (nodes[j + 1, i + 1, k] - nodes[j, i + 1, k]) * share
+        out[k, 0], out[k, 1] = left, right - left
 
 
 @kernel
@@ -147,29 +198,40 @@ def add_to_buckets(
     weights : (p, q, channels) float32 on a lattice of `wstep` frame pixels, inverse variance of a sample
     margins : (margin_x, margin_y, taper) px of the frame
     origin : (y, x) of the region in the mosaic; box : (y0, y1, x0, x1) in the mosaic, inside the region
-    buckets : (H, W, 9, 2 * channels) float32, out: sums of weight * value and of weight
+    buckets : (9, H, W, 2 * channels) float32, out: sums of weight * value and of weight
     count : (H, W) uint16, out: samples so far
     """
-    channels = weights.shape[2]
-    flat, columns = image.reshape(image.shape[0], 4 * image.shape[1]), np.empty(24, np.float32)
-    for y in range(box[0], box[1]):
-        for x in range(box[2], box[3]):
-            a, b, c, valid, taper, sx, sy = _seen(
-                flat, row0, height, table, nodes_x, nodes_y, node0, step, margins, y, x, columns
-            )
-            if taper <= 0.0 or valid < 0.5:
+    channels, width = weights.shape[2], image.shape[1]
+    flat, shape, tables = image.ravel(), (height, width), (table.ravel(), _four_times(table))
+    lanes, taper = np.empty(4 * step, np.float32), np.empty(step)
+    node_weights, weight = _at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
+    for cy in range(box[0] // step, (box[1] - 1) // step + 1):
+        for cx in range(box[2] // step, (box[3] - 1) // step + 1):
+            j, i = cy - node0[0], cx - node0[1]
+            seen_x = _seen(nodes_x, j, i, width - 1.0, margins[0], margins[2])
+            seen_y = _seen(nodes_y, j, i, height - 1.0, margins[1], margins[2])
+            if seen_x == NOWHERE or seen_y == NOWHERE:
                 continue
-            p, q = int(sy / wstep), int(sx / wstep)
-            fy, fx = sy / wstep - p, sx / wstep - q
-            Y, X = y - origin[0], x - origin[1]
-            bucket = buckets[Y, X, count[Y, X] % BUCKETS]
-            count[Y, X] += 1
-            factor = np.float32(taper * min(valid, np.float32(1.0)))
-            for k in range(channels):
-                weight = factor * np.float32(_lattice(weights[:, :, k], p, q, fy, fx))
-                value = a if k == 0 else (b if k == 1 else c)
-                bucket[2 * k] += weight * value
-                bucket[2 * k + 1] += weight
+            wholly = seen_x == WHOLLY and seen_y == WHOLLY
+            left = cx * step
+            span = max(box[2] - left, 0), min(box[3] - left, step)
+            for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
+                share = (y - cy * step) / step
+                ends = _ends(nodes_x, nodes_y, j, i, share)
+                _see(flat, shape, row0, tables, ends, span, step, margins, wholly, lanes, taper)
+                _along(node_weights, j, i, share, weight)
+                Y = y - origin[0]
+                for k in range(span[0], span[1]):
+                    valid, X = lanes[4 * k + 3], left + k - origin[1]
+                    if taper[k] <= 0.0 or valid < 0.5:
+                        continue
+                    bucket = buckets[count[Y, X] % BUCKETS, Y, X]
+                    count[Y, X] += 1
+                    factor, along = np.float32(taper[k] * min(valid, np.float32(1.0))), np.float32(k / step)
+                    for c in range(channels):
+                        w = factor * (weight[c, 0] + weight[c, 1] * along)
+                        bucket[2 * c] += w * lanes[4 * k + c]
+                        bucket[2 * c + 1] += w
 
 
 @kernel
@@ -179,17 +241,17 @@ def bucket_centre(
 ) -> None:
     """Median over the non-empty buckets of their means.
 
-    buckets : (H, W, 9, 2 * channels) float32; out : (channels, H, W) float32, NaN where no sample fell
+    buckets : (9, H, W, 2 * channels) float32; out : (channels, H, W) float32, NaN where no sample fell
     """
     means = np.empty(BUCKETS, np.float32)
-    for y in range(buckets.shape[0]):
-        for x in range(buckets.shape[1]):
+    for y in range(buckets.shape[1]):
+        for x in range(buckets.shape[2]):
             for k in range(out.shape[0]):
                 n = 0
                 for b in range(BUCKETS):
-                    weight = buckets[y, x, b, 2 * k + 1]
+                    weight = buckets[b, y, x, 2 * k + 1]
                     if weight > 0.0:
-                        value = buckets[y, x, b, 2 * k] / weight
+                        value = buckets[b, y, x, 2 * k] / weight
                         place = n
                         while place > 0 and means[place - 1] > value:
                             means[place] = means[place - 1]
@@ -230,28 +292,40 @@ def add_to_sums(
     sums : (H, W, 3 * channels) float32, out: per channel sum of w * value, of w, of w^2 * variance
     count, rejected : (H, W) uint16, out: frames that contribute, frames whose sample was rejected
     """
-    channels = weights.shape[2]
-    flat, columns = image.reshape(image.shape[0], 4 * image.shape[1]), np.empty(24, np.float32)
-    for y in range(box[0], box[1]):
-        for x in range(box[2], box[3]):
-            a, b, c, valid, taper, sx, sy = _seen(
-                flat, row0, height, table, nodes_x, nodes_y, node0, step, margins, y, x, columns
-            )
-            if taper <= 0.0:
+    channels, width = weights.shape[2], image.shape[1]
+    flat, shape, tables = image.ravel(), (height, width), (table.ravel(), _four_times(table))
+    lanes, taper = np.empty(4 * step, np.float32), np.empty(step)
+    node_weights, weight = _at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
+    node_variances, variance = _at_nodes(variances, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
+    for cy in range(box[0] // step, (box[1] - 1) // step + 1):
+        for cx in range(box[2] // step, (box[3] - 1) // step + 1):
+            j, i = cy - node0[0], cx - node0[1]
+            seen_x = _seen(nodes_x, j, i, width - 1.0, margins[0], margins[2])
+            seen_y = _seen(nodes_y, j, i, height - 1.0, margins[1], margins[2])
+            if seen_x == NOWHERE or seen_y == NOWHERE:
                 continue
-            Y, X = y - origin[0], x - origin[1]
-            if valid < 0.5:
-                rejected[Y, X] += 1
-            if valid <= 0.02:
-                continue
-            count[Y, X] += 1
-            p, q = int(sy / wstep), int(sx / wstep)
-            fy, fx = sy / wstep - p, sx / wstep - q
-            factor = np.float32(taper * min(valid, np.float32(1.0)))
-            for k in range(channels):
-                weight = factor * np.float32(_lattice(weights[:, :, k], p, q, fy, fx))
-                variance = np.float32(_lattice(variances[:, :, k], p, q, fy, fx))
-                value = a if k == 0 else (b if k == 1 else c)
-                sums[Y, X, 3 * k] += weight * value
-                sums[Y, X, 3 * k + 1] += weight
-                sums[Y, X, 3 * k + 2] += weight * weight * variance
+            wholly = seen_x == WHOLLY and seen_y == WHOLLY
+            left = cx * step
+            span = max(box[2] - left, 0), min(box[3] - left, step)
+            for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
+                share = (y - cy * step) / step
+                ends = _ends(nodes_x, nodes_y, j, i, share)
+                _see(flat, shape, row0, tables, ends, span, step, margins, wholly, lanes, taper)
+                _along(node_weights, j, i, share, weight)
+                _along(node_variances, j, i, share, variance)
+                Y = y - origin[0]
+                for k in range(span[0], span[1]):
+                    valid, X = lanes[4 * k + 3], left + k - origin[1]
+                    if taper[k] <= 0.0:
+                        continue
+                    if valid < 0.5:
+                        rejected[Y, X] += 1
+                    if valid <= 0.02:
+                        continue
+                    count[Y, X] += 1
+                    factor, along = np.float32(taper[k] * min(valid, np.float32(1.0))), np.float32(k / step)
+                    for c in range(channels):
+                        w = factor * (weight[c, 0] + weight[c, 1] * along)
+                        sums[Y, X, 3 * c] += w * lanes[4 * k + c]
+                        sums[Y, X, 3 * c + 1] += w
+                        sums[Y, X, 3 * c + 2] += w * w * (variance[c, 0] + variance[c, 1] * along)

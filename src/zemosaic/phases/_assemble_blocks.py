@@ -47,7 +47,7 @@ def provisional_block(task: BlockTask) -> None:
     """Pass 1 over one superblock."""
     block = task.block
     plane = block.y1 - block.y0, block.x1 - block.x0
-    buckets = np.zeros((*plane, mosaic_kernels.BUCKETS, 2 * task.channels), np.float32)
+    buckets = np.zeros((mosaic_kernels.BUCKETS, *plane, 2 * task.channels), np.float32)
     samples = np.zeros(plane, np.uint16)
     for exposure in task.exposures:
         view = window(exposure.solution, exposure.shape, task.grid, (block.y0, block.y1, block.x0, block.x1))
