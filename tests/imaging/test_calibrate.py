@@ -5,6 +5,7 @@ import pytest
 
 from zemosaic.imaging.calibrate import STEP, Feather, calibration, clipping_bias
 from zemosaic.imaging.projection import pixel_area
+from zemosaic.imaging.skysurface import PLANE, TERMS, surface_at, surface_basis
 from zemosaic.kernels.blot import calibrate
 from zemosaic.model import Correction, Distortion, Grid, Solution
 
@@ -69,3 +70,14 @@ def test_clipping_bias_is_what_cutting_at_zero_adds():
     for mean in (-20.0, 30.0, 95.0, 400.0):
         sample = np.maximum(rng.normal(mean, 59.0, 2_000_000), 0).mean() - mean
         assert float(clipping_bias(mean, 59.0)) == pytest.approx(sample, abs=0.15)
+
+
+def test_a_surface_is_the_sum_of_its_terms_on_any_grid():
+    rng = np.random.default_rng(3)
+    u, v = np.linspace(-0.7, 0.7, 9), np.linspace(-0.4, 0.4, 5)[:, None]
+    for terms in (1, PLANE, TERMS):
+        coefficients = rng.normal(size=terms)
+        coefficients[terms // 2] = 0.0
+        expected = surface_basis(*np.broadcast_arrays(u, v), terms) @ coefficients
+        np.testing.assert_allclose(surface_at(coefficients, u, v), expected, atol=1e-12)
+    assert surface_basis(u, np.zeros(9))[3, 21] == pytest.approx(u[3] ** 6)

@@ -72,7 +72,7 @@ def calibration(
         times Omega it would bend by 0.5 % in the corners of a field with 1.5 px of distortion.
     """
     height, width = shape
-    y, x = np.mgrid[0 : height + STEP : STEP, 0 : width + STEP : STEP].astype(float)
+    y, x = (axis.astype(float) for axis in np.ogrid[0 : height + STEP : STEP, 0 : width + STEP : STEP])
     u, v = (x - 0.5 * (width - 1)) / correction.radius, (y - 0.5 * (height - 1)) / correction.radius
     response = response_at(correction, u, v)[..., None]
     centre = np.full_like(x, 0.5 * (width - 1)), np.full_like(y, 0.5 * (height - 1))

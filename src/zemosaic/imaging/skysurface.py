@@ -23,14 +23,27 @@ PATTERN = TERMS - PLANE  # surfaces that are no plane
 ORDERS = EXPONENTS[PLANE:]  # of the Legendre polynomials in u and v
 
 
+def _powers(base: FloatArray) -> list[FloatArray]:
+    powers = [np.ones_like(base), base]
+    for _ in range(2, DEGREE + 1):
+        powers.append(powers[-1] * base)
+    return powers
+
+
 def surface_basis(u: FloatArray, v: FloatArray, terms: int = TERMS) -> FloatArray:
     """(..., terms): 1, u, v, u^2, u v, v^2, ..."""
-    return np.stack([u**i * v**j for i, j in EXPONENTS[:terms]], axis=-1)
+    of_u, of_v = _powers(u), _powers(v)
+    return np.stack([of_u[i] * of_v[j] for i, j in EXPONENTS[:terms]], axis=-1)
 
 
 def surface_at(coefficients: Sequence[float], u: FloatArray, v: FloatArray) -> FloatArray:
-    """The surface at (u, v), in the unit of its coefficients (up to `TERMS` of them)."""
-    value: FloatArray = surface_basis(u, v, len(coefficients)) @ np.asarray(coefficients, float)
+    """The surface at (u, v), broadcast together, in the unit of its coefficients (up to `TERMS` of them)."""
+    of_u, of_v = _powers(u), _powers(v)
+    value = np.zeros(np.broadcast(u, v).shape)
+    for power in range(DEGREE + 1):
+        terms = [c * of_u[i] for (i, j), c in zip(EXPONENTS, coefficients) if j == power and c != 0.0]
+        if terms:
+            value += np.sum(terms, axis=0) * of_v[power]
     return value
 
 
