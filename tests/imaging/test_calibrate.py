@@ -6,7 +6,7 @@ import pytest
 from zemosaic.imaging.calibrate import STEP, Feather, calibration, clipping_bias
 from zemosaic.imaging.projection import pixel_area
 from zemosaic.imaging.skysurface import PLANE, TERMS, surface_at, surface_basis
-from zemosaic.kernels.blot import calibrate
+from zemosaic.kernels.calibrate import calibrate
 from zemosaic.model import Correction, Distortion, Grid, Solution
 
 SHAPE = (480, 640)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from zemosaic.imaging.demosaic import bilinear, cfa_colours
-from zemosaic.kernels.blot import blot, calibrate, invalidate
+from zemosaic.kernels.blot import blot, invalidate
+from zemosaic.kernels.calibrate import calibrate
 
 STEP = 32
 GRBG = cfa_colours("GRBG")

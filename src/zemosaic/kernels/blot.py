@@ -1,4 +1,4 @@
-"""Mosaic to frame: the provisional mosaic resampled onto the raw pixels of a frame; raw pixels in mosaic units."""
+"""Mosaic to frame: the provisional mosaic resampled onto the raw pixels of a frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from zemosaic.kernels._jit import kernel
 from zemosaic.kernels.resample import _lattice
 
-__all__ = ["blot", "calibrate", "invalidate"]
+__all__ = ["blot", "invalidate"]
 
 
 @kernel
@@ -76,35 +76,6 @@ def blot(
             out[y, x] = total
             spread[y, x] = high - low
             samples[y, x] = count[int(my + 0.5), int(mx + 0.5)]
-
-
-@kernel
-def calibrate(
-    raw: NDArray[np.float32],
-    row0: int,
-    colours: NDArray[np.int64],
-    scale: NDArray[np.float32],
-    offset: NDArray[np.float32],
-    step: int,
-    out: NDArray[np.float32],
-) -> None:
-    """Raw ADU to mosaic units: out = raw * scale - offset, both on a lattice of `step` px over the whole frame.
-
-    raw, out : (rows, w) float32, the frame's rows from `row0` on; scale, offset : (p, q, channels) float32
-    """
-    for y in range(raw.shape[0]):
-        j, fy = (y + row0) // step, ((y + row0) % step) / step
-        for i in range((raw.shape[1] + step - 1) // step):
-            for x in range(i * step, min(raw.shape[1], (i + 1) * step)):
-                c = colours[(y + row0) % 2, x % 2]
-                fx = (x - i * step) / step
-                s = (scale[j, i, c] * (1.0 - fx) + scale[j, i + 1, c] * fx) * (1.0 - fy) + (
-                    scale[j + 1, i, c] * (1.0 - fx) + scale[j + 1, i + 1, c] * fx
-                ) * fy
-                o = (offset[j, i, c] * (1.0 - fx) + offset[j, i + 1, c] * fx) * (1.0 - fy) + (
-                    offset[j + 1, i, c] * (1.0 - fx) + offset[j + 1, i + 1, c] * fx
-                ) * fy
-                out[y, x] = raw[y, x] * s - o
 
 
 @kernel

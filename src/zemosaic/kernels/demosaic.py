@@ -1,4 +1,4 @@
-"""Bilinear demosaicing of a colour filter array."""
+"""Bilinear demosaicing of a colour filter array, on its own and of raw pixels on their way into mosaic units."""
 
 from __future__ import annotations
 
@@ -6,10 +6,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
+from zemosaic.kernels.calibrate import calibrated_row
 
-__all__ = ["bilinear"]
+__all__ = ["bilinear", "calibrated_bilinear"]
 
 GREEN = 1
+
+
+@kernel
+def _demosaic_row(
+    up: NDArray[np.float32],
+    row: NDArray[np.float32],
+    down: NDArray[np.float32],
+    colours: NDArray[np.int64],
+    neighbours: NDArray[np.int64],
+    out: NDArray[np.float32],
+) -> None:
+    """Three colours of each pixel of a row.
+
+    up, row, down : (w + 2,) from column -1 on; colours, neighbours : (2,) channels in this row and in those beside it
+    out : (w, n) float32, n >= 3; channels 0..2 are written
+    """
+    half, quarter = np.float32(0.5), np.float32(0.25)
+    green = 0 if colours[0] == GREEN else 1
+    own, other = colours[1 - green], neighbours[green]
+    for x in range(green, out.shape[0], 2):
+        out[x, GREEN] = row[x + 1]
+        out[x, own] = half * (row[x] + row[x + 2])
+        out[x, other] = half * (up[x + 1] + down[x + 1])
+    for x in range(1 - green, out.shape[0], 2):
+        out[x, own] = row[x + 1]
+        out[x, GREEN] = quarter * (row[x] + row[x + 2] + up[x + 1] + down[x + 1])
+        out[x, other] = quarter * (up[x] + up[x + 2] + down[x] + down[x + 2])
+
+
+@kernel
+def _reflected(row: NDArray[np.float32]) -> None:
+    """Continue a row (w + 2,) beyond its first and last pixel."""
+    row[0], row[-1] = row[2], row[-3]
 
 
 @kernel
@@ -23,22 +57,43 @@ def bilinear(raw: NDArray[np.float32], colours: NDArray[np.int64], out: NDArray[
     out : (h, w, n) float32, n >= 3; channels 0..2 are written
     """
     h, w = raw.shape
-    for y in range(h):
-        up = raw[y - 1 if y > 0 else 1]
-        row = raw[y]
-        down = raw[y + 1 if y < h - 1 else h - 2]
-        for phase in range(2):
-            own = colours[y % 2, phase]
-            beside = colours[y % 2, 1 - phase]
-            above = colours[1 - y % 2, phase]
-            across = colours[1 - y % 2, 1 - phase]
-            for x in range(phase, w, 2):
-                left = x - 1 if x > 0 else 1
-                right = x + 1 if x < w - 1 else w - 2
-                out[y, x, own] = row[x]
-                if own == GREEN:
-                    out[y, x, beside] = np.float32(0.5) * (row[left] + row[right])
-                    out[y, x, above] = np.float32(0.5) * (up[x] + down[x])
-                else:
-                    out[y, x, GREEN] = np.float32(0.25) * (row[left] + row[right] + up[x] + down[x])
-                    out[y, x, across] = np.float32(0.25) * (up[left] + up[right] + down[left] + down[right])
+    rows = np.empty((3, w + 2), np.float32)
+    for y in range(-1, h):
+        below = rows[(y + 1) % 3]
+        below[1:-1] = raw[y + 1 if y < h - 1 else h - 2]
+        _reflected(below)
+        if y >= 0:
+            up = rows[(y + 2) % 3] if y > 0 else below
+            _demosaic_row(up, rows[y % 3], below, colours[y % 2], colours[1 - y % 2], out[y])
+
+
+@kernel
+def calibrated_bilinear(
+    raw: NDArray[np.float32],
+    row0: int,
+    colours: NDArray[np.int64],
+    scale: NDArray[np.float32],
+    offset: NDArray[np.float32],
+    step: int,
+    out: NDArray[np.float32],
+) -> None:
+    """`zemosaic.kernels.calibrate.calibrate`, then `bilinear`, in one pass over the memory.
+
+    raw : (rows, w) float32, the frame's rows from `row0` on, rows >= 2, w >= 2
+    out : (rows, w, 4) float32, out: three colours, and 1
+    """
+    h, w = raw.shape
+    rows = np.empty((3, w + 2), np.float32)
+    for y in range(-1, h):
+        below = rows[(y + 1) % 3]
+        if y < h - 1:
+            at = y + 1 + row0
+            calibrated_row(raw[y + 1], at, colours[at % 2], scale, offset, step, below[1:-1])
+            _reflected(below)
+        else:
+            below[:] = rows[(y + 2) % 3]
+        if y >= 0:
+            up, at = rows[(y + 2) % 3] if y > 0 else below, y + row0
+            _demosaic_row(up, rows[y % 3], below, colours[at % 2], colours[1 - at % 2], out[y])
+            for x in range(w):
+                out[y, x, 3] = 1.0

@@ -17,7 +17,6 @@ from zemosaic.phases._assemble_frame import (
     CLIPPED,
     Exposure,
     Recipe,
-    calibrated,
     fill_pixels,
     lanes,
     lattices_of,
@@ -60,7 +59,7 @@ def provisional_block(task: BlockTask) -> None:
             hot |= lone_pixels(raw, exposure)
         if exposure.clipped > CLIPPED:
             subtract(raw, exposure, [float(clipping_bias(m, s)) for m, s in zip(exposure.sky, exposure.sigma)])
-        image = lanes(calibrated(raw, view.rows.start, exposure, lattices), exposure, hot, view.rows.start)
+        image = lanes(raw, view.rows.start, exposure, lattices, hot)
         mosaic_kernels.add_to_buckets(
             image, view.rows.start, exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
             view.nodes_x, view.nodes_y, view.node0, LATTICE, lattices.weight, STEP,
@@ -87,7 +86,7 @@ def final_block(task: BlockTask) -> set[int]:
         before = int(count.sum(dtype=np.int64))
         lattices = lattices_of(exposure, task.grid, task.recipe)
         raw, mask = _mended(task, exposure, view, lattices)
-        image = lanes(calibrated(raw, view.rows.start, exposure, lattices), exposure, mask, view.rows.start)
+        image = lanes(raw, view.rows.start, exposure, lattices, mask)
         mosaic_kernels.add_to_sums(
             image, view.rows.start, exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
             view.nodes_x, view.nodes_y, view.node0, LATTICE, lattices.weight, lattices.variance, STEP,

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from zemosaic.imaging.calibrate import STEP, Calibration, Feather, calibration, clipping_bias
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.imaging.sky import damaged_pixels
-from zemosaic.kernels import blot as raw_kernels
-from zemosaic.kernels.demosaic import bilinear
+from zemosaic.kernels.blot import invalidate
+from zemosaic.kernels.calibrate import calibrate
+from zemosaic.kernels.demosaic import calibrated_bilinear
 from zemosaic.model import Correction, Frame, FrameKind, Grid, Masters, Solution
 
 __all__ = [
     "CLIPPED",
     "Exposure",
     "Recipe",
-    "calibrated",
     "fill_pixels",
     "lanes",
     "lattices_of",
@@ -95,32 +95,23 @@ def lattices_of(exposure: Exposure, grid: Grid, recipe: Recipe) -> Calibration:
     )
 
 
-def calibrated(raw: Float32Array, row0: int, exposure: Exposure, lattices: Calibration) -> Float32Array:
-    """Raw rows in mosaic units, same shape."""
-    out = np.empty_like(raw)
-    if raw.ndim == 2:
-        raw_kernels.calibrate(raw, row0, exposure.colours, lattices.scale, lattices.offset, STEP, out)
-        return out
-    for c in range(3):
-        colours = np.full((2, 2), c, np.int64)
-        raw_kernels.calibrate(raw[c], row0, colours, lattices.scale, lattices.offset, STEP, out[c])
-    return out
-
-
-def lanes(values: Float32Array, exposure: Exposure, mask: NDArray[np.bool_], row0: int) -> Float32Array:
-    """(rows, w, 4): colours of each pixel and its validity."""
-    height, width = values.shape[-2:]
+def lanes(
+    raw: Float32Array, row0: int, exposure: Exposure, lattices: Calibration, mask: NDArray[np.bool_]
+) -> Float32Array:
+    """(rows, w, 4): colours of each pixel in mosaic units, and its validity; of the frame's rows from `row0` on."""
+    height, width = raw.shape[-2:]
     lanes = np.empty((height, width, 4), np.float32)
     filtered = exposure.frame.kind is FrameKind.BAYER
     if filtered:
-        bilinear(values, np.roll(exposure.colours, -(row0 % 2), axis=0), lanes)
-    elif values.ndim == 3:
-        lanes[..., :3] = np.moveaxis(values, 0, -1)
+        calibrated_bilinear(raw, row0, exposure.colours, lattices.scale, lattices.offset, STEP, lanes)
     else:
-        lanes[..., :3] = values[..., None]
-    lanes[..., 3] = 1.0
+        values = np.empty((height, width), np.float32)
+        for c, plane in enumerate(raw if raw.ndim == 3 else raw[None]):
+            calibrate(plane, row0, np.full((2, 2), c, np.int64), lattices.scale, lattices.offset, STEP, values)
+            lanes[..., c] = values
+        lanes[..., len(lattices.scale[0, 0]) :] = 1.0
     ys, xs = np.nonzero(mask)
-    raw_kernels.invalidate(ys, xs, exposure.colours, filtered, lanes)
+    invalidate(ys, xs, exposure.colours, filtered, lanes)
     return lanes
 
 

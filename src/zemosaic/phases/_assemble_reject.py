@@ -14,7 +14,8 @@ from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
 from zemosaic.imaging.reject import outliers, tolerance
 from zemosaic.imaging.streaks import find_streaks, streak_mask
 from zemosaic.imaging.warp import LATTICE, frame_nodes
-from zemosaic.kernels import blot as raw_kernels
+from zemosaic.kernels.blot import blot
+from zemosaic.kernels.calibrate import calibrate
 from zemosaic.model import Grid
 from zemosaic.phases._assemble_canvas import Canvas
 from zemosaic.phases._assemble_frame import CLIPPED, Exposure, Recipe, lattices_of, lone_pixels, mend_missing
@@ -79,12 +80,12 @@ def blotted(
     count = np.array(open_memmap(task.canvas.samples, "r")[y0:y1, x0:x1])
     model, spread = np.empty(shape, np.float32), np.empty(shape, np.float32)
     samples = np.empty(shape, np.uint16)
-    raw_kernels.blot(region, count, (y0, x0), nodes_x, nodes_y, LATTICE, colours, model, spread, samples)
+    blot(region, count, (y0, x0), nodes_x, nodes_y, LATTICE, colours, model, spread, samples)
     # back to raw ADU: raw = (mosaic + offset) / scale
     inverse = (1.0 / lattices.scale).astype(np.float32)
     zero = np.zeros_like(inverse)
-    raw_kernels.calibrate(spread, 0, colours, inverse, zero, STEP, spread)
-    raw_kernels.calibrate(model, 0, colours, inverse, -lattices.offset * inverse, STEP, model)
+    calibrate(spread, 0, colours, inverse, zero, STEP, spread)
+    calibrate(model, 0, colours, inverse, -lattices.offset * inverse, STEP, model)
     return model, spread, samples
 
 
