@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from zemosaic.errors import SettingsError
-from zemosaic.settings import NO_EFFECT, RENAMED, RENAMED_VALUES, Settings, declared, load_settings, parse_json
+from zemosaic.settings import (
+    NO_EFFECT,
+    RENAMED,
+    RENAMED_VALUES,
+    Settings,
+    declared,
+    fractions,
+    load_settings,
+    parse_json,
+)
 
 ROOT = Path(__file__).parents[1]
 FIRST_RELEASE = {
@@ -78,14 +87,13 @@ def test_later_sources_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_file_of_the_first_release_is_accepted_and_every_difference_said_once(tmp_path: Path) -> None:
     settings, notes = load_settings(files=[write(tmp_path / "old.json", **FIRST_RELEASE)], folder=tmp_path)
     assert settings.stacking_weighting_method == "noise_fwhm"
-    assert settings.stacking_rejection_algorithm == "kappa_sigma"
-    assert settings.solver_method == "auto" and settings.final_assembly_method == "incremental"
+    assert settings.stacking_rejection_algorithm == "winsorized_sigma_clip"
+    assert settings.solver_method == "auto" and settings.final_assembly_method == "reproject_coadd"
+    assert fractions(settings.stacking_winsor_limits) == (0.05, 0.05) and settings.auto_limit_frames_per_master_tile
     assert settings.cluster_panel_threshold == 0.5 and settings.apply_master_tile_crop
     said = "\n".join(notes)
     for name in FIRST_RELEASE:
-        assert said.count(name) == (name in NO_EFFECT) + (
-            name in ("stacking_rejection_algorithm", "solver_method", "final_assembly_method")
-        )
+        assert said.count(name) == (name in NO_EFFECT or name == "solver_method")
     assert "secret" not in said and "did you mean" not in said
 
 
@@ -197,9 +205,28 @@ def test_the_declaration_is_complete_and_consistent() -> None:
     assert not set(NO_EFFECT) & set(Settings.model_fields)
     assert set(RENAMED.values()) <= set(Settings.model_fields)
     for name, values in RENAMED_VALUES.items():
-        choices = set(declared()[RENAMED.get(name, name)].choices)
+        about = declared()[RENAMED.get(name, name)]
+        choices = {"true", "false"} if about.kind is bool else set(about.choices)
         assert {new for new, _ in values.values()} <= choices
-        assert not set(values) & choices
+        assert about.kind is bool or not set(values) & choices
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("0.05,0.05", (0.05, 0.05)), (" 0, .49 ", (0.0, 0.49)), ("[0.1, 0.2]", (0.1, 0.2))]
+)
+def test_winsor_limits_are_two_fractions(text: str, meant: tuple[float, float]) -> None:
+    assert fractions(Settings(stacking_winsor_limits=text).stacking_winsor_limits) == meant
+
+
+@pytest.mark.parametrize("text", ["", "0.05", "0.05,0.5", "-0.1,0.1", "a,b", "0.1,0.1,0.1", "nan,0"])
+def test_other_winsor_limits_are_refused_in_words(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match=r"stacking_winsor_limits must be two fractions .* less than 0\.5"):
+        load_settings({"stacking_winsor_limits": text}, folder=tmp_path)
+
+
+def test_the_limit_on_frames_can_be_switched_off_as_it_was(tmp_path: Path) -> None:
+    assert not load_settings({"no_auto_limit_frames": "true"}, folder=tmp_path)[0].auto_limit_frames_per_master_tile
+    assert load_settings({}, folder=tmp_path)[0].auto_limit_frames_per_master_tile
 
 
 def test_settings_are_frozen() -> None:

@@ -315,6 +315,7 @@ class Superblock:
     x0: int
     x1: int
     frames: tuple[int, ...]  # ids, in the order in which they are added
+    depth: int = 0  # room for so many samples of a pixel side by side; 0: running means, of any number
 
 
 @dataclass(frozen=True)
@@ -350,3 +351,4 @@ class Mosaic:
     coverage: Path  # (h, w) uint16, frames
     rejected: Path  # (h, w) uint16, frames with a rejected sample
     frames: tuple[int, ...]  # ids that really contributed
+    sides: Path | None = None  # (2, h, w) uint16, frames whose raw pixel there was rejected as too dark, as too bright

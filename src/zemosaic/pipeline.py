@@ -33,7 +33,7 @@ from zemosaic.phases.export import Outputs, export
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import TASK_OVERHEAD, group_frames, make_grid, make_plan
 from zemosaic.phases.solve import SolveResult
-from zemosaic.recipes import assembly_recipe, provenance
+from zemosaic.recipes import assembly_recipe, provenance, side_by_side
 from zemosaic.settings import Settings
 from zemosaic.survey import Survey, ledger_key, seen
 from zemosaic.targets import Target
@@ -61,6 +61,7 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
     began = time.monotonic()
     with Ledger(output) as ledger:
         run = _Run(ledger, settings, reporter)
+        side_by_side(settings)  # what cannot be combined is told before hours of work
         external = run.external()
         frames, calibration = run.scan(inputs, output)
         memory = memory_budget(settings.memory_limit)
@@ -113,6 +114,14 @@ class _Made:
 
 
 @dataclass(frozen=True)
+class _Frozen:
+    """The plan of a run that has begun."""
+
+    key: str  # hash of what it was made from
+    plan: Plan
+
+
+@dataclass(frozen=True)
 class _Finished:
     """What the ledger keeps of a finished mosaic: made from exactly this, it need not be made again."""
 
@@ -132,7 +141,8 @@ class _Assembled:
 
 def _stamps(outputs: Outputs) -> tuple[tuple[int, int], ...]:
     """Size and modification time of each file; (0, 0) for one that is gone."""
-    stats = [path.stat() if path.is_file() else None for path in vars(outputs).values()]
+    paths = [path for path in vars(outputs).values() if path is not None]
+    stats = [path.stat() if path.is_file() else None for path in paths]
     return tuple((stat.st_size, stat.st_mtime_ns) if stat else (0, 0) for stat in stats)
 
 
@@ -216,16 +226,24 @@ class _Run(Survey):
     ) -> Plan:
         usable = [f for f in part.frames if f.id in matched.corrections]
         kept = [replace(g, frames=tuple(i for i in g.frames if i in matched.corrections)) for g in groups]
+        panels, samples = tuple(g for g in kept if g.frames), side_by_side(self.settings)
         with self.phase("plan", len(usable)) as outcome:
-            plan = make_plan(
-                usable,
-                solutions,
-                tuple(g for g in kept if g.frames),
-                grid,
-                memory=night.memory,
-                workers=night.executor.workers,
-            )
-            self.ledger.put(ledger_key("plan", part.key), plan)
+            about = (__version__, usable, [solutions[f.id] for f in usable], panels, samples)
+            key = _hash((*about, grid, self.settings.memory_limit))
+            frozen = self.ledger.get(ledger_key("frozen_plan", part.key), _Frozen)
+            if frozen is None or frozen.key != key:  # memory that is free today moves no block of a plan that was begun
+                plan = make_plan(
+                    usable,
+                    solutions,
+                    panels,
+                    grid,
+                    memory=night.memory,
+                    workers=night.executor.workers,
+                    samples=samples,
+                )
+                frozen = _Frozen(key, plan)
+                self.ledger.put(ledger_key("frozen_plan", part.key), frozen)
+            plan = frozen.plan
             outcome.append(_planned(plan))
         self._check_disk(plan)
         return plan
@@ -270,9 +288,7 @@ class _Run(Survey):
         """The picture, unless it is there already, made from exactly the same."""
         name, frames = part.key, part.frames
         recipe = assembly_recipe(self.settings, matched.sky_level)
-        # not the superblocks: they follow the memory that is free today, and no pixel depends on them
-        made_from = (__version__, plan.grid, plan.lattice, plan.groups, tuple(exposures.values()), recipe)
-        manifest = hashlib.sha256(to_json(made_from).encode()).hexdigest()
+        manifest = _hash((__version__, *_deciding(plan), plan.groups, tuple(exposures.values()), recipe))
         before = self.ledger.get(ledger_key("finished", name), _Finished)
         if before and before.manifest == manifest and before.stamps == _stamps(before.outputs):
             with self.phase("assemble", 0) as outcome:
@@ -287,7 +303,7 @@ class _Run(Survey):
         told = provenance(self.settings, plan, frames, mosaic.frames, night.solved, matched)
         if before:  # from here on its files may be overwritten by those of this run
             self.ledger.put(ledger_key("finished", name), replace(before, manifest=""))
-        with self.phase("export", 4 * plan.grid.height, "rows") as outcome:
+        with self.phase("export", (5 if mosaic.sides else 4) * plan.grid.height, "rows") as outcome:
             outputs = export(mosaic, frames, told, _made_folder(folder), self.reporter, part.filter)
             outcome.append(Exported(outputs.mosaic))
         self.ledger.put(ledger_key("finished", name), _Finished(manifest, outputs, _stamps(outputs), mosaic.frames))
@@ -318,6 +334,16 @@ class _Run(Survey):
             outcome.append(Assembled(len(mosaic.frames), 100.0 * share, sum(r.streaks > 0 for r in rejected)))
         self.ledger.put(ledger_key("assembled", name), _Assembled(manifest, mosaic))
         return mosaic
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(to_json(value).encode()).hexdigest()
+
+
+def _deciding(plan: Plan) -> tuple[object, ...]:
+    """What of the plan decides pixels: superblocks only where they differ in how their samples are kept."""
+    forms = {block.depth > 0 for block in plan.superblocks}
+    return plan.grid, plan.lattice, plan.superblocks if len(forms) > 1 else sorted(forms)
 
 
 def _made_folder(folder: Path) -> Path:

@@ -9,15 +9,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from zemosaic import __version__
+from zemosaic.errors import SettingsError
 from zemosaic.imaging.calibrate import Feather
 from zemosaic.model import Frame, Plan
 from zemosaic.phases.assemble import Recipe
 from zemosaic.phases.export import Provenance
 from zemosaic.phases.match import MatchResult
+from zemosaic.phases.plan import SideBySide
 from zemosaic.phases.solve import SolveResult
-from zemosaic.settings import Settings
+from zemosaic.settings import Settings, fractions
 
-__all__ = ["assembly_recipe", "median", "provenance"]
+__all__ = ["assembly_recipe", "median", "provenance", "side_by_side"]
 
 
 def provenance(
@@ -41,7 +43,7 @@ def provenance(
         rejection=s.stacking_rejection_algorithm,
         kappa_low=s.stacking_kappa_low,
         kappa_high=s.stacking_kappa_high,
-        combine="mean",
+        combine=s.stacking_final_combine_method,
         assembly=s.final_assembly_method,
         radial_weight=s.apply_radial_weight,
         zero_point=matched.zero_point,
@@ -66,10 +68,29 @@ def assembly_recipe(settings: Settings, level: tuple[float, ...]) -> Recipe:
         feather,
         level,
         equal_weights=settings.stacking_weighting_method == "none",
-        reject=settings.stacking_rejection_algorithm != "none",
+        rejection=settings.stacking_rejection_algorithm,
         kappa_low=settings.stacking_kappa_low,
         kappa_high=settings.stacking_kappa_high,
+        winsor=fractions(settings.stacking_winsor_limits),
+        combine=settings.stacking_final_combine_method,
+        maps=settings.rejection_maps,
     )
+
+
+def side_by_side(settings: Settings) -> SideBySide | None:
+    """Where samples lie side by side; None: nowhere.
+
+    Raises SettingsError when the median of running means is asked for.
+    """
+    needed = settings.stacking_final_combine_method == "median"
+    if settings.final_assembly_method == "incremental":
+        if needed:
+            raise SettingsError(
+                "stacking_final_combine_method = median needs all samples of a pixel side by side: choose "
+                "final_assembly_method = reproject_coadd, or mean"
+            )
+        return None
+    return SideBySide(settings.max_raw_per_master_tile, not settings.auto_limit_frames_per_master_tile, needed)
 
 
 def median(values: Iterable[float]) -> float:

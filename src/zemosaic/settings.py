@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +30,7 @@ __all__ = [
     "Declared",
     "Settings",
     "declared",
+    "fractions",
     "load_settings",
     "parse_json",
     "suggestion",
@@ -142,17 +144,38 @@ class Settings(BaseModel):
         "Weight of a frame: `noise_variance` by its noise after matching, `noise_fwhm` by noise and sharpness, "
         "`none` all alike.",
     )
-    stacking_rejection_algorithm: Literal["kappa_sigma", "none"] = _setting(
+    stacking_rejection_algorithm: Literal["kappa_sigma", "winsorized_sigma_clip", "linear_fit_clip", "none"] = _setting(
         "kappa_sigma",
         "stacking",
-        "Rejection of satellites, aircraft, cosmic rays and hot pixels: `kappa_sigma` leaves out raw pixels farther "
-        "from the mosaic than the noise model explains, `none` keeps everything.",
+        "Rejection of satellites, aircraft, cosmic rays and hot pixels. All leave out raw pixels farther from a provisional "
+        "mosaic than the noise model explains; where samples lie side by side (`reproject_coadd`) the name says how its "
+        "pixels are found: `kappa_sigma` the mean of what lies within kappa sigma of it, `winsorized_sigma_clip` the mean of "
+        "winsorised samples, `linear_fit_clip` what lies along a straight line through the ordered samples. `none` keeps "
+        "everything.",
     )
     stacking_kappa_low: float = _setting(
         4.0, "stacking", "Rejection of pixels that are too dark.", unit="sigma", limits=(0.1, 10)
     )
     stacking_kappa_high: float = _setting(
         4.0, "stacking", "Rejection of pixels that are too bright.", unit="sigma", limits=(0.1, 10)
+    )
+    stacking_winsor_limits: str = _setting(
+        "0.05,0.05",
+        "stacking",
+        "For `winsorized_sigma_clip`: fractions of the samples, low and high, that take the value of their next neighbour; "
+        "each from 0 to less than 0.5.",
+        unit="text",
+    )
+    stacking_final_combine_method: Literal["mean", "median"] = _setting(
+        "mean",
+        "stacking",
+        "What becomes of the samples that are not rejected: `mean` with the best weights, or their weighted `median` (noisier by "
+        "a fifth; needs `reproject_coadd`).",
+    )
+    rejection_maps: bool = _setting(
+        False,
+        "stacking",
+        "Write a map of how many frames were rejected at each pixel, as too dark and as too bright.",
     )
     edge_taper: int = _setting(
         80,
@@ -214,10 +237,25 @@ class Settings(BaseModel):
         "What becomes of several filters of one target: `separate` makes a mosaic of each on the same pixels, with the "
         "filter in the names of the files, `together` puts all into one. IRCUT, Astro and VIS count as one filter.",
     )
-    final_assembly_method: Literal["incremental"] = _setting(
+    final_assembly_method: Literal["incremental", "reproject_coadd"] = _setting(
         "incremental",
         "mosaic",
-        "How the mosaic is assembled: `incremental` takes any number of frames in constant memory.",
+        "How the provisional mosaic of the rejection is found: `incremental` from nine running means of each pixel, in constant "
+        "memory however many frames there are; `reproject_coadd` from all samples of a pixel side by side, where they fit.",
+    )
+    auto_limit_frames_per_master_tile: bool = _setting(
+        True,
+        "mosaic",
+        "For `reproject_coadd`: let `memory_limit` bound how many frames lie side by side over a pixel; parts of the mosaic with "
+        "more are made like `incremental`. Without, the mosaic is cut into as small parts as it takes.",
+    )
+    max_raw_per_master_tile: int = _setting(
+        0,
+        "mosaic",
+        "For `reproject_coadd`: frames that lie side by side over a pixel at most; parts with more are made like `incremental`.",
+        unit="frames",
+        limits=(3, 60000),
+        zero="no bound but the memory",
     )
     output_scale: float = _setting(
         0.0,
@@ -233,6 +271,12 @@ class Settings(BaseModel):
     def _lower_case(cls, value: object, info: ValidationInfo) -> object:
         return value.strip().lower() if isinstance(value, str) and _choices(str(info.field_name)) else value
 
+    @field_validator("stacking_winsor_limits", mode="after")
+    @classmethod
+    def _two_fractions(cls, value: str) -> str:
+        fractions(value)
+        return value
+
     @field_validator("*", mode="after")
     @classmethod
     def _inside_limits(cls, value: Any, info: ValidationInfo) -> Any:
@@ -243,6 +287,17 @@ class Settings(BaseModel):
         if not least <= value <= most:
             raise ValueError(f"must be {about.range_text()}")
         return value
+
+
+def fractions(text: str) -> tuple[float, float]:
+    """Two fractions "low,high", each from 0 to less than 0.5; ValueError says what is expected."""
+    try:
+        low, high = (float(part) for part in text.strip("[]() ").split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (0.0 <= low < 0.5 and 0.0 <= high < 0.5):
+        raise ValueError("must be two fractions with a comma between them, each from 0 to less than 0.5")
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -290,17 +345,13 @@ RENAMED = {
     "api_key": "astrometry_api_key",
     "timeout": "solver_timeout",
     "downsample": "astap_default_downsample",
+    "no_auto_limit_frames": "auto_limit_frames_per_master_tile",
 }
 
-_NO_WINSOR = "clipping is by kappa-sigma against the noise model"
 # Values that mean something else today: the new value, and why ("" where it is only another word for the same).
 RENAMED_VALUES: dict[str, dict[str, tuple[str, str]]] = {
     "stacking_weighting_method": {"noise_plus_fwhm": ("noise_fwhm", "")},
-    "stacking_rejection_algorithm": {
-        "winsorized_sigma_clip": ("kappa_sigma", _NO_WINSOR),
-        "linear_fit_clip": ("kappa_sigma", _NO_WINSOR),
-    },
-    "final_assembly_method": {"reproject_coadd": ("incremental", "assembly with all samples side by side is to come")},
+    "no_auto_limit_frames": {"true": ("false", ""), "false": ("true", "")},
     "solver_method": {
         "ansvr": ("auto", "the first release wrote it into every file and never read it"),
         "astrometry": ("astrometry_net", ""),
@@ -309,15 +360,14 @@ RENAMED_VALUES: dict[str, dict[str, tuple[str, str]]] = {
     "solver_choice": {"ansvr": ("astrometry_net", ""), "astrometry": ("astrometry_net", ""), "none": ("header", "")},
 }
 
-_SIDE_BY_SIDE = "the incremental assembly holds no samples side by side"
+_SIDE_BY_SIDE = "samples lie side by side in memory"
+_ONE_NUMBER = "one number of worker processes counts for all phases"
 # Names of the first release that are accepted and have no effect (yet), and why.
 NO_EFFECT = {
     "astap_default_sensitivity": "ASTAP has no such option",
     "force_lum": "solvers get the luminance or the list of stars, never one colour",
-    "stacking_winsor_limits": _NO_WINSOR,
-    "winsor_worker_limit": _NO_WINSOR,
-    "winsor_workers": _NO_WINSOR,
-    "stacking_final_combine_method": "frames are combined by the inverse-variance mean",
+    "winsor_worker_limit": _ONE_NUMBER,
+    "winsor_workers": _ONE_NUMBER,
     "use_gpu_phase5": "there is no GPU path",
     "gpu_id_phase5": "there is no GPU path",
     "gpu_selector": "there is no GPU path",
@@ -325,10 +375,7 @@ NO_EFFECT = {
     "coadd_use_memmap": _SIDE_BY_SIDE,
     "coadd_memmap_dir": _SIDE_BY_SIDE,
     "coadd_cleanup_memmap": _SIDE_BY_SIDE,
-    "auto_limit_frames_per_master_tile": _SIDE_BY_SIDE,
-    "no_auto_limit_frames": _SIDE_BY_SIDE,
-    "max_raw_per_master_tile": _SIDE_BY_SIDE,
-    "assembly_process_workers": "one number of worker processes counts for all phases",
+    "assembly_process_workers": _ONE_NUMBER,
     "axis_order": "HWC and CHW both give NAXIS1 = width, NAXIS2 = height, NAXIS3 = 3, as they always did",
 }
 

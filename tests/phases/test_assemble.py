@@ -19,6 +19,7 @@ from zemosaic.model import Correction, Distortion, Frame, FrameKind, Grid, Group
 from zemosaic.phases._assemble_blocks import BlockTask, provisional_block
 from zemosaic.phases._assemble_canvas import Canvas
 from zemosaic.phases.assemble import Exposure, Recipe, Rejected, assemble
+from zemosaic.phases.plan import sample_bytes
 
 RA, DEC, STEP = 83.0, -5.0, 6.6e-4  # deg, deg, deg/px
 SHAPE = (200, 240)
@@ -26,7 +27,7 @@ RADIUS = float(np.hypot(*SHAPE) / 2)
 SIGMA = (9.0, 8.0, 9.5)
 SKY = 900.0
 LEVEL = (30.0, 40.0, 50.0)  # mosaic units, of the sky that stays
-PLAIN = Recipe(Feather(taper=1.0), LEVEL[:1], reject=False)
+PLAIN = Recipe(Feather(taper=1.0), LEVEL[:1], rejection="none")
 HARD = Recipe(Feather(taper=1.0), LEVEL)
 SOFT = Recipe(Feather(taper=40.0), LEVEL)
 
@@ -74,21 +75,23 @@ def exposure(folder: Path, identity: int, data: np.ndarray, where: Pointing, mon
 GRID = Grid(RA, DEC, STEP, 384, 352, 190.0, 175.0)
 
 
-def planned(exposures, side: int = 512) -> Plan:
+def planned(exposures, side: int = 512, depth: int = 0) -> Plan:
     """Blocks of at most `side` px of a grid on whose pixels the unturned frames lie, shifted by whole pixels."""
     ids = tuple(e.frame.id for e in exposures)
     blocks = tuple(
-        Superblock(y, min(y + side, GRID.height), x, min(x + side, GRID.width), ids)
+        Superblock(y, min(y + side, GRID.height), x, min(x + side, GRID.width), ids, depth)
         for y in range(0, GRID.height, side)
         for x in range(0, GRID.width, side)
     )
     return Plan(GRID, exposures[0].frame.channels, (Group(0, RA, DEC, ids),), blocks, 32, 0, 0)
 
 
-def combine(folder: Path, exposures, recipe: Recipe, side: int = 512) -> tuple[Mosaic, tuple[Rejected, ...]]:
+def combine(
+    folder: Path, exposures, recipe: Recipe, side: int = 512, depth: int = 0
+) -> tuple[Mosaic, tuple[Rejected, ...]]:
     with Inline() as executor:
         by_id = {e.frame.id: e for e in exposures}
-        return assemble(planned(exposures, side), by_id, recipe, folder / "mosaic", executor, Silent())
+        return assemble(planned(exposures, side, depth), by_id, recipe, folder / "mosaic", executor, Silent())
 
 
 def raw_of(sky_light, where: Pointing, response=(), *, rng=None, seed_noise: float = 0.0) -> np.ndarray:
@@ -176,11 +179,13 @@ def test_unequal_weights_beat_equal_ones(aligned, tmp_path):
     assert spread[0] > 1.1 * spread[1]
 
 
-def test_pixels_do_not_depend_on_superblocks(aligned, tmp_path):
+@pytest.mark.parametrize("depth", [0, 4])
+def test_pixels_do_not_depend_on_superblocks(aligned, tmp_path, depth):
     _, _, exposures = aligned
-    whole, _ = combine(tmp_path / "one", exposures, replace(PLAIN, reject=True))
-    parts, _ = combine(tmp_path / "many", exposures, replace(PLAIN, reject=True), side=75)
-    for name in ("data", "weight", "coverage", "rejected"):
+    recipe = replace(PLAIN, rejection="kappa_sigma", maps=True)
+    whole, _ = combine(tmp_path / "one", exposures, recipe, depth=depth)
+    parts, _ = combine(tmp_path / "many", exposures, recipe, side=75, depth=depth)
+    for name in ("data", "weight", "coverage", "rejected", "sides"):
         assert getattr(whole, name).read_bytes() == getattr(parts, name).read_bytes(), name
     assert whole.frames == parts.frames == (0, 1, 2, 3)
 
@@ -308,6 +313,50 @@ def test_star_cores_keep_their_samples(noisy):
     assert lost <= 0.02 * total, f"{lost} of {total} raw pixels in star cores rejected"
 
 
+@pytest.fixture(scope="module", params=["kappa_sigma", "winsorized_sigma_clip", "linear_fit_clip"])
+def beside(request, noisy, tmp_path_factory):
+    """The same frames, their samples side by side: (exposures with places of their own, mosaic, rejected)."""
+    folder = tmp_path_factory.mktemp(request.param)
+    exposures = [replace(e, rejected=folder / e.rejected.name) for e in noisy[0]]
+    recipe = replace(SOFT, rejection=request.param, maps=True)
+    return exposures, *combine(folder, exposures, recipe, depth=8)
+
+
+def test_every_rejection_side_by_side_finds_the_same(beside, noisy, tmp_path):
+    """What was shown for running means holds for each named centre: hot pixels, trail, star cores, and nothing left."""
+    exposures, mosaic, rejected = beside
+    test_hot_pixels_and_trail_are_rejected((exposures, None, rejected, noisy[3], None, None, noisy[6]))
+    test_star_cores_keep_their_samples((exposures, None, None, None, noisy[4], None, None))
+    test_nothing_of_them_is_left_in_the_mosaic((exposures, mosaic, None, noisy[3], None, noisy[5], None), tmp_path)
+
+
+def test_maps_say_which_side_was_rejected(beside, noisy):
+    """Hot pixels and a trail are too bright; each frame's rejected raw pixels are counted once where it lies alone."""
+    _, mosaic, rejected = beside
+    dark, bright = np.load(mosaic.sides)
+    assert bright.sum() > 10 * dark.sum()
+    total = sum(r.pixels for r in rejected)
+    # the taper takes nothing away from the maps, frames and mosaic have the same pixel size
+    assert 0.9 * total < int(dark.sum()) + int(bright.sum()) < 1.1 * total
+
+
+def test_the_median_is_robust_without_any_rejection(noisy, tmp_path):
+    """And noisier than the mean by what is stated."""
+    exposures, truth = noisy[0], noisy[5]
+    found = {}
+    for combine_by in ("mean", "median"):
+        recipe = replace(SOFT, rejection="none", combine=combine_by)
+        mosaic, _ = combine(tmp_path / combine_by, exposures, recipe, depth=8)
+        residual = (np.load(mosaic.data) - truth - np.array(LEVEL)[:, None, None])[:, 120:240, 130:250]
+        residual = residual[:, truth[120:240, 130:250] < 1.0]
+        formal = np.sqrt(np.median(np.load(mosaic.weight)[:, 120:240, 130:250], axis=(1, 2)))
+        found[combine_by] = 1.4826 * np.median(np.abs(residual), axis=1), formal, np.percentile(residual, 99.9, axis=1)
+    spread, formal, tail = (a / b for a, b in zip(found["median"], found["mean"], strict=True))
+    assert np.all((spread > 1.0) & (spread < 1.25))
+    assert np.all((1 / formal > 1.1) & (1 / formal < 1.25))
+    assert np.all(tail < 0.8)  # hot pixels and trail
+
+
 def test_peak_memory_of_a_block_is_as_stated(noisy):
     exposures, mosaic, *_ = noisy
     folder = mosaic.data.parent
@@ -326,14 +375,29 @@ def test_peak_memory_of_a_block_is_as_stated(noisy):
     assert 72 * 3 * area < peak < 1.05 * stated + 2**20
 
 
-@pytest.mark.parametrize("reject", [True, False])
-def test_missing_pixels_spread_nowhere(tmp_path, reject):
+def test_peak_memory_side_by_side_is_as_stated(noisy):
+    exposures, mosaic, *_ = noisy
+    folder = mosaic.data.parent
+    canvas = Canvas(*(folder / f"beside_{name}.npy" for name in Canvas.__dataclass_fields__))
+    np.save(canvas.provisional, np.zeros((3, GRID.height, GRID.width), np.float32))
+    np.save(canvas.samples, np.zeros((GRID.height, GRID.width), np.uint16))
+    block = planned(exposures, depth=8).superblocks[0]
+    tracemalloc.start()
+    provisional_block(BlockTask(GRID, 3, block, tuple(exposures), SOFT, canvas))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    area, raw = (block.y1 - block.y0) * (block.x1 - block.x0), SHAPE[0] * SHAPE[1]
+    assert 8 * 7 * 4 * area < peak < 1.05 * (sample_bytes(8, 3) * area + 60 * raw) + 2**20
+
+
+@pytest.mark.parametrize("rejection", ["none", "kappa_sigma"])
+def test_missing_pixels_spread_nowhere(tmp_path, rejection):
     rng = np.random.default_rng(9)
     data = [SKY + rng.normal(0, 10, SHAPE).astype(np.float32) for _ in range(3)]
     data[1][60:90, 100:140] = np.nan
     data[1][120, 130], data[1][121, 60] = np.inf, -np.inf
     exposures = [exposure(tmp_path, k, d, w, False) for k, (d, w) in enumerate(zip(data, SHIFTED[:3], strict=True))]
-    mosaic, _ = combine(tmp_path, exposures, replace(PLAIN, reject=reject, level=LEVEL))
+    mosaic, _ = combine(tmp_path, exposures, replace(PLAIN, rejection=rejection, level=LEVEL))
     found, coverage = np.load(mosaic.data), np.load(mosaic.coverage)
     assert np.isfinite(found[:, coverage > 0]).all()
     assert np.abs(found[:, coverage > 0] - np.array(LEVEL)[:, None]).max() < 100

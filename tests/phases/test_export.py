@@ -116,7 +116,7 @@ def test_names_say_groups_and_frames(written, tmp_path):
         "zemosaic_MT4_R5_preview.png",
         "zemosaic_MT4_R5_weight.fits",
     ]
-    assert all(path.exists() for path in vars(written[1]).values())
+    assert all(path.exists() for path in vars(written[1]).values() if path is not None)
     assert not list(tmp_path.glob(".*"))
 
 
@@ -275,7 +275,7 @@ def test_strips_equal_the_whole(tmp_path, frames, monkeypatch):
     for size in (10**9, 3000):
         monkeypatch.setattr(phase, "STRIP_BYTES", size)
         outputs = export(source, frames, PROVENANCE, tmp_path, Silent())
-        results.append([path.read_bytes() for path in vars(outputs).values()])
+        results.append([path.read_bytes() for path in vars(outputs).values() if path])
     assert results[0] == results[1]
 
 

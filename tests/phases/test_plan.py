@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from zemosaic.errors import InputError, SettingsError
+from zemosaic.imaging.projection import grid_to_sky, sky_to_pixel
 from zemosaic.imaging.warp import footprint
 from zemosaic.model import Distortion, Frame, FrameKind, Solution
-from zemosaic.phases.plan import TASK_OVERHEAD, group_frames, make_grid, make_plan
+from zemosaic.phases.plan import TASK_OVERHEAD, SideBySide, group_frames, make_grid, make_plan, sample_bytes
 
 SCALE = 2.374 / 3600
 
@@ -30,9 +31,10 @@ def night(centres, angle=10.0):
     return frames, solutions
 
 
-def planned(frames, solutions, memory=8 * 2**30, workers=2):
+def planned(frames, solutions, memory=8 * 2**30, workers=2, samples=None):
     groups = group_frames(frames, solutions)
-    return make_plan(frames, solutions, groups, make_grid(frames, solutions, 0.0), memory=memory, workers=workers)
+    grid = make_grid(frames, solutions, 0.0)
+    return make_plan(frames, solutions, groups, grid, memory=memory, workers=workers, samples=samples)
 
 
 @pytest.mark.parametrize("centre", [(0.0, 5.0), (120.0, 88.0), (192.86, 27.13), (300.0, -60.0)])
@@ -97,3 +99,50 @@ def test_several_telescopes_make_a_grid_of_the_finest_one():
     assert planned(frames, solutions).grid.scale == pytest.approx(0.7 * SCALE, rel=1e-6)
     few = [dataclasses.replace(f, instrument="coarse") if f.id > 0 else f for f in frames]
     assert planned(few, solutions).grid.scale == pytest.approx(SCALE, rel=1e-6)
+
+
+def deep_night(n=40):
+    """Two panels that overlap, three quarters of the frames on the first."""
+    rng = np.random.default_rng(2)
+    places = [(10.0, 40.0)] * (3 * n // 4) + [(10.5, 40.5)] * (n // 4)
+    return night([(ra + dx, dec + dy) for (ra, dec), (dx, dy) in zip(places, rng.normal(0, 0.02, (n, 2)), strict=True)])
+
+
+def overlapping(frames, solutions, grid, step=40):
+    """Frames over every step-th pixel of the mosaic, counted one by one."""
+    y, x = np.mgrid[0 : grid.height : step, 0 : grid.width : step].astype(float)
+    count = np.zeros(y.shape, int)
+    for f in frames:
+        sx, sy = sky_to_pixel(solutions[f.id], *grid_to_sky(grid, x, y))
+        count += (sx > -0.5) & (sx < f.width - 0.5) & (sy > -0.5) & (sy < f.height - 0.5)
+    return count, step
+
+
+@pytest.mark.parametrize(("memory", "joint"), [(64, "all"), (2.2, "some")])
+def test_samples_lie_side_by_side_where_they_fit(memory, joint):
+    frames, solutions = deep_night(200 if joint == "some" else 80)
+    plan = planned(frames, solutions, int(memory * 2**30), samples=SideBySide())
+    deep = [b for b in plan.superblocks if b.depth]
+    assert deep and (len(deep) == len(plan.superblocks)) == (joint == "all")
+    count, step = overlapping(frames, solutions, plan.grid)
+    for b in deep:
+        seen = count[-(-b.y0 // step) : b.y1 // step, -(-b.x0 // step) : b.x1 // step]
+        assert seen.max(initial=0) <= b.depth <= len(b.frames)
+        assert TASK_OVERHEAD + sample_bytes(b.depth, 3) * (b.y1 - b.y0) * (b.x1 - b.x0) <= memory * 2**30 / 2
+    assert plan.memory <= memory * 2**30 / 2
+
+
+def test_a_bound_on_frames_side_by_side_holds():
+    frames, solutions = deep_night()
+    plan = planned(frames, solutions, 64 * 2**30, samples=SideBySide(most=20))
+    assert {b.depth > 0 for b in plan.superblocks} <= {False, True} and all(b.depth <= 20 for b in plan.superblocks)
+    with pytest.raises(SettingsError, match="max_raw_per_master_tile is 20"):
+        planned(frames, solutions, 64 * 2**30, samples=SideBySide(most=20, needed=True))
+
+
+def test_blocks_are_cut_as_small_as_it_takes_where_all_have_to_lie_side_by_side():
+    frames, solutions = deep_night(240)
+    plan = planned(frames, solutions, 2 * 2**30, samples=SideBySide(everywhere=True))
+    assert all(b.depth > 0 for b in plan.superblocks) and plan.memory <= 2**30
+    with pytest.raises(SettingsError, match=r"subs overlap .* memory_limit"):
+        planned(frames, solutions, 2**30, workers=2, samples=SideBySide(everywhere=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,14 @@ from numpy.typing import NDArray
 
 from zemosaic.calibrated import read_calibrated
 from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
+from zemosaic.imaging.coadd import location, median, median_variance
 from zemosaic.imaging.warp import LATTICE, Window, window
+from zemosaic.kernels import coadd as sample_kernels
 from zemosaic.kernels import resample as mosaic_kernels
 from zemosaic.model import Grid, Superblock
 from zemosaic.phases._assemble_canvas import Canvas, load, store
 from zemosaic.phases._assemble_frame import (
+    BAYER_SHARE,
     CLIPPED,
     Exposure,
     Recipe,
@@ -29,6 +33,8 @@ from zemosaic.phases._assemble_reject import FrameTask, blotted, load_rejected
 
 __all__ = ["BlockTask", "final_block", "provisional_block"]
 
+LEAST_VALID = 0.02  # share of its raw pixels that a sample of the final mean must have kept, as `add_to_sums` has it
+BAND = 64  # rows of the mosaic resampled at a time: what lies between the kernels stays in the cache
 Float32Array = NDArray[np.float32]
 
 
@@ -41,75 +47,173 @@ class BlockTask:
     recipe: Recipe
     canvas: Canvas
 
+    @property
+    def plane(self) -> tuple[int, int]:
+        return self.block.y1 - self.block.y0, self.block.x1 - self.block.x0
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        return self.block.y0, self.block.x0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a frame says about a block: colours and validity of its rows, and what brings them there."""
+
+    exposure: Exposure
+    view: Window
+    lattices: Calibration
+    image: Float32Array  # (rows, w, 4)
+    mask: NDArray[np.bool_]  # raw pixels that are left out
+
 
 def provisional_block(task: BlockTask) -> None:
     """Pass 1 over one superblock."""
-    block = task.block
-    plane = block.y1 - block.y0, block.x1 - block.x0
-    buckets = np.zeros((mosaic_kernels.BUCKETS, *plane, 2 * task.channels), np.float32)
-    samples = np.zeros(plane, np.uint16)
-    for exposure in task.exposures:
-        view = window(exposure.solution, exposure.shape, task.grid, (block.y0, block.y1, block.x0, block.x1))
-        if view is None:
-            continue
-        lattices = lattices_of(exposure, task.grid, task.recipe)
-        raw = read_calibrated(exposure.frame, exposure.masters, view.rows)
-        hot = mend_missing(raw, exposure)
-        if task.recipe.reject:
-            hot |= lone_pixels(raw, exposure)
-        if exposure.clipped > CLIPPED:
-            subtract(raw, exposure, [float(clipping_bias(m, s)) for m, s in zip(exposure.sky, exposure.sigma)])
-        image = lanes(raw, view.rows.start, exposure, lattices, hot)
+    centre, samples = _side_by_side(task) if task.block.depth else _running(task)
+    store(task.canvas.provisional, task.block, centre)
+    store(task.canvas.samples, task.block, samples)
+
+
+def _running(task: BlockTask) -> tuple[Float32Array, NDArray[np.uint16]]:
+    """Median of nine interleaved running means, and the samples behind it: any number of frames in constant memory."""
+    buckets = np.zeros((mosaic_kernels.BUCKETS, *task.plane, 2 * task.channels), np.float32)
+    samples = np.zeros(task.plane, np.uint16)
+    for each in _visited(task, _plain):
         mosaic_kernels.add_to_buckets(
-            image, view.rows.start, exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
-            view.nodes_x, view.nodes_y, view.node0, LATTICE, lattices.weight, STEP,
-            task.recipe.feather.margins(exposure.frame.width, exposure.frame.height),
-            (block.y0, block.x0), view.box, buckets, samples,
+            each.image, each.view.rows.start, each.exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
+            each.view.nodes_x, each.view.nodes_y, each.view.node0, LATTICE, each.lattices.weight, STEP,
+            _margins(task, each), task.origin, each.view.box, buckets, samples,
         )  # fmt: skip
-    centre = np.empty((task.channels, *plane), np.float32)
+    centre = np.empty((task.channels, *task.plane), np.float32)
     mosaic_kernels.bucket_centre(buckets, centre)
-    store(task.canvas.provisional, block, centre)
-    store(task.canvas.samples, block, samples)
+    return centre, samples
+
+
+def _side_by_side(task: BlockTask) -> tuple[Float32Array, NDArray[np.uint16]]:
+    """Location of all samples of each pixel by the named rejection, and how many there are."""
+    samples, count = _no_samples(task), np.zeros(task.plane, np.uint16)
+    for each in _visited(task, _plain):
+        _add_samples(task, each, 0.5, samples, count)
+    _check_depth(task, count)
+    recipe = task.recipe
+    shares = BAYER_SHARE if any(e.frame.bayer for e in task.exposures) else (1.0,) * task.channels
+    centre = location(
+        samples, count, recipe.rejection, kappas=(recipe.kappa_low, recipe.kappa_high), limits=recipe.winsor,
+        equal=recipe.equal_weights, level=recipe.level, shares=shares,
+    )  # fmt: skip
+    return centre, count
 
 
 def final_block(task: BlockTask) -> set[int]:
     """Pass 2 over one superblock; the ids of the frames that gave it at least one pixel."""
+    sums = np.zeros((*task.plane, 3 * task.channels), np.float32)
+    count, rejected = np.zeros(task.plane, np.uint16), np.zeros(task.plane, np.uint16)
+    sides = np.zeros((2, *task.plane), np.uint16) if task.canvas.sides else None
+    beside = _no_samples(task) if task.recipe.combine == "median" else None
+    found, contributed = np.zeros(task.plane, np.uint16), set()
+    for each in _visited(task, _mended):
+        before = int(count.sum(dtype=np.int64))
+        view, lattices = each.view, each.lattices
+        mosaic_kernels.add_to_sums(
+            each.image, view.rows.start, each.exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
+            view.nodes_x, view.nodes_y, view.node0, LATTICE, lattices.weight, lattices.variance, STEP,
+            _margins(task, each), task.origin, view.box, sums, count, rejected,
+        )  # fmt: skip
+        if beside is not None:
+            _add_samples(task, each, LEAST_VALID, beside, found)
+        if sides is not None:
+            _count_sides(task, each, sides)
+        if int(count.sum(dtype=np.int64)) > before:
+            contributed.add(each.exposure.frame.id)
+    _check_depth(task, found)
+    _store_final(task, sums, count, None if beside is None else median(beside, found, task.recipe.equal_weights))
+    store(task.canvas.coverage, task.block, count)
+    store(task.canvas.rejected, task.block, rejected)
+    if sides is not None and task.canvas.sides is not None:
+        store(task.canvas.sides, task.block, sides)
+    return contributed
+
+
+def _visited(
+    task: BlockTask, read: Callable[[BlockTask, Exposure, Window, Calibration], tuple[Float32Array, NDArray[np.bool_]]]
+) -> Iterator[Prepared]:
+    """The frames that reach into the block, in their order; `read` gives the raw rows and what is left out of them."""
     block = task.block
-    plane = block.y1 - block.y0, block.x1 - block.x0
-    sums = np.zeros((*plane, 3 * task.channels), np.float32)
-    count, rejected = np.zeros(plane, np.uint16), np.zeros(plane, np.uint16)
-    contributed = set()
     for exposure in task.exposures:
         view = window(exposure.solution, exposure.shape, task.grid, (block.y0, block.y1, block.x0, block.x1))
         if view is None:
             continue
-        before = int(count.sum(dtype=np.int64))
         lattices = lattices_of(exposure, task.grid, task.recipe)
-        raw, mask = _mended(task, exposure, view, lattices)
+        raw, mask = read(task, exposure, view, lattices)
         image = lanes(raw, view.rows.start, exposure, lattices, mask)
-        mosaic_kernels.add_to_sums(
-            image, view.rows.start, exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
-            view.nodes_x, view.nodes_y, view.node0, LATTICE, lattices.weight, lattices.variance, STEP,
-            task.recipe.feather.margins(exposure.frame.width, exposure.frame.height),
-            (block.y0, block.x0), view.box, sums, count, rejected,
+        yield Prepared(exposure, view, lattices, image, mask)
+
+
+def _margins(task: BlockTask, each: Prepared) -> NDArray[np.float64]:
+    return task.recipe.feather.margins(each.exposure.frame.width, each.exposure.frame.height)
+
+
+def _no_samples(task: BlockTask) -> Float32Array:
+    return np.zeros((task.block.depth, *task.plane, 2 * task.channels + 1), np.float32)
+
+
+def _add_samples(
+    task: BlockTask, each: Prepared, least: float, samples: Float32Array, count: NDArray[np.uint16]
+) -> None:
+    """Resample a frame, some rows of the mosaic at a time, and put it beside the others."""
+    y0, y1, x0, x1 = each.view.box
+    seen = np.empty((min(BAND, y1 - y0), x1 - x0, 2 * task.channels + 2), np.float32)
+    for top in range(y0, y1, BAND):
+        box = top, min(top + BAND, y1), x0, x1
+        sample_kernels.resample_box(
+            each.image, each.view.rows.start, each.exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
+            each.view.nodes_x, each.view.nodes_y, each.view.node0, LATTICE, each.lattices.weight, each.lattices.variance,
+            STEP, _margins(task, each), task.recipe.equal_weights, box, seen,
         )  # fmt: skip
-        if int(count.sum(dtype=np.int64)) > before:
-            contributed.add(exposure.frame.id)
-    _store_mean(task, sums, count, rejected)
-    return contributed
+        sample_kernels.add_to_samples(seen, box, task.origin, least, samples, count)
 
 
-def _store_mean(task: BlockTask, sums: Float32Array, count: NDArray[np.uint16], rejected: NDArray[np.uint16]) -> None:
-    """Mean and formal inverse variance; where every sample was rejected the provisional value stays, with weight 0."""
+def _check_depth(task: BlockTask, count: NDArray[np.uint16]) -> None:
+    if task.block.depth and int(count.max(initial=0)) > task.block.depth:
+        raise ValueError(f"{count.max()} samples of a pixel in {task.block}, planned for {task.block.depth}")
+
+
+def _count_sides(task: BlockTask, each: Prepared, sides: NDArray[np.uint16]) -> None:
+    """Where the frame's raw pixels were rejected, by side."""
+    places, _, dark = load_rejected(each.exposure.rejected)
+    signs = np.zeros(each.exposure.shape, np.int8)
+    signs.ravel()[places] = np.where(dark, -1, 1)
+    sample_kernels.count_rejected(
+        signs, 0, each.view.nodes_x, each.view.nodes_y, each.view.node0, LATTICE, task.origin, each.view.box, sides
+    )
+
+
+def _store_final(task: BlockTask, sums: Float32Array, count: NDArray[np.uint16], middle: Float32Array | None) -> None:
+    """Mean (or the median given) and formal inverse variance; where every sample was rejected the provisional value stays."""
     total = np.moveaxis(sums.reshape(*count.shape, task.channels, 3), 2, 0)
     weight = total[..., 1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        data = np.where(weight > 0, total[..., 0] / weight, load(task.canvas.provisional, task.block))
+        value = total[..., 0] / weight if middle is None else middle
+        data = np.where(weight > 0, value, load(task.canvas.provisional, task.block))
         inverse_variance = np.where(weight > 0, weight**2 / total[..., 2], 0.0)
+    if middle is not None:
+        inverse_variance /= median_variance(count)
     store(task.canvas.data, task.block, data.astype(np.float32))
     store(task.canvas.weight, task.block, inverse_variance.astype(np.float32))
-    store(task.canvas.coverage, task.block, count)
-    store(task.canvas.rejected, task.block, rejected)
+
+
+def _plain(
+    task: BlockTask, exposure: Exposure, view: Window, lattices: Calibration
+) -> tuple[Float32Array, NDArray[np.bool_]]:
+    """The frame's rows as they are, what its own pixels tell to be damaged left out."""
+    del lattices
+    raw = read_calibrated(exposure.frame, exposure.masters, view.rows)
+    hot = mend_missing(raw, exposure)
+    if task.recipe.reject:
+        hot |= lone_pixels(raw, exposure)
+    if exposure.clipped > CLIPPED:
+        subtract(raw, exposure, [float(clipping_bias(m, s)) for m, s in zip(exposure.sky, exposure.sigma)])
+    return raw, hot
 
 
 def _mended(
@@ -122,7 +226,7 @@ def _mended(
         model, _, _ = blotted(FrameTask(task.grid, exposure, task.recipe, task.canvas), lattices, exposure.colours)
         unclip(raw, model[view.rows], exposure)
     if task.recipe.reject:
-        places, fill = load_rejected(exposure.rejected)
+        places, fill, _ = load_rejected(exposure.rejected)
         first, last = view.rows.start * exposure.frame.width, view.rows.stop * exposure.frame.width
         here = (places >= first) & (places < last)
         rejected = np.zeros_like(mask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,20 @@ class Canvas:
     weight: Path
     coverage: Path
     rejected: Path
+    sides: Path | None  # (2, h, w) uint16, when asked for
 
 
-def create_canvas(plan: Plan, folder: Path) -> Canvas:
+def create_canvas(plan: Plan, folder: Path, maps: bool) -> Canvas:
     folder.mkdir(parents=True, exist_ok=True)
-    canvas = Canvas(*(folder / f"{name}.npy" for name in Canvas.__dataclass_fields__))
+    paths = {name: folder / f"{name}.npy" for name in Canvas.__dataclass_fields__}
+    canvas = Canvas(**paths) if maps else replace(Canvas(**paths), sides=None)
     plane = plan.grid.height, plan.grid.width
     for path in (canvas.provisional, canvas.data, canvas.weight):
         open_memmap(path, "w+", np.float32, (plan.channels, *plane))
     for path in (canvas.samples, canvas.coverage, canvas.rejected):
         open_memmap(path, "w+", np.uint16, plane)
+    if canvas.sides is not None:
+        open_memmap(canvas.sides, "w+", np.uint16, (2, *plane))
     for path in (canvas.provisional, canvas.data):
         _blank(path)
     return canvas

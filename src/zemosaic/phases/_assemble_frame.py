@@ -19,6 +19,7 @@ from zemosaic.kernels.demosaic import calibrated_bilinear
 from zemosaic.model import Correction, Frame, FrameKind, Grid, Masters, Solution
 
 __all__ = [
+    "BAYER_SHARE",
     "CLIPPED",
     "Exposure",
     "Recipe",
@@ -43,9 +44,16 @@ class Recipe:
     feather: Feather
     level: tuple[float, ...]  # mosaic units per channel, the mean sky that the mosaic keeps
     equal_weights: bool = False
-    reject: bool = True
+    rejection: str = "kappa_sigma"  # one of `zemosaic.imaging.coadd.METHODS`
     kappa_low: float = 4.0
     kappa_high: float = 4.0
+    winsor: tuple[float, float] = (0.05, 0.05)  # fractions of the samples, low and high
+    combine: str = "mean"  # or median
+    maps: bool = False  # of the rejected pixels, too dark and too bright
+
+    @property
+    def reject(self) -> bool:
+        return self.rejection != "none"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from zemosaic.calibrated import read_calibrated
 from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
@@ -53,7 +54,7 @@ def reject_frame(task: FrameTask) -> Rejected:
     colours = [exposure.colours] if raw.ndim == 2 else [np.full((2, 2), c, np.int64) for c in range(3)]
     lattices = lattices_of(exposure, task.grid, task.recipe)
     mask = mend_missing(raw, exposure) | lone_pixels(raw, exposure)
-    models, streaks = [], 0
+    models, streaks, worst = [], 0, np.zeros(mask.shape, np.float32)
     for plane, cfa in zip(planes, colours):
         model, spread, samples = blotted(task, lattices, cfa)
         score = _score(plane, model, spread, samples, cfa, exposure)
@@ -61,10 +62,18 @@ def reject_frame(task: FrameTask) -> Rejected:
         streaks = max(streaks, len(lines))
         mask |= outliers(score, task.recipe.kappa_low, task.recipe.kappa_high).mask | streak_mask(score, lines)
         models.append(model)
+        worst = np.where(np.abs(np.nan_to_num(score)) > np.abs(worst), score, worst)
     places = np.flatnonzero(mask)
     fill = np.stack([m.ravel()[places] for m in models])
-    _save_rejected(exposure.rejected, places, fill)
+    _save_rejected(exposure.rejected, places, fill, _too_dark(worst, mask).ravel()[places])
     return Rejected(exposure.frame.id, places.size, streaks, mask.size)
+
+
+def _too_dark(score: Float32Array, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Rejected pixels that belong to a dark outlier: what lies farthest out within 2 px says so."""
+    out = np.where(mask, score, 0.0)
+    dark: NDArray[np.bool_] = -minimum_filter(out, 5) > maximum_filter(out, 5)
+    return dark
 
 
 def blotted(
@@ -114,14 +123,14 @@ def _score(
     return score
 
 
-def _save_rejected(path: Path, places: NDArray[np.intp], fill: Float32Array) -> None:
+def _save_rejected(path: Path, places: NDArray[np.intp], fill: Float32Array, dark: NDArray[np.bool_]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial.npz")
-    np.savez(temporary, places=places.astype(np.uint32), fill=fill)
+    np.savez(temporary, places=places.astype(np.uint32), fill=fill, dark=dark)
     temporary.replace(path)
 
 
-def load_rejected(path: Path) -> tuple[NDArray[np.int64], Float32Array]:
-    """Flat places of the rejected pixels, and (planes, n) the model there in raw ADU."""
+def load_rejected(path: Path) -> tuple[NDArray[np.int64], Float32Array, NDArray[np.bool_]]:
+    """Flat places of the rejected pixels, (planes, n) the model there in raw ADU, and which of them were too dark."""
     with np.load(path) as table:
-        return table["places"].astype(np.int64), table["fill"]
+        return table["places"].astype(np.int64), table["fill"], table["dark"]

@@ -38,7 +38,7 @@ def assemble(
     reporter: Reporter,
 ) -> tuple[Mosaic, tuple[Rejected, ...]]:
     """Assemble the mosaic of a plan into arrays under `folder`; also what was rejected, frame by frame."""
-    canvas = create_canvas(plan, folder)
+    canvas = create_canvas(plan, folder, recipe.maps and recipe.reject)
     blocks = [
         BlockTask(plan.grid, plan.channels, b, tuple(exposures[i] for i in b.frames), recipe, canvas)
         for b in plan.superblocks
@@ -51,7 +51,7 @@ def assemble(
     canvas.provisional.unlink()
     canvas.samples.unlink()
     contributed = tuple(sorted(set().union(*used)))
-    mosaic = Mosaic(plan.grid, canvas.data, canvas.weight, canvas.coverage, canvas.rejected, contributed)
+    mosaic = Mosaic(plan.grid, canvas.data, canvas.weight, canvas.coverage, canvas.rejected, contributed, canvas.sides)
     return mosaic, tuple(rejected)
 
 

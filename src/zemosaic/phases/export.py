@@ -67,6 +67,7 @@ class Outputs:
     coverage: Path
     weight: Path
     preview: Path
+    rejected: Path | None = None  # two planes, when asked for
 
 
 def export(
@@ -103,8 +104,9 @@ def export(
         coverage=output / f"{name}_coverage.fits",
         weight=output / f"{name}_weight.fits",
         preview=output / f"{name}_preview.png",
+        rejected=output / f"{name}_rejected.fits" if mosaic.sides else None,
     )
-    progress = _Progress(reporter, 4 * mosaic.grid.height)
+    progress = _Progress(reporter, (5 if mosaic.sides else 4) * mosaic.grid.height)
     channels = int(np.load(mosaic.data, mmap_mode="r").shape[0])
     planes = (mosaic.grid.height, mosaic.grid.width)
     cube = planes if channels == 1 else (channels, *planes)
@@ -117,6 +119,10 @@ def export(
     write_fits(outputs.weight, weight_header, cube, map(_no_data_is_zero, progress.counted(_strips(mosaic.weight))))
     progress.item = outputs.coverage.name
     write_fits(outputs.coverage, coverage_header, planes, progress.counted(_strips(mosaic.coverage)), np.uint16)
+    if mosaic.sides is not None and outputs.rejected is not None:
+        progress.item = outputs.rejected.name
+        header = _companion_header(mosaic.grid, 1, provenance, "REJECTED", "count", "rejected: too dark, too bright")
+        write_fits(outputs.rejected, header, (2, *planes), progress.counted(_strips(mosaic.sides)), np.uint16)
     progress.item = outputs.preview.name
     _write_preview(outputs.preview, mosaic, provenance, progress)
     return outputs

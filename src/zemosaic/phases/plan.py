@@ -5,25 +5,46 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zemosaic.errors import InputError, SettingsError
 from zemosaic.imaging.grouping import group_pointings, mean_direction, unit_vectors
-from zemosaic.imaging.projection import pixel_scale, pixel_to_sky
+from zemosaic.imaging.projection import grid_to_sky, pixel_scale, pixel_to_sky, sky_to_pixel
 from zemosaic.imaging.warp import LATTICE, footprint
 from zemosaic.model import Frame, Grid, Group, Plan, Solution, Superblock
 
-__all__ = ["TASK_OVERHEAD", "group_frames", "make_grid", "make_plan", "natural_scale"]
+__all__ = ["TASK_OVERHEAD", "SideBySide", "group_frames", "make_grid", "make_plan", "natural_scale", "sample_bytes"]
 
 BYTES_PER_PIXEL = 9 * 2 * 4  # of a superblock, per channel: nine buckets, sum and weight, float32
 TASK_OVERHEAD = 400 * 2**20  # bytes: interpreter with its libraries ~250 MB, one S50 frame in work ~120 MB
 LARGEST_BLOCK = 4096 * 4096  # px; a larger one saves no reading worth having and makes progress lumpy
 SMALLEST_BLOCK = 256 * 256  # px
+LEAST_JOINT = 512 * 512  # px; smaller blocks read a frame more than three times over (2.8 times at this size)
+CELL = 64  # px of the mosaic on which the subs over a pixel are counted
 COARSEST = 1.5  # times the frames' own pixel size: beyond, the interpolation leaves out pixels between its samples
 WIDEST = 60.0  # degrees from the tangent point; beyond that a TAN projection stretches by 4
 MOST_PIXELS = 4_000_000_000
 AUTOMATIC_PANEL = 0.4  # of the frames' shorter side
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Which superblocks hold all samples of a pixel side by side; the others hold running means."""
+
+    most: int = 0  # frames over a pixel; 0: as many as fit the memory
+    everywhere: bool = False  # blocks are cut as small as it takes
+    needed: bool = False  # the result cannot do without
+
+
+def sample_bytes(depth: int, channels: int) -> int:
+    """Bytes a pixel of a superblock with room for so many samples: value and variance per channel and the weight, float32.
+
+    Besides: the centre, or the sums of the final pass.
+    """
+    return depth * (2 * channels + 1) * 4 + 3 * channels * 4 + 8
 
 
 def group_frames(
@@ -60,17 +81,33 @@ def make_plan(
     *,
     memory: int,
     workers: int,
+    samples: SideBySide | None = None,
 ) -> Plan:
     """Lay out the mosaic on its grid.
 
-    memory : bytes for all workers together; a task needs `Plan.memory` = overhead + 72 bytes a pixel and channel
+    memory : bytes for all workers together; a task needs `Plan.memory` = overhead + 72 bytes a pixel and channel, or what
+        `sample_bytes` says
+    samples : where samples lie side by side; None: nowhere
+
+    Raises SettingsError when the memory is too small for the samples that have to lie side by side.
     """
     channels = frames[0].channels
-    largest = max(memory // workers - TASK_OVERHEAD, 2**20) // (BYTES_PER_PIXEL * channels)
-    blocks = _superblocks(frames, solutions, grid, _pieces(grid, min(largest, LARGEST_BLOCK), workers))
-    area = max((b.y1 - b.y0) * (b.x1 - b.x0) for b in blocks)
+    budget = max(memory // workers - TASK_OVERHEAD, 2**20)
+    largest = min(budget // (BYTES_PER_PIXEL * channels), LARGEST_BLOCK)
+    if samples is None:
+        blocks = _superblocks(frames, solutions, grid, _pieces(grid, largest, workers))
+    else:
+        depths = _depths(frames, solutions, grid)
+        fitting = budget // sample_bytes(int(depths.max()), channels)
+        least = SMALLEST_BLOCK if samples.everywhere or samples.needed else LEAST_JOINT
+        pieces = _pieces(grid, min(largest, max(fitting, least)), workers)
+        deep = [_deepened(b, depths) for b in _superblocks(frames, solutions, grid, pieces)]
+        blocks = tuple(_chosen(b, samples, budget, channels) for b in deep)
+    needed = max(
+        _area(b) * (sample_bytes(b.depth, channels) if b.depth else BYTES_PER_PIXEL * channels) for b in blocks
+    )
     disk = grid.width * grid.height * (3 * channels * 4 + 6) + sum(f.width * f.height // 16 for f in frames)
-    return Plan(grid, channels, groups, blocks, LATTICE, TASK_OVERHEAD + area * BYTES_PER_PIXEL * channels, disk)
+    return Plan(grid, channels, groups, blocks, LATTICE, TASK_OVERHEAD + needed, disk)
 
 
 def make_grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], output_scale: float) -> Grid:
@@ -88,6 +125,46 @@ def make_grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], output
             "and bin it afterwards"
         )
     return _grid(frames, solutions, (output_scale or natural) / 3600.0)
+
+
+def _area(block: Superblock) -> int:
+    return (block.y1 - block.y0) * (block.x1 - block.x0)
+
+
+def _depths(frames: Sequence[Frame], solutions: Mapping[int, Solution], grid: Grid) -> NDArray[np.int64]:
+    """Upper bound of the frames over any pixel of each cell of CELL x CELL px."""
+    depths = np.zeros((-(-grid.height // CELL), -(-grid.width // CELL)), np.int64)
+    for f in frames:
+        px, py = footprint(solutions[f.id], (f.height, f.width), grid)
+        j0, i0 = max(0, int(py.min()) // CELL - 1), max(0, int(px.min()) // CELL - 1)
+        rows, columns = slice(j0, int(py.max()) // CELL + 2), slice(i0, int(px.max()) // CELL + 2)
+        y, x = np.mgrid[rows, columns][:, : depths.shape[0] - j0, : depths.shape[1] - i0] * float(CELL) + 0.5 * CELL
+        sx, sy = sky_to_pixel(solutions[f.id], *grid_to_sky(grid, x, y))
+        # half the diagonal of a cell in pixels of the frame, and a tenth for its distortion
+        reach = 0.78 * CELL * 3600.0 * grid.scale / pixel_scale(solutions[f.id])
+        inside = (sx > -reach) & (sx < f.width + reach) & (sy > -reach) & (sy < f.height + reach)
+        depths[rows, columns] += inside
+    return depths
+
+
+def _deepened(block: Superblock, depths: NDArray[np.int64]) -> Superblock:
+    cells = depths[block.y0 // CELL : -(-block.y1 // CELL), block.x0 // CELL : -(-block.x1 // CELL)]
+    return replace(block, depth=max(1, int(cells.max())))
+
+
+def _chosen(block: Superblock, samples: SideBySide, budget: int, channels: int) -> Superblock:
+    """The block with room for its samples when that fits, else without."""
+    few = samples.most == 0 or block.depth <= samples.most
+    if few and _area(block) * sample_bytes(block.depth, channels) <= budget:
+        return block
+    if samples.needed or (few and samples.everywhere):
+        limit = f"max_raw_per_master_tile is {samples.most}" if not few else f"a worker has {budget / 2**20:.0f} MB"
+        raise SettingsError(
+            f"up to {block.depth} subs overlap and all their samples have to lie side by side, but {limit}: raise it or "
+            "memory_limit, take fewer workers (assembly_process_workers), or choose stacking_final_combine_method = mean "
+            "and auto_limit_frames_per_master_tile = true"
+        )
+    return replace(block, depth=0)
 
 
 def _grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], scale: float) -> Grid:
