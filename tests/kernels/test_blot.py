@@ -9,9 +9,11 @@ from zemosaic.kernels.calibrate import calibrate
 
 STEP = 32
 GRBG = cfa_colours("GRBG")
+TOGETHER = np.empty((0, 2))  # all colours fall on one place
 
 
-def test_blot_reads_a_smooth_mosaic_back():
+@pytest.mark.parametrize("apart", [TOGETHER, np.array([[0.4, -0.3], [-0.7, 0.9]])])
+def test_blot_reads_a_smooth_mosaic_back(apart):
     y, x = np.mgrid[0:120, 0:140].astype(float)
     planes = np.stack([np.sin(x / 9) + y / 20, np.cos(y / 8), x / 30]).astype(np.float32)
     fy, fx = np.mgrid[0 : 80 + STEP : STEP, 0 : 70 + STEP : STEP].astype(float)
@@ -19,8 +21,11 @@ def test_blot_reads_a_smooth_mosaic_back():
     out, spread = np.empty((71, 63), np.float32), np.empty((71, 63), np.float32)
     samples = np.empty((71, 63), np.uint16)
     count = np.full((120, 140), 7, np.uint16)
-    blot(planes, count, (0, 0), nodes_x, nodes_y, STEP, GRBG, out, spread, samples)
+    blot(planes, count, (0, 0), nodes_x, nodes_y, STEP, GRBG, apart, out, spread, samples)
     gy, gx = np.mgrid[0:71, 0:63].astype(float)
+    if len(apart):  # what falls on a pixel is sent to where it would fall were it green
+        shift = np.array([apart[0], (0.0, 0.0), apart[1]])[GRBG[np.arange(71)[:, None] % 2, np.arange(63) % 2]]
+        gx, gy = gx - shift[..., 0], gy - shift[..., 1]
     mx, my = 0.97 * gx + 0.1 * gy + 21.3, -0.1 * gx + 0.97 * gy + 19.6
     truth = np.stack([np.sin(mx / 9) + my / 20, np.cos(my / 8), mx / 30])
     expected = np.take_along_axis(truth, GRBG[np.arange(71)[:, None] % 2, np.arange(63) % 2][None], 0)[0]
@@ -35,7 +40,7 @@ def test_blot_knows_no_data():
     fy, fx = np.mgrid[0:64:STEP, 0:64:STEP].astype(float)
     out, spread = np.empty((40, 40), np.float32), np.empty((40, 40), np.float32)
     blot(
-        planes, np.ones((40, 40), np.uint16), (0, 0), fx, fy, STEP, np.zeros((2, 2), np.int64), out, spread,
+        planes, np.ones((40, 40), np.uint16), (0, 0), fx, fy, STEP, np.zeros((2, 2), np.int64), TOGETHER, out, spread,
         np.empty((40, 40), np.uint16),
     )  # fmt: skip
     assert np.isnan(out[20, 20]) and np.isnan(out[0, 0])

@@ -205,7 +205,7 @@ def test_samples_hold_what_the_sums_add_up(frame, equal):
     nx, ny, node0 = nodes()
     variances = rng.uniform(3, 5, (5, 6, 1)).astype(np.float32) * np.array([4, 2, 4], np.float32)
     weights = np.ones_like(variances) if equal else 1 / variances
-    margins, box = np.array([3.5, 3.5, 10.0]), (3, 45, 5, 60)
+    margins, box, apart = np.array([3.5, 3.5, 10.0]), (3, 45, 5, 60), np.array([[0.4, -0.2], [-0.3, 0.1]])
     samples, count = np.zeros((4, *SIZE, 7), np.float32), np.zeros(SIZE, np.uint16)
     sums, frames, rejected = np.zeros((*SIZE, 9), np.float32), np.zeros(SIZE, np.uint16), np.zeros(SIZE, np.uint16)
     seen = np.empty((box[1] - box[0], box[3] - box[2], 8), np.float32)
@@ -213,11 +213,26 @@ def test_samples_hold_what_the_sums_add_up(frame, equal):
         image = frame.copy()
         image[..., :3] += shift
         resample_box(
-            image, 0, 71, LANCZOS_TABLE, nx, ny, node0, STEP, weights, variances, 16, margins, equal, box, seen
+            image,
+            0,
+            71,
+            LANCZOS_TABLE,
+            nx,
+            ny,
+            node0,
+            STEP,
+            weights,
+            variances,
+            16,
+            margins,
+            apart,
+            equal,
+            box,
+            seen,
         )
         add_to_samples(seen, box, (0, 0), 0.02, samples, count)
         add_to_sums(
-            image, 0, 71, LANCZOS_TABLE, nx, ny, node0, STEP, weights, variances, 16, margins, (0, 0), box,
+            image, 0, 71, LANCZOS_TABLE, nx, ny, node0, STEP, weights, variances, 16, margins, apart, (0, 0), box,
             sums, frames, rejected,
         )  # fmt: skip
     np.testing.assert_array_equal(count, frames)

@@ -6,6 +6,7 @@ import pytest
 from zemosaic.kernels.resample import LANCZOS_TABLE, add_to_buckets, add_to_sums, bucket_centre
 
 STEP = 32
+TOGETHER = np.empty((0, 2))  # all colours fall on one place
 
 
 def lanczos(t):
@@ -39,7 +40,7 @@ def frame():
     return image
 
 
-def run_buckets(frame, size=(50, 60), origin=(0, 0), times=1):
+def run_buckets(frame, size=(50, 60), origin=(0, 0), times=1, apart=TOGETHER):
     nx, ny, node0 = affine_nodes(size, origin)
     weights = np.full((5, 5, 3), 0.25, np.float32)
     buckets = np.zeros((9, *size, 6), np.float32)
@@ -48,7 +49,7 @@ def run_buckets(frame, size=(50, 60), origin=(0, 0), times=1):
     for _ in range(times):
         add_to_buckets(
             frame, 0, frame.shape[0], LANCZOS_TABLE, nx, ny, node0, STEP, weights, STEP,
-            np.array([3.5, 3.5, 10.0]), origin, box, buckets, count,
+            np.array([3.5, 3.5, 10.0]), apart, origin, box, buckets, count,
         )  # fmt: skip
     return buckets, count
 
@@ -72,7 +73,7 @@ def test_the_weight_reaches_zero_at_the_border_without_a_step(frame):
     weights = np.ones((5, 5, 3), np.float32)
     add_to_buckets(
         frame, 0, 71, LANCZOS_TABLE, nx, ny, node0, STEP, weights, STEP,
-        np.array([3.5, 3.5, 20.0]), (0, 0), (0, 71, 0, 83), buckets, count,
+        np.array([3.5, 3.5, 20.0]), TOGETHER, (0, 0), (0, 71, 0, 83), buckets, count,
     )  # fmt: skip
     profile = buckets[0, :, 40, 1]
     assert profile[:4].max() == 0.0 and profile[35] == 1.0
@@ -102,7 +103,7 @@ def test_rows_of_a_frame_give_the_same_as_the_frame(frame):
     weights = np.full((5, 5, 3), 0.25, np.float32)
     add_to_buckets(
         frame[2:40], 2, frame.shape[0], LANCZOS_TABLE, nx, ny, node0, STEP, weights, STEP,
-        np.array([3.5, 3.5, 10.0]), (0, 0), (0, 20, 0, 60), buckets, count,
+        np.array([3.5, 3.5, 10.0]), TOGETHER, (0, 0), (0, 20, 0, 60), buckets, count,
     )  # fmt: skip
     np.testing.assert_array_equal(whole, buckets)
 
@@ -133,7 +134,7 @@ def test_sums_give_mean_and_formal_variance(frame):
     for image in (frame, damaged):
         add_to_sums(
             image, 0, 71, LANCZOS_TABLE, nx, ny, node0, STEP, weights, variances, STEP,
-            np.array([3.5, 3.5, 1.0]), (0, 0), (0, 50, 0, 60), sums, count, rejected,
+            np.array([3.5, 3.5, 1.0]), TOGETHER, (0, 0), (0, 50, 0, 60), sums, count, rejected,
         )  # fmt: skip
     assert (count[27, 32], rejected[27, 32]) == (1, 1)
     assert (count[10, 12], rejected[10, 12]) == (2, 0)
@@ -174,14 +175,14 @@ def wide():
     return image, nodes_x, nodes_y, *lattices
 
 
-def sum_up(wide, box, channels=3):
+def sum_up(wide, box, channels=3, apart=TOGETHER):
     image, nodes_x, nodes_y, weights, variances = wide
     plane = box[1] - box[0], box[3] - box[2]
     sums, counts = np.zeros((*plane, 3 * channels), np.float32), [np.zeros(plane, np.uint16) for _ in range(2)]
     weights, variances = (np.ascontiguousarray(lattice[..., :channels]) for lattice in (weights, variances))
     add_to_sums(
         image, 0, 211, LANCZOS_TABLE, nodes_x, nodes_y, (0, 0), STEP, weights, variances, 16,
-        np.array([3.5, 5.0, 12.0]), (box[0], box[2]), box, sums, *counts,
+        np.array([3.5, 5.0, 12.0]), apart, (box[0], box[2]), box, sums, *counts,
     )  # fmt: skip
     return sums, *counts
 
@@ -229,3 +230,28 @@ def test_where_the_mapping_is_unknown_there_is_nothing(wide):
     sums, count, _ = sum_up(wide, (0, 250, 0, 250))
     assert np.isfinite(sums).all()
     assert not count[64:128, 64:128][1:, 1:].any() and count[30:60, 70:200].any()
+
+
+APART = np.array([[-0.37, 0.21], [0.93, -0.88]])
+
+
+def test_red_and_blue_are_taken_from_their_own_places(frame):
+    """Each colour is one interpolation, at the place where its light falls."""
+    buckets, _ = run_buckets(frame, apart=APART)
+    together, _ = run_buckets(frame)
+    np.testing.assert_array_equal(buckets[..., 2:4], together[..., 2:4])
+    centre = np.empty((3, 50, 60), np.float32)
+    bucket_centre(buckets, centre)
+    for y, x in [(10, 12), (25, 30), (40, 55)]:
+        fx, fy = 0.98 * x - 0.05 * y + 4.3, 0.05 * x + 0.98 * y + 6.7
+        assert centre[0, y, x] == pytest.approx(naive_sample(frame[..., 0], fx - 0.37, fy + 0.21), abs=0.02)
+        assert centre[2, y, x] == pytest.approx(naive_sample(frame[..., 2], fx + 0.93, fy - 0.88), abs=0.02)
+
+
+def test_shifted_colours_are_the_same_bits_in_any_region_and_up_to_the_border(wide):
+    whole = sum_up(wide, (0, 250, 0, 250), apart=APART)
+    box = (31, 65, 63, 130)
+    for array, part in zip(whole, sum_up(wide, box, apart=APART), strict=True):
+        np.testing.assert_array_equal(array[box[0] : box[1], box[2] : box[3]], part)
+    np.testing.assert_array_equal(whole[1], sum_up(wide, (0, 250, 0, 250))[1])
+    assert np.isfinite(whole[0]).all()

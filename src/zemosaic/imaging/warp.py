@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zemosaic.imaging.projection import grid_to_sky, pixel_to_sky, sky_to_grid, sky_to_pixel
 from zemosaic.model import Grid, Solution
 
-__all__ = ["LATTICE", "Window", "footprint", "frame_nodes", "mosaic_nodes", "window"]
+__all__ = ["LATTICE", "Window", "colours_apart", "footprint", "frame_nodes", "mosaic_nodes", "window"]
 
 LATTICE = 32  # px between nodes, in the mosaic and in the frame
 REACH = 6  # px of the frame that demosaicing and Lanczos-3 need around a position, and 2 to spare
@@ -39,6 +39,12 @@ def footprint(solution: Solution, shape: tuple[int, int], grid: Grid) -> tuple[F
     x = np.concatenate([t, np.ones_like(t), 1 - t, np.zeros_like(t)]) * (width - 1)
     y = np.concatenate([np.zeros_like(t), t, np.ones_like(t), 1 - t]) * (height - 1)
     return sky_to_grid(grid, *pixel_to_sky(solution, x, y))
+
+
+def colours_apart(solution: Solution) -> FloatArray:
+    """(2, 2) where the light of red and of blue falls, x, y px from green; (0, 2) where green does."""
+    red_and_blue = [solution.shift[c] for c in (0, 2)] if solution.shift else []
+    return np.array(red_and_blue, np.float64).reshape(-1, 2)
 
 
 def mosaic_nodes(

@@ -34,6 +34,7 @@ def blot(
     nodes_y: NDArray[np.float64],
     step: int,
     colours: NDArray[np.int64],
+    apart: NDArray[np.float64],
     out: NDArray[np.float32],
     spread: NDArray[np.float32],
     samples: NDArray[np.uint16],
@@ -44,16 +45,21 @@ def blot(
     count : (H, W) uint16, samples in each pixel of the region
     nodes_x, nodes_y : float64, mosaic coordinates of the frame's pixels at multiples of `step`
     colours : (2, 2) int64, channel of each pixel of the colour filter array
+    apart : (2, 2) float64, where the light of red and of blue falls, x, y px from green; (0, 2): where green does
     out : (h, w) float32, out: mosaic units, NaN where any of the 4 x 4 taps is missing
     spread : (h, w) float32, out: largest minus smallest of the inner 2 x 2 taps and their neighbours along the axes
     samples : (h, w) uint16, out: count at the nearest mosaic pixel
     """
     H, W = mosaic.shape[1], mosaic.shape[2]
     wx, wy = np.empty(4), np.empty(4)
+    shift = np.zeros((3, 2))
+    for n in range(apart.shape[0]):
+        shift[2 * n] = apart[n]
     for y in range(out.shape[0]):
-        j, fy = y // step, (y % step) / step
+        j = y // step
         for x in range(out.shape[1]):
-            i, fx = x // step, (x % step) / step
+            i, c = x // step, colours[y % 2, x % 2]
+            fy, fx = (y % step - shift[c, 1]) / step, (x % step - shift[c, 0]) / step
             mx = _lattice(nodes_x, j, i, fy, fx) - origin[1]
             my = _lattice(nodes_y, j, i, fy, fx) - origin[0]
             out[y, x] = np.nan
@@ -61,7 +67,6 @@ def blot(
             samples[y, x] = 0
             if not (mx >= 1.0 and my >= 1.0 and mx < W - 2.0 and my < H - 2.0):
                 continue
-            c = colours[y % 2, x % 2]
             ix, iy = int(math.floor(mx)), int(math.floor(my))
             _cubic(mx - ix, wx)
             _cubic(my - iy, wy)

@@ -49,6 +49,7 @@ def resample_box(
     variances: Float32Array,
     wstep: int,
     margins: FloatArray,
+    apart: FloatArray,
     equal: bool,
     box: tuple[int, int, int, int],
     out: Float32Array,
@@ -76,7 +77,7 @@ def resample_box(
             for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
                 share = (y - cy * step) / step
                 ends = _ends(nodes_x, nodes_y, j, i, share)
-                _see(flat, shape, row0, tables, ends, span, step, margins, wholly, lanes, taper)
+                _see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
                 _along(node_weights, j, i, share, weight)
                 _along(node_variances, j, i, share, variance)
                 for k in range(span[0], span[1]):

@@ -118,6 +118,7 @@ def _see(
     step: int,
     margins: NDArray[np.float64],
     wholly: bool,
+    apart: NDArray[np.float64],
     lanes: NDArray[np.float32],
     taper: NDArray[np.float64],
 ) -> None:
@@ -127,9 +128,11 @@ def _see(
     tables : (6 * (PHASES + 1),) and the same four times
     ends : x, y in the frame of the row's node on the left, then of the one on the right
     span : first pixel of the row, and the one after the last; step : pixels in the row of a cell
+    apart : (n, 2) where red and blue are, x, y px from where the mapping sends green; none when n = 0
     lanes : (4 * step,), taper : (step,), out
     """
     height, width = shape
+    colours = np.empty(4, np.float32)
     left_x, left_y, right_x, right_y = ends
     for k in range(span[0], span[1]):
         share = k / step
@@ -149,6 +152,14 @@ def _see(
             image, 4 * ((iy - 2 - row0) * width + ix - 2), 4 * width,
             tables[1], 24 * int((sx - ix) * PHASES + 0.5), tables[0], 6 * int((sy - iy) * PHASES + 0.5), lanes, 4 * k,
         )  # fmt: skip
+        for n in range(apart.shape[0]):
+            x, y = sx + apart[n, 0], sy + apart[n, 1]
+            ix, iy = int(x), int(y)
+            six_by_six(
+                image, 4 * ((iy - 2 - row0) * width + ix - 2), 4 * width,
+                tables[1], 24 * int((x - ix) * PHASES + 0.5), tables[0], 6 * int((y - iy) * PHASES + 0.5), colours, 0,
+            )  # fmt: skip
+            lanes[4 * k + 2 * n] = colours[2 * n]
 
 
 @kernel
@@ -186,6 +197,7 @@ def add_to_buckets(
     weights: NDArray[np.float32],
     wstep: int,
     margins: NDArray[np.float64],
+    apart: NDArray[np.float64],
     origin: tuple[int, int],
     box: tuple[int, int, int, int],
     buckets: NDArray[np.float32],
@@ -196,7 +208,8 @@ def add_to_buckets(
     image : (rows, w, 4) float32, corrected colours and validity of the frame's rows from `row0` on; height : rows of the frame
     nodes_x, nodes_y : (m, n) float64, frame coordinates of the lattice nodes; node0 = (row, column) of the first node
     weights : (p, q, channels) float32 on a lattice of `wstep` frame pixels, inverse variance of a sample
-    margins : (margin_x, margin_y, taper) px of the frame
+    margins : (margin_x, margin_y, taper) px of the frame; margin_x and margin_y at least 3.5
+    apart : (2, 2) float64, where the light of red and of blue falls, x, y px from green, at most 1; (0, 2): where green does
     origin : (y, x) of the region in the mosaic; box : (y0, y1, x0, x1) in the mosaic, inside the region
     buckets : (9, H, W, 2 * channels) float32, out: sums of weight * value and of weight
     count : (H, W) uint16, out: samples so far
@@ -218,7 +231,7 @@ def add_to_buckets(
             for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
                 share = (y - cy * step) / step
                 ends = _ends(nodes_x, nodes_y, j, i, share)
-                _see(flat, shape, row0, tables, ends, span, step, margins, wholly, lanes, taper)
+                _see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
                 _along(node_weights, j, i, share, weight)
                 Y = y - origin[0]
                 for k in range(span[0], span[1]):
@@ -280,6 +293,7 @@ def add_to_sums(
     variances: NDArray[np.float32],
     wstep: int,
     margins: NDArray[np.float64],
+    apart: NDArray[np.float64],
     origin: tuple[int, int],
     box: tuple[int, int, int, int],
     sums: NDArray[np.float32],
@@ -310,7 +324,7 @@ def add_to_sums(
             for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
                 share = (y - cy * step) / step
                 ends = _ends(nodes_x, nodes_y, j, i, share)
-                _see(flat, shape, row0, tables, ends, span, step, margins, wholly, lanes, taper)
+                _see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
                 _along(node_weights, j, i, share, weight)
                 _along(node_variances, j, i, share, variance)
                 Y = y - origin[0]

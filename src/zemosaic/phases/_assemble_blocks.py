@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zemosaic.calibrated import read_calibrated
 from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
 from zemosaic.imaging.coadd import location, median, median_variance
-from zemosaic.imaging.warp import LATTICE, Window, window
+from zemosaic.imaging.warp import LATTICE, Window, colours_apart, window
 from zemosaic.kernels import coadd as sample_kernels
 from zemosaic.kernels import resample as mosaic_kernels
 from zemosaic.model import Grid, Superblock
@@ -66,6 +66,11 @@ class Prepared:
     image: Float32Array  # (rows, w, 4)
     mask: NDArray[np.bool_]  # raw pixels that are left out
 
+    @property
+    def apart(self) -> NDArray[np.float64]:
+        """Where the light of red and of blue falls, px from green."""
+        return colours_apart(self.exposure.solution)
+
 
 def provisional_block(task: BlockTask) -> None:
     """Pass 1 over one superblock."""
@@ -82,7 +87,7 @@ def _running(task: BlockTask) -> tuple[Float32Array, NDArray[np.uint16]]:
         mosaic_kernels.add_to_buckets(
             each.image, each.view.rows.start, each.exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
             each.view.nodes_x, each.view.nodes_y, each.view.node0, LATTICE, each.lattices.weight, STEP,
-            _margins(task, each), task.origin, each.view.box, buckets, samples,
+            _margins(task, each), each.apart, task.origin, each.view.box, buckets, samples,
         )  # fmt: skip
     centre = np.empty((task.channels, *task.plane), np.float32)
     mosaic_kernels.bucket_centre(buckets, centre)
@@ -117,7 +122,7 @@ def final_block(task: BlockTask) -> set[int]:
         mosaic_kernels.add_to_sums(
             each.image, view.rows.start, each.exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
             view.nodes_x, view.nodes_y, view.node0, LATTICE, lattices.weight, lattices.variance, STEP,
-            _margins(task, each), task.origin, view.box, sums, count, rejected,
+            _margins(task, each), each.apart, task.origin, view.box, sums, count, rejected,
         )  # fmt: skip
         if beside is not None:
             _add_samples(task, each, LEAST_VALID, beside, found)
@@ -168,7 +173,7 @@ def _add_samples(
         sample_kernels.resample_box(
             each.image, each.view.rows.start, each.exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
             each.view.nodes_x, each.view.nodes_y, each.view.node0, LATTICE, each.lattices.weight, each.lattices.variance,
-            STEP, _margins(task, each), task.recipe.equal_weights, box, seen,
+            STEP, _margins(task, each), each.apart, task.recipe.equal_weights, box, seen,
         )  # fmt: skip
         sample_kernels.add_to_samples(seen, box, task.origin, least, samples, count)
 

@@ -14,7 +14,7 @@ from zemosaic.calibrated import read_calibrated
 from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
 from zemosaic.imaging.reject import outliers, tolerance
 from zemosaic.imaging.streaks import find_streaks, streak_mask
-from zemosaic.imaging.warp import LATTICE, frame_nodes
+from zemosaic.imaging.warp import LATTICE, colours_apart, frame_nodes
 from zemosaic.kernels.blot import blot
 from zemosaic.kernels.calibrate import calibrate
 from zemosaic.model import Grid
@@ -89,7 +89,8 @@ def blotted(
     count = np.array(open_memmap(task.canvas.samples, "r")[y0:y1, x0:x1])
     model, spread = np.empty(shape, np.float32), np.empty(shape, np.float32)
     samples = np.empty(shape, np.uint16)
-    blot(region, count, (y0, x0), nodes_x, nodes_y, LATTICE, colours, model, spread, samples)
+    apart = colours_apart(task.exposure.solution)
+    blot(region, count, (y0, x0), nodes_x, nodes_y, LATTICE, colours, apart, model, spread, samples)
     # back to raw ADU: raw = (mosaic + offset) / scale
     inverse = (1.0 / lattices.scale).astype(np.float32)
     zero = np.zeros_like(inverse)
