@@ -132,7 +132,8 @@ def read_raw(frame: Frame, rows: slice | None = None) -> Array:
             f"{frame.path}: the image is now {_size(image.shape)}, the scan of the input had found {_size(expected)}; "
             "leave the input alone during a run and start the command again."
         )
-    return read_pixels(image, rows)
+    pixels = read_pixels(image, rows)
+    return pixels if frame.unit == 1.0 else np.float32(frame.unit) * pixels
 
 
 def read_image(path: Path) -> Array:

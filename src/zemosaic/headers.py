@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -34,7 +34,7 @@ from zemosaic.filters import filter_from_name, normal_filter
 from zemosaic.model import Frame, FrameKind, Solution
 from zemosaic.wcs import SCALES, read_wcs
 
-__all__ = ["Cards", "date_obs", "frame_from_header", "number", "text"]
+__all__ = ["Cards", "as_stack", "date_obs", "frame_from_header", "number", "text"]
 
 NAN = float("nan")
 PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
@@ -43,6 +43,7 @@ EQUINOXES = (1900.0, 2100.0)  # years; other values of EQUINOX are garbage
 # 12-bit cameras that fill 16 bits by shifting end at 4095 * 16; full 16-bit data saturate above it as well
 FULL = {8: 255.0, 16: 65520.0, 32: 2147483647.0}
 FULL_SIGNED_16 = 32767.0
+NORMALISED = 65535.0  # ADU of the 1 of a normalised stack
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,22 @@ def frame_from_header(
         saturation=_saturation(header),
         wcs=wcs,
         wcs_refused=refused,
+    )
+
+
+def as_stack(frame: Frame, header: Cards, highest: float) -> Frame:
+    """A frame whose file is a stack: its colours are complete, its exposure is the sum, and it shares no optics with subs.
+
+    highest : its largest value; stacks of floats that stay below 2 are normalised so that a full pixel is 1.
+    """
+    return replace(
+        frame,
+        kind=FrameKind.RGB if frame.kind is FrameKind.RGB else FrameKind.MONO,
+        bayer=None,
+        instrument=f"stack {frame.path.stem}",
+        exposure=_positive(header, "TOTALEXP", "LIVETIME", "EXPTOTAL", "EXPTIME", "EXPOSURE"),
+        stack=True,
+        unit=NORMALISED if number(header, "BITPIX") < 0 and highest < 2.0 else 1.0,
     )
 
 

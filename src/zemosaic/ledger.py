@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 
 from zemosaic.errors import OutputError
 from zemosaic.model import Correction, Frame, FrameState, LeftOut, Measurement, Solution
-from zemosaic.tables import MEASURE_VERSION, is_measurement
+from zemosaic.tables import MEASURE_VERSION, border_file, is_measurement
 
 __all__ = ["WORKSPACE", "FrameRow", "Ledger", "from_json", "to_json"]
 
@@ -189,6 +189,7 @@ class Ledger:
         for path in self.measurements.glob("*.npz"):
             if path.name not in kept:
                 path.unlink(missing_ok=True)
+                border_file(path).unlink(missing_ok=True)
 
     def measured(self, frames: Sequence[Frame]) -> dict[int, Measurement]:
         """What an earlier run measured on these frames and still holds, by frame id."""

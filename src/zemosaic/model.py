@@ -115,6 +115,8 @@ class Frame:
     binning: int = 1
     wcs: Solution | None = None  # found in the header: a claim, to be verified against the stars
     wcs_refused: str = ""  # why the WCS in the header is none; "" when it is one, or when there is not any
+    stack: bool = False  # a ready-made panel: borders without data, correlated noise, outliers rejected by who made it
+    unit: float = 1.0  # ADU of a stored value of 1: stacks are often normalised to 0..1
 
     @property
     def channels(self) -> int:
@@ -218,6 +220,7 @@ class Measurement:
     masters: str = ""  # key of the masters that were applied
     flat: tuple[float, ...] | None = None  # smooth part of the user's flat, still in the pixels; None without a flat
     shift: ColourShift | None = None  # as the frame's own stars show it; None: mono, or too few stars
+    border: Path | None = None  # of a stack with pixels that hold no data: how far each lies from these
 
 
 @dataclass(frozen=True)

@@ -271,6 +271,7 @@ class _Run(Survey):
                 clipped=night.measurements[f.id].clipped,
                 rejected=folder / f"{f.id}.npz",
                 masters=night.masters.get(f.id),
+                border=night.measurements[f.id].border,
             )
             for f in frames
             if f.id in matched.corrections

@@ -222,6 +222,12 @@ class Settings(BaseModel):
         "What becomes of several targets in one input: `separate` makes a mosaic of each, `one` puts all on one canvas, "
         "`error` names them and stops.",
     )
+    stacks: Literal["leave_out", "use"] = _setting(
+        "leave_out",
+        "mosaic",
+        "Stacks among the inputs (of the telescope, of Siril, PixInsight and others): `leave_out`, since a mosaic of the subs is "
+        "better, or `use` them as ready-made panels, each weighted by its noise.",
+    )
     target_gap: float = _setting(
         0.0,
         "mosaic",

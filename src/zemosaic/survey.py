@@ -76,7 +76,7 @@ class Survey:
     def scan(self, inputs: Sequence[Path], output: Path) -> tuple[tuple[Frame, ...], tuple[CalibrationFrame, ...]]:
         folders = [Path(each.strip()) for each in self.settings.calibration_folder.split(";") if each.strip()]
         with self.phase("scan", 0, "files") as outcome:
-            found = scan(inputs, output, self.reporter, folders)
+            found = scan(inputs, output, self.reporter, folders, self.settings.stacks == "use")
             self.ledger.record_scan(found.frames, ())
             self.leave_out(found.left_out)
             exposure = sum(f.exposure for f in found.frames if f.exposure == f.exposure)

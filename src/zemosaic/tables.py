@@ -8,10 +8,20 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zemosaic.model import SkyMesh, Stars
 
-__all__ = ["MEASURE_VERSION", "is_measurement", "load_mesh", "load_stars", "save_measurement"]
+__all__ = [
+    "MEASURE_VERSION",
+    "border_file",
+    "is_measurement",
+    "load_border",
+    "load_mesh",
+    "load_stars",
+    "save_border",
+    "save_measurement",
+]
 
 MEASURE_VERSION = 2  # raise it with any change of what is measured on a frame: all are then measured anew
 MEMBERS = {"mesh_mean.npy", "mesh_cell.npy", *(f"star_{field.name}.npy" for field in fields(Stars))}
@@ -26,6 +36,26 @@ def save_measurement(path: Path, stars: Stars, mesh: SkyMesh) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def border_file(measurement: Path) -> Path:
+    """Where the distances of a stack's pixels from its border lie, beside its measurement."""
+    return measurement.with_suffix(".border.npy")
+
+
+def save_border(path: Path, distance: NDArray[np.uint16]) -> None:
+    """Write (h, w) distances from the border, px; whole or absent."""
+    temporary = path.with_suffix(".partial.npy")
+    with temporary.open("wb") as file:
+        np.save(file, distance)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load_border(path: Path, rows: slice) -> NDArray[np.uint16]:
+    """Some rows of the distances."""
+    return np.array(np.load(path, mmap_mode="r")[rows])
 
 
 def is_measurement(path: Path) -> bool:

@@ -27,6 +27,7 @@ from zemosaic.phases._assemble_frame import (
     lone_pixels,
     mend_missing,
     subtract,
+    taper_border,
     unclip,
 )
 from zemosaic.phases._assemble_reject import FrameTask, blotted, load_rejected
@@ -151,6 +152,7 @@ def _visited(
         lattices = lattices_of(exposure, task.grid, task.recipe)
         raw, mask = read(task, exposure, view, lattices)
         image = lanes(raw, view.rows.start, exposure, lattices, mask)
+        taper_border(image, exposure, view.rows, task.recipe.feather.taper)
         yield Prepared(exposure, view, lattices, image, mask)
 
 
@@ -213,7 +215,7 @@ def _plain(
     """The frame's rows as they are, what its own pixels tell to be damaged left out."""
     del lattices
     raw = read_calibrated(exposure.frame, exposure.masters, view.rows)
-    hot = mend_missing(raw, exposure)
+    hot = mend_missing(raw, exposure, view.rows)
     if task.recipe.reject:
         hot |= lone_pixels(raw, exposure)
     if exposure.clipped > CLIPPED:
@@ -226,7 +228,7 @@ def _mended(
 ) -> tuple[Float32Array, NDArray[np.bool_]]:
     """The frame's rows with the rejected pixels filled from the model, and which they are."""
     raw = read_calibrated(exposure.frame, exposure.masters, view.rows)
-    mask = mend_missing(raw, exposure)
+    mask = mend_missing(raw, exposure, view.rows)
     if exposure.clipped > CLIPPED:
         model, _, _ = blotted(FrameTask(task.grid, exposure, task.recipe, task.canvas), lattices, exposure.colours)
         unclip(raw, model[view.rows], exposure)

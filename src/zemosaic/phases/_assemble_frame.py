@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from zemosaic.imaging.calibrate import STEP, Calibration, Feather, calibration, clipping_bias
 from zemosaic.imaging.demosaic import cfa_colours
+from zemosaic.imaging.panels import edge_weight
 from zemosaic.imaging.sky import damaged_pixels
 from zemosaic.kernels.blot import invalidate
 from zemosaic.kernels.calibrate import calibrate
 from zemosaic.kernels.demosaic import calibrated_bilinear
 from zemosaic.model import Correction, Frame, FrameKind, Grid, Masters, Solution
+from zemosaic.tables import load_border
 
 __all__ = [
     "BAYER_SHARE",
@@ -29,6 +31,7 @@ __all__ = [
     "lone_pixels",
     "mend_missing",
     "subtract",
+    "taper_border",
     "unclip",
 ]
 
@@ -68,6 +71,7 @@ class Exposure:
     clipped: float  # share of raw pixels at exactly 0
     rejected: Path  # where its rejected pixels are written down
     masters: Masters | None = None
+    border: Path | None = None  # of a stack: where its pixels' distances from what has no data lie
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -123,8 +127,16 @@ def lanes(
     return lanes
 
 
-def mend_missing(raw: Float32Array, exposure: Exposure) -> NDArray[np.bool_]:
-    """Pixels that are not finite in any plane; the frame's sky takes their place, so that NaN spreads nowhere."""
+def taper_border(image: Float32Array, exposure: Exposure, rows: slice, taper: float) -> None:
+    """Let the validity of a stack (lane 3 of `lanes`) rise from its border as the weight of frames does from theirs."""
+    if exposure.border is not None:
+        image[..., 3] *= edge_weight(load_border(exposure.border, rows), taper)
+
+
+def mend_missing(raw: Float32Array, exposure: Exposure, rows: slice) -> NDArray[np.bool_]:
+    """Pixels of these rows that hold no data; the frame's sky takes their place, so that NaN spreads nowhere."""
+    if exposure.border is not None:
+        raw[..., load_border(exposure.border, rows) == 0] = np.nan
     missing = ~np.isfinite(raw if raw.ndim == 2 else raw.sum(axis=0))
     if missing.any():
         planes = 1 if raw.ndim == 2 else raw.shape[0]
@@ -163,6 +175,6 @@ def unclip(raw: Float32Array, model: Float32Array, exposure: Exposure) -> None:
 
 def lone_pixels(raw: Float32Array, exposure: Exposure) -> NDArray[np.bool_]:
     """Hot and dead pixels that can be told from stars on the frame alone; none in frames debayered elsewhere."""
-    if exposure.frame.kind is FrameKind.RGB:
+    if exposure.frame.kind is FrameKind.RGB or exposure.frame.stack:
         return np.zeros(raw.shape[-2:], bool)
     return damaged_pixels(raw, exposure.frame.bayer, exposure.sigma)

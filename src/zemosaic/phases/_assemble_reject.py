@@ -17,7 +17,7 @@ from zemosaic.imaging.streaks import find_streaks, streak_mask
 from zemosaic.imaging.warp import LATTICE, colours_apart, frame_nodes
 from zemosaic.kernels.blot import blot
 from zemosaic.kernels.calibrate import calibrate
-from zemosaic.model import Grid
+from zemosaic.model import FrameKind, Grid
 from zemosaic.phases._assemble_canvas import Canvas
 from zemosaic.phases._assemble_frame import CLIPPED, Exposure, Recipe, lattices_of, lone_pixels, mend_missing
 
@@ -49,11 +49,13 @@ class Rejected:
 def reject_frame(task: FrameTask) -> Rejected:
     """Blot the provisional mosaic back onto one frame and write down the raw pixels that it cannot explain."""
     exposure = task.exposure
+    if exposure.frame.stack:  # who made it has rejected, and its noise is none that the model of a raw pixel knows
+        return _nothing_rejected(exposure)
     raw = read_calibrated(exposure.frame, exposure.masters)
     planes = raw[None] if raw.ndim == 2 else raw
     colours = [exposure.colours] if raw.ndim == 2 else [np.full((2, 2), c, np.int64) for c in range(3)]
     lattices = lattices_of(exposure, task.grid, task.recipe)
-    mask = mend_missing(raw, exposure) | lone_pixels(raw, exposure)
+    mask = mend_missing(raw, exposure, slice(None)) | lone_pixels(raw, exposure)
     models, streaks, worst = [], 0, np.zeros(mask.shape, np.float32)
     for plane, cfa in zip(planes, colours):
         model, spread, samples = blotted(task, lattices, cfa)
@@ -67,6 +69,13 @@ def reject_frame(task: FrameTask) -> Rejected:
     fill = np.stack([m.ravel()[places] for m in models])
     _save_rejected(exposure.rejected, places, fill, _too_dark(worst, mask).ravel()[places])
     return Rejected(exposure.frame.id, places.size, streaks, mask.size)
+
+
+def _nothing_rejected(exposure: Exposure) -> Rejected:
+    planes = 3 if exposure.frame.kind is FrameKind.RGB else 1
+    empty = np.zeros(0, np.intp)
+    _save_rejected(exposure.rejected, empty, np.zeros((planes, 0), np.float32), empty.astype(bool))
+    return Rejected(exposure.frame.id, 0, 0, exposure.frame.width * exposure.frame.height)
 
 
 def _too_dark(score: Float32Array, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

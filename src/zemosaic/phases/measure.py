@@ -21,10 +21,11 @@ from zemosaic.events import PhaseProgress, Reporter
 from zemosaic.execution import run_each
 from zemosaic.fits import read_raw
 from zemosaic.imaging.noise import sky_noise
+from zemosaic.imaging.panels import area_noise, inside_distance
 from zemosaic.imaging.sky import damaged_pixels, repaired, sky_level, sky_mesh
 from zemosaic.imaging.stars import StarsFound, measure_stars
 from zemosaic.model import Frame, FrameKind, FrameState, LeftOut, Masters, Measurement
-from zemosaic.tables import save_measurement
+from zemosaic.tables import border_file, save_border, save_measurement
 
 __all__ = ["MeasureTask", "measure", "measure_one"]
 
@@ -81,12 +82,27 @@ def measure_one(task: MeasureTask) -> Measurement | LeftOut:
     if min(frame.width, frame.height) < SMALLEST:
         reason = f"the frame has {frame.width} x {frame.height} px, at least {SMALLEST} x {SMALLEST} are needed"
         return LeftOut(frame.path, FrameState.UNSUPPORTED, reason)
+    if frame.stack:
+        pixels = calibrated(data, None)
+        return _measured(task, pixels, 0.0, _border(task.path, pixels))
     subtracted = task.masters is not None and task.masters.dark is not None
     clipped = 0.0 if subtracted else float(np.mean(data == 0))
     return _measured(task, calibrated(data, task.masters), clipped)
 
 
-def _measured(task: MeasureTask, data: NDArray[np.float32], clipped: float) -> Measurement | LeftOut:
+def _border(measurement: Path, data: NDArray[np.float32]) -> Path | None:
+    """Put NaN where a stack has no data, and keep beside its measurement how far each pixel is from there."""
+    distance = inside_distance(data)
+    if distance is None:
+        return None
+    data[..., distance == 0] = np.nan
+    save_border(border_file(measurement), distance)
+    return border_file(measurement)
+
+
+def _measured(
+    task: MeasureTask, data: NDArray[np.float32], clipped: float, border: Path | None = None
+) -> Measurement | LeftOut:
     frame = task.frame
     pattern = frame.bayer if frame.kind is FrameKind.BAYER else None
     data[~np.isfinite(data)] = np.nan
@@ -94,7 +110,9 @@ def _measured(task: MeasureTask, data: NDArray[np.float32], clipped: float) -> M
     if min(sigma) == 0:
         reason = f"the pixels show no noise (sigma {_listed(sigma)} ADU per colour): an empty or made-up image"
         return LeftOut(frame.path, FrameState.DAMAGED, reason)
-    damaged = _damaged(data, pattern, sigma)
+    if frame.stack:
+        sigma = area_noise(data, sigma)
+    damaged = _damaged(frame, data, pattern, sigma)
     mesh = sky_mesh(data, pattern, damaged, sigma, clipped)
     sky = sky_level(mesh)
     found = _stars(task, pattern, data, damaged, sigma)
@@ -115,15 +133,20 @@ def _measured(task: MeasureTask, data: NDArray[np.float32], clipped: float) -> M
         n_stars=len(found.stars),
         clipped=clipped,
         masters=task.masters.key if task.masters else "",
-        flat=task.masters.response if task.masters else None,
+        flat=() if frame.stack else task.masters.response if task.masters else None,
         shift=found.shift,
+        border=border,
     )
 
 
-def _damaged(data: NDArray[np.float32], pattern: str | None, sigma: tuple[float, ...]) -> NDArray[np.bool_]:
+def _damaged(
+    frame: Frame, data: NDArray[np.float32], pattern: str | None, sigma: tuple[float, ...]
+) -> NDArray[np.bool_]:
     """(h, w) bool: no data, and in frames straight from the sensor single hot and dead pixels."""
     if data.ndim == 3:
         return np.asarray(np.isnan(data).any(axis=0))
+    if frame.stack:
+        return np.isnan(data)
     return damaged_pixels(data, pattern, sigma) | np.isnan(data)
 
 

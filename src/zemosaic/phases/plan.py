@@ -69,7 +69,7 @@ def natural_scale(frames: Sequence[Frame], solutions: Mapping[int, Solution]) ->
     """Pixel size at which no frame loses detail, arcsec: the finest median of the telescopes with a tenth of the frames each."""
     scales: dict[str, list[float]] = defaultdict(list)
     for f in frames:
-        scales[f.instrument].append(pixel_scale(solutions[f.id]))
+        scales["stack" if f.stack else f.instrument].append(pixel_scale(solutions[f.id]))
     return min(float(np.median(each)) for each in scales.values() if 10 * len(each) >= len(frames))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from zemosaic.errors import Cancelled, FrameError, InputError
 from zemosaic.events import PhaseProgress, Reporter, Warned
 from zemosaic.fits import ImageFile, inspect, read_pixels
-from zemosaic.headers import date_obs, frame_from_header, number, text
+from zemosaic.headers import as_stack, date_obs, frame_from_header, number, text
 from zemosaic.model import CalibrationFrame, CalibrationKind, Frame, FrameKind, FrameState, LeftOut
 from zemosaic.phases._scan_calibration import calibration_frame, header_kind, name_kind
 
@@ -31,6 +31,7 @@ SMALLEST = 64  # px: a shorter side holds no field to solve
 DIGEST_ROWS = 8  # rows of noise: two different exposures never share them, and they lie beside the header on disk
 HASH_ROWS = 256  # rows read at once when whole files are compared
 PROGRESS_STEP = 50  # files
+COMPANIONS = ("WEIGHT", "COVERAGE", "REJECTED")  # EXTNAME of what ZeMosaic writes beside a mosaic
 WORDS = {
     FrameState.NOT_A_LIGHT: "calibration files",
     FrameState.STACK: "stacks",
@@ -58,9 +59,15 @@ class _File:
 
 
 def scan(
-    inputs: Sequence[Path], output: Path, reporter: Reporter, calibration_folders: Sequence[Path] = ()
+    inputs: Sequence[Path],
+    output: Path,
+    reporter: Reporter,
+    calibration_folders: Sequence[Path] = (),
+    use_stacks: bool = False,
 ) -> ScanResult:
     """Find the lights in folders and files, and darks, flats and biases there and in the folders for these.
+
+    use_stacks : take ready-made stacks as frames too, ZeMosaic's own from elsewhere among them
 
     Raises
     ------
@@ -77,7 +84,7 @@ def scan(
     for done, file in enumerate(files, 1):
         if reporter.cancelled():
             raise Cancelled("as you asked, while the input was scanned; what earlier runs measured is kept")
-        found = _look(file, own)
+        found = _look(file, own, use_stacks)
         if isinstance(found, Frame):
             frames.append(found)
         elif isinstance(found, CalibrationFrame):
@@ -153,14 +160,14 @@ def _folder_inside(output: Path, inputs: Iterable[Path]) -> Path | None:
     return real if any(Path(os.path.realpath(item)) in real.parents for item in inputs) else None
 
 
-def _look(file: _File, own: Path | None) -> Frame | CalibrationFrame | LeftOut:
+def _look(file: _File, own: Path | None, use_stacks: bool) -> Frame | CalibrationFrame | LeftOut:
     """Decide what one file is."""
     path = file.path
     if own is not None and Path(os.path.realpath(path)).is_relative_to(own):
         return LeftOut(path, FrameState.OWN_OUTPUT, "The file lies in the output folder; keep subs outside of it.")
     try:
         image = inspect(path)
-        state, reason = _not_usable(image, file.inside)
+        state, reason = _not_usable(image, file.inside, use_stacks)
         kind = _calibration_kind(image, file.inside)
         if kind is not None and state in (None, FrameState.STACK) and len(image.shape) == 2:
             return calibration_frame(image, kind, path, path.stat())
@@ -172,7 +179,10 @@ def _look(file: _File, own: Path | None) -> Frame | CalibrationFrame | LeftOut:
         if file.calibration:
             reason = "The file lies in calibration_folder, and neither its header nor its name says dark, flat or bias."
             return LeftOut(path, FrameState.UNSUPPORTED, reason)
-        return frame_from_header(image.cards, image.shape, path, path.stat(), digest=_digest(image))
+        frame = frame_from_header(image.cards, image.shape, path, path.stat(), digest=_digest(image))
+        if not _made_of_several(image, file.inside):
+            return frame
+        return as_stack(frame, image.cards, float(np.nanmax(read_pixels(image))))
     except FrameError as error:
         return LeftOut(path, FrameState.DAMAGED, _sentence(str(error).removeprefix(f"{path}: ")))
     except OSError as error:
@@ -183,16 +193,24 @@ def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _not_usable(image: ImageFile, inside: tuple[str, ...]) -> tuple[FrameState | None, str]:
+def _not_usable(image: ImageFile, inside: tuple[str, ...], use_stacks: bool) -> tuple[FrameState | None, str]:
     """Why an image is not a light that can be combined; (None, "") when it is one."""
-    software = text(image.cards, "SOFTWARE")
-    own = software.lower().startswith("zemosaic")
-    if own and header_kind(image.cards)[0] is None:  # masters that it made are as good as others
+    if _is_own(image) and not (use_stacks and text(image.cards, "EXTNAME") not in COMPANIONS):
+        software = text(image.cards, "SOFTWARE")
         return FrameState.OWN_OUTPUT, f"The file is a result of ZeMosaic (SOFTWARE = {software}), not a sub."
     stack = _signs_of_a_stack(image, inside[-1])
-    if stack:
+    if stack and not use_stacks:
         return FrameState.STACK, f"The file is a stack, not a sub ({stack}); use the subs that it was made from."
     return _unsupported(image)
+
+
+def _is_own(image: ImageFile) -> bool:
+    """Made by this program, and no master: masters are as good as others."""
+    return text(image.cards, "SOFTWARE").lower().startswith("zemosaic") and header_kind(image.cards)[0] is None
+
+
+def _made_of_several(image: ImageFile, inside: tuple[str, ...]) -> bool:
+    return _is_own(image) or bool(_signs_of_a_stack(image, inside[-1]))
 
 
 def _size(shape: tuple[int, ...]) -> str:
