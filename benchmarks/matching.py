@@ -1,15 +1,17 @@
 """Photometric matching at scale: generated measurements of a wide mosaic, time and memory by number of frames.
 
-python benchmarks/matching.py 1000 10000 100000
+python benchmarks/matching.py 1000 10000 100000 --neighbours 30
 
-Every place is seen by 30 frames, so a frame overlaps 100 others; 100 stars a frame, sky meshes of 16 px as of a Seestar S50
-(110 kB a frame: 11 GB of scratch for 100 000).
+Frames at random places, each of which shares sky with so many others (a place is seen by a quarter as many frames);
+100 stars a frame, sky meshes of 16 px as of a Seestar S50 (110 kB a frame: 11 GB of scratch for 100 000). With --keep FOLDER
+the measurements stay there and are taken from there the next time.
 """
 
 from __future__ import annotations
 
+import argparse
+import pickle
 import resource
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -21,13 +23,15 @@ from scipy.spatial import cKDTree
 from zemosaic.catalogue import load_catalogue
 from zemosaic.events import Silent
 from zemosaic.imaging.grouping import group_pointings
-from zemosaic.imaging.projection import sky_to_pixel, tan_deproject, tan_project
+from zemosaic.imaging.projection import pixel_to_sky, sky_to_pixel, tan_deproject, tan_project
 from zemosaic.model import Frame, FrameKind, Group, Measurement, SkyMesh, Solution, Stars
 from zemosaic.phases.match import match
 from zemosaic.tables import save_measurement
 
 WIDTH, HEIGHT, SCALE, CELL = 1080, 1920, 2.374, 16  # px, px, arcsec/px, px
-DEPTH = 30  # frames at every place
+DENSE = (
+    120  # neighbours of a frame; with fewer the pixels are smaller, so that the mosaic is no wider than a plane allows
+)
 STARS = 100  # a frame
 SKY, NOISE = 1000.0, 20.0  # ADU
 TELESCOPES = 3
@@ -43,11 +47,12 @@ class Night:
     slope: np.ndarray  # (frames, 2) true, ADU from the centre to the corner along u and v
 
 
-def night(count: int, folder: Path) -> Night:
+def night(count: int, neighbours: float, folder: Path) -> Night:
     """Frames at random places of a square, with the same stars and the same sky."""
     rng = np.random.default_rng(count)
-    wide, high = WIDTH * SCALE / 3600, HEIGHT * SCALE / 3600
-    side = np.sqrt(count * wide * high / DEPTH)
+    scale = SCALE * min(1.0, np.sqrt(neighbours / DENSE))
+    wide, high = WIDTH * scale / 3600, HEIGHT * scale / 3600
+    side = np.sqrt(count * wide * high / (neighbours / 4))
     middle = rng.uniform(-0.5, 0.5, (count, 2)) * side
     total = int(STARS * (side + 2) ** 2 / (wide * high))
     place = rng.uniform(-0.5, 0.5, (total, 2)) * (side + 2)
@@ -58,25 +63,25 @@ def night(count: int, folder: Path) -> Night:
     frames, measurements, solutions = [], [], {}
     for i in range(count):
         at = tan_deproject(middle[i, 0], middle[i, 1], *CENTRE)
-        turn, unit = 0.1 * rng.normal(), SCALE / 3600
+        turn, unit = 0.1 * rng.normal(), scale / 3600
         c, s = unit * np.cos(turn), unit * np.sin(turn)
         solution = Solution(float(at[0]), float(at[1]), 0.5 * (WIDTH - 1), 0.5 * (HEIGHT - 1), (c, -s, s, c))
         near = np.array(tree.query_ball_point(middle[i], 1.4 * np.hypot(wide, high) / 2), dtype=int)
         stars = _stars(rng, solution, ra[near], dec[near], gain[i] * flux[near])
         path = folder / f"{i}.npz"
         save_measurement(path, stars, SkyMesh(_mesh(rng, solution, gain[i], slope[i]), CELL))
-        frames.append(_frame(i, i % TELESCOPES))
+        frames.append(_frame(i, i % TELESCOPES, scale))
         measurements.append(Measurement(i, path, (SKY,) * 3, (NOISE,) * 3, 3.5, 1.1, len(stars), 0.0))
         solutions[i] = solution
     return Night(frames, measurements, solutions, gain, slope)
 
 
-def _frame(number: int, telescope: int) -> Frame:
+def _frame(number: int, telescope: int, scale: float) -> Frame:
     name = f"S50_{telescope} 2.90um 250mm 1x1 {WIDTH}x{HEIGHT}"
     date = f"2026-03-{1 + number // 5000:02d}T{number % 5000 // 250:02d}:00:00"
     what = (name, "S50", "S50", "generated", "IRCUT", 10.0, 80.0, 20.0, date)
     return Frame(
-        number, Path(f"{number}.fit"), 0, 0, "", FrameKind.BAYER, WIDTH, HEIGHT, "GRBG", *what, 0.0, 0.0, SCALE, 65535.0
+        number, Path(f"{number}.fit"), 0, 0, "", FrameKind.BAYER, WIDTH, HEIGHT, "GRBG", *what, 0.0, 0.0, scale, 65535.0
     )
 
 
@@ -110,18 +115,26 @@ def _mesh(rng, solution, gain, slope):
     y, x = np.mgrid[CELL / 2 : HEIGHT : CELL, CELL / 2 : WIDTH : CELL]
     corner = 0.5 * np.hypot(WIDTH, HEIGHT)
     u, v = (x - 0.5 * (WIDTH - 1)) / corner, (y - 0.5 * (HEIGHT - 1)) / corner
-    c, s = solution.cd[0], solution.cd[2]
-    xi0, eta0 = tan_project(np.array(solution.ra), np.array(solution.dec), *CENTRE)
-    xi, eta = xi0 + corner * (c * u - s * v), eta0 + corner * (s * u + c * v)
+    xi, eta = tan_project(*pixel_to_sky(solution, x, y), *CENTRE)
     light = gain * 100.0 * np.sin(3.0 * xi) * np.sin(2.0 * eta) + SKY + slope[0] * u + slope[1] * v
     mean = (light * (1.0 - 0.12 * (u * u + v * v)))[..., None] + rng.normal(0, 2 * NOISE / CELL, (*x.shape, 3))
     return mean.astype(np.float32)
 
 
-def measure(count: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+def kept_night(count: int, neighbours: float, folder: Path) -> Night:
+    """The night in the folder, made now if it is not there."""
+    index = folder / "night.pickle"
+    if not index.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        index.write_bytes(pickle.dumps(vars(night(count, neighbours, folder))))
+    made = Night(**pickle.loads(index.read_bytes()))
+    return made
+
+
+def measure(count: int, neighbours: float, keep: Path | None) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
         start = time.perf_counter()
-        made = night(count, Path(folder))
+        made = kept_night(count, neighbours, Path(scratch) if keep is None else keep / f"{count}_{neighbours:g}")
         ra = np.array([made.solutions[i].ra for i in range(count)])
         dec = np.array([made.solutions[i].dec for i in range(count)])
         labels = group_pointings(ra, dec, 0.3)
@@ -156,5 +169,10 @@ def _group(number: int, members, ra, dec) -> Group:
 
 
 if __name__ == "__main__":
-    for number in sys.argv[1:] or ["1000"]:
-        measure(int(number))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("counts", type=int, nargs="*", default=[1000], help="numbers of frames")
+    parser.add_argument("--neighbours", type=float, default=DENSE, help="frames that share sky with a frame")
+    parser.add_argument("--keep", type=Path, help="folder for the measurements")
+    given = parser.parse_args()
+    for number in given.counts:
+        measure(number, given.neighbours, given.keep)
