@@ -25,7 +25,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, SuperLU, cg, splu
 
-__all__ = ["TwoBlockSolution", "TwoBlockSystem"]
+__all__ = ["CoarseSpace", "TwoBlockSolution", "TwoBlockSystem"]
 
 FloatArray = NDArray[np.float64]
 TOLERANCE = 1e-9
@@ -47,9 +47,10 @@ class TwoBlockSystem:
 
     own : (p, p) sparse, positive definite; cross : (p, q) sparse; shared : (q, q) sparse, positive definite.
     gauge : (g, p) sparse rows, or None. Directions in which the data say nothing: the solution with gauge @ p = 0 is
-    taken. Each row is scaled to unit length in the metric of `own`, so that it neither stalls the conjugate gradients
-    nor overrules data that do say something.
-    coarse : (p, c) sparse, or None. Columns are patches of own unknowns that move together, for the preconditioner alone.
+    taken. Rows should have unit length in the inverse of `own`, so that they neither stall the conjugate gradients
+    nor overrule data that do say something.
+    coarse : (p, c) sparse, or None. Columns are patches of own unknowns that move together, for the preconditioner alone; or
+        the `coarse` of a system that is nearly the same, which is as good and there already.
     """
 
     def __init__(
@@ -58,44 +59,22 @@ class TwoBlockSystem:
         cross: sp.sparray,
         shared: sp.sparray,
         gauge: sp.sparray | None = None,
-        coarse: sp.sparray | None = None,
+        coarse: sp.sparray | CoarseSpace | None = None,
     ) -> None:
         self._own = sp.csr_array(own)
         self._cross = sp.csr_array(cross)
-        self._cross_t = sp.csr_array(self._cross.T)
+        self._cross_t = self._cross.T
         self._own_lu = _factorised(own)
         self._shared_lu = _factorised(shared)
-        self._gauge = None if gauge is None or gauge.shape[0] == 0 else self._scaled(sp.csr_array(gauge))
-        self._coarse = None
-        if coarse is not None:
-            self._prepare_coarse(sp.csr_array(coarse), sp.csr_array(shared))
-
-    def _prepare_coarse(self, coarse: sp.csr_array, shared: sp.csr_array) -> None:
-        """The Schur complement of patches, with `shared` as the diagonal of its row sums.
-
-        The few rows of the gauge are dense and would fill it: they are brought in by the Sherman-Morrison-Woodbury formula.
-        """
-        seen = self._cross_t @ coarse
-        lumped = sp.diags_array(1.0 / np.maximum(shared.sum(axis=1), 1e-300))
-        own = coarse.T @ (self._own @ coarse)
-        matrix = own - seen.T @ (lumped @ seen) + sp.diags_array(COARSE_RIDGE * own.diagonal())
-        self._coarse, self._coarse_lu = coarse, _factorised(matrix)
-        moved = np.zeros((0, coarse.shape[1])) if self._gauge is None else (self._gauge @ coarse).toarray()
-        self._by_gauge = self._coarse_lu.solve(np.ascontiguousarray(moved.T))
-        self._gauge_part = np.linalg.solve(np.eye(len(moved)) + moved @ self._by_gauge, moved)
+        self._gauge = None if gauge is None or gauge.shape[0] == 0 else sp.csr_array(gauge)
+        if coarse is None or isinstance(coarse, CoarseSpace):
+            self.coarse = coarse
+        else:
+            self.coarse = CoarseSpace(sp.csr_array(coarse), self._own, self._cross, sp.csr_array(shared), self._gauge)
 
     def _precondition(self, residual: FloatArray) -> FloatArray:
         better: FloatArray = self._own_lu.solve(residual)
-        if self._coarse is not None:
-            patches = self._coarse_lu.solve(self._coarse.T @ residual)
-            better = better + self._coarse @ (patches - self._by_gauge @ (self._gauge_part @ patches))
-        return better
-
-    def _scaled(self, gauge: sp.csr_array) -> sp.csr_array:
-        dense = gauge.toarray()
-        length = np.einsum("ij,ji->i", dense, self._own_lu.solve(dense.T))
-        scaled: sp.csr_array = sp.csr_array(sp.diags_array(1.0 / np.sqrt(length)) @ gauge)
-        return scaled
+        return better if self.coarse is None else better + self.coarse.solve(residual)
 
     def _apply(self, p: FloatArray) -> FloatArray:
         product: FloatArray = self._own @ p - self._cross @ self._shared_lu.solve(self._cross_t @ p)
@@ -130,6 +109,36 @@ class TwoBlockSystem:
         p, converged = self.reduced_solve(reduced, start, tolerance)
         q = self._shared_lu.solve(right_shared - self._cross_t @ p)
         return TwoBlockSolution(p, q, converged)
+
+
+class CoarseSpace:
+    """The Schur complement of patches (p, c), solved directly, with `shared` as the diagonal of its row sums.
+
+    The few rows of the gauge are dense and would fill it: they are brought in by the Sherman-Morrison-Woodbury formula.
+    """
+
+    def __init__(
+        self,
+        patches: sp.csr_array,
+        own: sp.csr_array,
+        cross: sp.csr_array,
+        shared: sp.csr_array,
+        gauge: sp.csr_array | None,
+    ) -> None:
+        seen = sp.csr_array(cross.T @ patches)
+        lumped = sp.diags_array(1.0 / np.maximum(shared.sum(axis=1), 1e-300))
+        alone = patches.T @ (own @ patches)
+        matrix = alone - seen.T @ (lumped @ seen) + sp.diags_array(COARSE_RIDGE * alone.diagonal())
+        self._patches, self._lu = patches, _factorised(matrix)
+        moved = np.zeros((0, patches.shape[1])) if gauge is None else (gauge @ patches).toarray()
+        self._by_gauge = self._lu.solve(np.ascontiguousarray(moved.T))
+        self._gauge_part = np.linalg.solve(np.eye(len(moved)) + moved @ self._by_gauge, moved)
+
+    def solve(self, residual: FloatArray) -> FloatArray:
+        """(p,) what the patches as wholes have to move by."""
+        moves = self._lu.solve(self._patches.T @ residual)
+        better: FloatArray = self._patches @ (moves - self._by_gauge @ (self._gauge_part @ moves))
+        return better
 
 
 def _factorised(matrix: sp.sparray) -> SuperLU:

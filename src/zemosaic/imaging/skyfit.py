@@ -18,27 +18,24 @@ from itertools import pairwise
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 
-from zemosaic.imaging.patches import patches
 from zemosaic.imaging.schur import TwoBlockSystem
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfloor import tilt
 from zemosaic.imaging.skypattern import SensorPattern
-from zemosaic.imaging.skysurface import PLANE, TERMS, surface_basis
-from zemosaic.imaging.startable import median_by
+from zemosaic.imaging.skyproblem import (
+    SkyProblem,
+    SkySums,
+    block_diagonal,
+    gauge_rows,
+    normal_sky,
+    sky_problem,
+    together,
+)
+from zemosaic.imaging.skysurface import TERMS, surface_basis
+from zemosaic.kernels.skyfit import frame_medians, huber_weights, surface_sums
 
-__all__ = [
-    "PanelDifference",
-    "SkyFit",
-    "SkyProblem",
-    "fit_sky",
-    "gauge_rows",
-    "normal_sky",
-    "panel_differences",
-    "sky_problem",
-    "together",
-]
+__all__ = ["PanelDifference", "SkyFit", "fit_sky", "panel_differences"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -46,11 +43,9 @@ IntArray = NDArray[np.int64]
 HUBER = 2.0  # sigma; trails, halos and ghosts are many and one-sided
 SETTLED = 3  # iterations after which the weights have found the outliers, and patterns are looked for
 ITERATIONS = 7  # of weights and patterns
-SMOOTHNESS = 1e-6  # of the mean weight of a node: fills nodes that only masked cells would feed
 RIDGE = 1e-9  # of the weight of a frame, on its own terms
 BENT = 6  # coefficients of a second-order surface
 ROUGH, FINAL = 1e-6, 1e-8  # of the residual's length: while weights and patterns are being found, and at last
-MIN_SHARED = 3  # cells by which a frame must touch a patch of sky to be connected through it
 
 
 @dataclass(frozen=True)
@@ -80,22 +75,6 @@ class PanelDifference:
     error: FloatArray  # (channels,) expected from the noise
 
 
-@dataclass(frozen=True)
-class SkyProblem:
-    """Geometry shared by the channels."""
-
-    design: sp.csr_array  # (cells, nodes) bilinear
-    own: sp.csr_array  # (cells, frames * terms) plane of each frame
-    smooth: sp.csr_array  # (nodes, nodes)
-    node_x: FloatArray  # in units of the spacing
-    node_y: FloatArray
-    patch: IntArray
-    component: IntArray
-    cluster: IntArray  # (frames,) number of the patch of frames that see the same sky, for the coarse space
-    terms: int  # 1 or 3, of a frame's own surface
-    spacing: float  # deg between nodes
-
-
 def fit_sky(
     cells: SkyCells, gain: FloatArray, spacing: float, *, order: int = 1, instrument: IntArray | None = None
 ) -> SkyFit:
@@ -106,10 +85,9 @@ def fit_sky(
     """
     n_frames, channels = gain.shape
     problem = sky_problem(cells, n_frames, spacing, order)
-    levels = np.stack([median_by(cells.frame, column, n_frames) for column in cells.value.T], axis=1)
-    levels = np.nan_to_num(levels)
+    levels = np.nan_to_num(_levels(cells, n_frames))
     sky = np.zeros((n_frames, channels, TERMS))
-    nodes = np.full((problem.design.shape[1], channels), np.nan)
+    nodes = np.full((problem.n_nodes, channels), np.nan)
     residual, weight = np.full(cells.value.shape, np.nan), np.zeros(cells.value.shape)
     numbers = np.full(n_frames, -1) if instrument is None else instrument
     converged = True
@@ -118,7 +96,7 @@ def fit_sky(
         pattern = SensorPattern(cells, levels[:, c], numbers)
         own, nodes[:, c], residual[:, c], weight[:, c], done = _fit_channel(cells, value, problem, gain, c, pattern)
         sky[:, c] = pattern.surfaces()
-        sky[:, c, : problem.terms] += own.reshape(n_frames, problem.terms)
+        sky[:, c, : problem.terms] += own
         converged = converged and done
         if order > 0:
             _level_floor(cells, problem, gain[:, c], weight[:, c], sky[:, c], nodes[:, c])
@@ -129,169 +107,58 @@ def fit_sky(
     return SkyFit(sky, level, nodes, x, y, residual, weight, problem.patch, problem.component, converged)
 
 
-def sky_problem(cells: SkyCells, n_frames: int, spacing: float, order: int) -> SkyProblem:
-    column, row = cells.x / spacing, cells.y / spacing
-    i, j = np.floor(column).astype(np.int64), np.floor(row).astype(np.int64)
-    i0, j0 = i.min(), j.min()
-    stride = int(i.max() - i0) + 2
-    squares, patch = np.unique((j - j0) * stride + (i - i0), return_inverse=True)
-    keys, corner = np.unique(squares[:, None] + np.array([0, 1, stride, stride + 1]), return_inverse=True)
-    corner = corner.reshape(len(squares), 4)[patch]
-    s, t = column - i, row - j
-    values = np.stack([(1 - s) * (1 - t), s * (1 - t), (1 - s) * t, s * t], axis=1)
-    rows = np.arange(len(cells))
-    shape = (len(cells), len(keys))
-    design = sp.csr_array((values.ravel(), (np.repeat(rows, 4), corner.ravel())), shape=shape)
-    terms = 1 if order == 0 else PLANE
-    plane = surface_basis(cells.u, cells.v, terms)
-    columns = cells.frame[:, None] * terms + np.arange(terms)
-    own = sp.csr_array((plane.ravel(), (np.repeat(rows, terms), columns.ravel())), shape=(len(cells), n_frames * terms))
-    component = _components(cells.frame, patch, n_frames, len(squares))
-    cluster = patches(cells.frame, patch, n_frames, len(squares))
-    node_x, node_y = keys % stride + i0, keys // stride + j0
-    return SkyProblem(design, own, _neighbours(keys, stride), node_x, node_y, patch, component, cluster, terms, spacing)
-
-
-def _neighbours(keys: IntArray, stride: int) -> sp.csr_array:
-    """Graph Laplacian of the nodes: sum over neighbours of squared differences."""
-    pairs = []
-    for step in (1, stride):
-        place = np.searchsorted(keys, keys + step).clip(max=len(keys) - 1)
-        found = (keys[place] == keys + step) & ((step > 1) | ((keys + 1) % stride != 0))
-        pairs.append(np.stack([np.flatnonzero(found), place[found]]))
-    a, b = np.concatenate(pairs, axis=1)
-    rows = np.arange(len(a))
-    shape = (len(a), len(keys))
-    difference = sp.csr_array((np.ones(len(a)), (rows, a)), shape=shape) - sp.csr_array(
-        (np.ones(len(b)), (rows, b)), shape=shape
-    )
-    laplacian: sp.csr_array = sp.csr_array(difference.T @ difference)
-    return laplacian
-
-
-def _components(frame: IntArray, patch: IntArray, n_frames: int, n_patches: int) -> IntArray:
-    """Which frames are connected by patches of sky that they really share."""
-    count = sp.csr_array((np.ones(len(frame)), (frame, n_frames + patch)), shape=(n_frames + n_patches,) * 2)
-    count.sum_duplicates()
-    enough = int(np.clip(np.median(count.data), 1, MIN_SHARED))
-    count.data = (count.data >= enough).astype(float)
-    count.eliminate_zeros()
-    labels = connected_components(count, directed=False)[1][:n_frames]
-    component: IntArray = np.unique(labels, return_inverse=True)[1].astype(np.int64)
-    component[np.bincount(frame, minlength=n_frames) == 0] = -1
-    return component
-
-
-def gauge_rows(cells: SkyCells, problem: SkyProblem, gain: FloatArray) -> sp.csr_array:
-    """Rows per component: sum of the constants, and gain-weighted sums of the gradients along x and y on the sky."""
-    n_frames, terms = len(gain), problem.terms
-    rows = []
-    turn = _frame_axes(cells, n_frames) if terms == 3 else None
-    for k in range(int(problem.component.max()) + 1):
-        member = problem.component == k
-        constant = np.zeros((n_frames, terms))
-        constant[member, 0] = 1.0
-        rows.append(constant.ravel())
-        if turn is None:
-            continue
-        for axis in range(2):
-            gradient = np.zeros((n_frames, terms))
-            gradient[member, 1:] = gain[member, None] * turn[member, :, axis]
-            rows.append(gradient.ravel())
-    return sp.csr_array(np.array(rows))
-
-
-def _frame_axes(cells: SkyCells, n_frames: int) -> FloatArray:
-    """(frames, 2, 2): d(u, v) / d(x, y) by least squares over the cells of each frame; the identity without cells."""
-
-    def mean(values: FloatArray) -> FloatArray:
-        count = np.maximum(np.bincount(cells.frame, minlength=n_frames), 1)
-        result: FloatArray = np.bincount(cells.frame, values, n_frames) / count
-        return result
-
-    x, y = cells.x - mean(cells.x)[cells.frame], cells.y - mean(cells.y)[cells.frame]
-    sky = np.array([[mean(x * x), mean(x * y)], [mean(x * y), mean(y * y)]]).transpose(2, 0, 1)
-    frame = np.array([[mean(cells.u * x), mean(cells.u * y)], [mean(cells.v * x), mean(cells.v * y)]]).transpose(
-        2, 0, 1
-    )
-    regular = np.linalg.det(sky) > 1e-6 * np.trace(sky, axis1=1, axis2=2) ** 2
-    axes = np.tile(np.eye(2), (n_frames, 1, 1))
-    axes[regular] = frame[regular] @ np.linalg.inv(sky[regular])
-    return axes
-
-
-def together(cells: SkyCells, problem: SkyProblem, gain: FloatArray) -> sp.csr_array:
-    """(frames * terms, patches * terms): a plane of sky that moves from the nodes of a patch into its frames."""
-    n_frames, terms, patch = len(gain), problem.terms, problem.cluster
-    modes = np.zeros((n_frames, terms, terms))  # frame, its unknown, mode
-    modes[:, 0, 0] = gain
-    if terms == PLANE:
-        count = np.maximum(np.bincount(cells.frame, minlength=n_frames), 1)
-        middle = np.stack([np.bincount(cells.frame, at, n_frames) / count for at in (cells.x, cells.y)], axis=1)
-        size = np.bincount(patch)
-        middle -= np.stack([np.bincount(patch, at) / size for at in middle.T], axis=1)[patch]
-        modes[:, 0, 1:] = gain[:, None] * middle
-        modes[:, 1:, 1:] = gain[:, None, None] * _frame_axes(cells, n_frames)
-    rows, columns = np.broadcast_arrays(
-        (np.arange(n_frames)[:, None] * terms + np.arange(terms))[:, :, None],
-        (patch[:, None] * terms + np.arange(terms))[:, None, :],
-    )
-    shape = (n_frames * terms, (int(patch.max()) + 1) * terms)
-    return sp.csr_array((modes.ravel(), (rows.ravel(), columns.ravel())), shape=shape)
+def _levels(cells: SkyCells, n_frames: int) -> FloatArray:
+    """(frames, channels) median of each frame's cells; NaN without data."""
+    start = np.searchsorted(cells.frame, np.arange(n_frames + 1))
+    levels = np.empty((cells.value.shape[1], n_frames))
+    for c in range(len(levels)):
+        frame_medians(np.ascontiguousarray(cells.value[:, c]), start, levels[c])
+    return np.ascontiguousarray(levels.T)
 
 
 def _fit_channel(
     cells: SkyCells, value: FloatArray, problem: SkyProblem, gain: FloatArray, channel: int, pattern: SensorPattern
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, bool]:
-    """Backgrounds (frames * terms,), nodes, residuals and weights (cells,) of one channel, and whether it converged."""
-    noise = cells.variance[:, channel]
+    """Backgrounds (frames, terms), nodes, residuals and weights (cells,) of one channel, and whether it converged."""
+    noise = np.ascontiguousarray(cells.variance[:, channel])
     good = np.isfinite(value) & (noise > 0)
+    value = np.where(good, value, np.nan)
     scale = gain[cells.frame, channel] * cells.omega
-    design = sp.csr_array(problem.design.multiply(scale[:, None]))
-    gauge = gauge_rows(cells, problem, gain[:, channel])
-    coarse = together(cells, problem, gain[:, channel])
     weight = np.where(good, 1.0 / np.where(good, noise, 1.0), 0.0)
-    own, residual = np.zeros(problem.own.shape[1]), value
     iterations = ITERATIONS if len(pattern.coefficients) else SETTLED + 1
+    own: FloatArray = np.zeros((len(gain), problem.terms))
+    residual, system = value, None
     for step in range(iterations):
         if step >= SETTLED:
             pattern.fit(residual, weight)
-        data = np.where(good, value - pattern.values, 0.0)
-        system = _system(problem, design, gauge, coarse, weight)
+        data = value - pattern.values
+        sums = problem.sums(problem.basis, scale, weight, data)
+        system = _system(problem, sums, gain[:, channel], system)
         tolerance = FINAL if step == iterations - 1 else ROUGH
-        solution = system.solve(problem.own.T @ (weight * data), design.T @ (weight * data), own, tolerance)
-        own = solution.own
-        residual = np.where(good, data - design @ solution.shared - problem.own @ own, np.nan)
-        weight = _robust(residual, noise, good)
+        solution = system.solve(sums.own_right.ravel(), sums.shared_right, own.ravel(), tolerance)
+        own = solution.own.reshape(sums.own_right.shape)
+        residual = problem.residual(problem.basis, scale, data, own, solution.shared)
+        weight = _robust(residual, noise)
     return own, solution.shared, residual, weight, solution.converged
 
 
-def _system(
-    problem: SkyProblem, design: sp.csr_array, gauge: sp.csr_array, coarse: sp.csr_array, weight: FloatArray
-) -> TwoBlockSystem:
-    """Normal equations of all surfaces and nodes of one channel."""
-    weighted = sp.csr_array(problem.own.multiply(weight[:, None]))
-    own = problem.own.T @ weighted
-    diagonal = own.diagonal()
-    own = own + sp.diags_array(np.maximum(RIDGE * diagonal, RIDGE * diagonal.max() + 1e-30))
-    return TwoBlockSystem(own, weighted.T @ design, normal_sky(problem, design, weight), gauge, coarse)
+def _system(problem: SkyProblem, sums: SkySums, gain: FloatArray, before: TwoBlockSystem | None) -> TwoBlockSystem:
+    """Normal equations of all surfaces and nodes of one channel; `before` with other weights lends its coarse space."""
+    diagonal = np.einsum("ftt->ft", sums.own)
+    ridge = np.maximum(RIDGE * diagonal, RIDGE * diagonal.max() + 1e-30)
+    own = sums.own + ridge[:, :, None] * np.eye(problem.terms)
+    gauge = gauge_rows(problem, gain, own)
+    coarse = together(problem, gain) if before is None else before.coarse
+    return TwoBlockSystem(block_diagonal(own), sums.cross, normal_sky(problem, sums.shared), gauge, coarse)
 
 
-def normal_sky(problem: SkyProblem, design: sp.csr_array, weight: FloatArray) -> sp.csr_array:
-    """Normal matrix of the nodes, with the little smoothness that makes it regular."""
-    shared = design.T @ sp.csr_array(design.multiply(weight[:, None]))
-    regular = problem.smooth + 1e-3 * sp.eye_array(shared.shape[0])
-    normal: sp.csr_array = sp.csr_array(shared + SMOOTHNESS * shared.diagonal().mean() * regular)
-    return normal
-
-
-def _robust(residual: FloatArray, noise: FloatArray, good: NDArray[np.bool_]) -> FloatArray:
+def _robust(residual: FloatArray, noise: FloatArray) -> FloatArray:
     """Huber weights about the noise and what the residuals show beyond it (structure finer than the nodes)."""
-    normalised = np.abs(residual[good]) / np.sqrt(noise[good])
+    normalised = np.abs(residual) / np.sqrt(np.where(noise > 0, noise, np.nan))
+    normalised = normalised[np.isfinite(normalised)]
     excess = max(0.0, (1.4826 * float(np.median(normalised))) ** 2 - 1.0) if normalised.size else 0.0
-    variance = np.where(good, noise, 1.0) * (1.0 + excess)
-    deviation = np.where(good, np.abs(residual), 0.0) / np.sqrt(variance)
-    weight: FloatArray = np.where(good, np.minimum(1.0, HUBER / np.maximum(deviation, HUBER)) / variance, 0.0)
+    weight = np.empty(len(residual))
+    huber_weights(residual, noise, excess, HUBER, weight)
     return weight
 
 
@@ -305,9 +172,9 @@ def _level_floor(
 ) -> None:
     """Take the tilt of each component off its nodes and put it into its frames (in place)."""
     component = _node_components(cells, problem)
-    area = problem.design.T @ (weight * gain[cells.frame] ** 2)
+    area = problem.on_nodes(weight * gain[cells.frame] ** 2)
     area = np.minimum(area, np.median(area))  # nodes at the border know little; deep ones count no more than others
-    axes = _frame_axes(cells, len(gain))
+    axes = problem.axes
     middle, slopes = np.zeros((component.max() + 1, 2)), np.zeros((component.max() + 1, 2))
     place = np.stack([problem.node_x, problem.node_y], axis=1).astype(float)
     for k in range(len(slopes)):
@@ -324,20 +191,16 @@ def _level_floor(
 
 def _frame_surfaces(cells: SkyCells, light: FloatArray, n_frames: int) -> FloatArray:
     """(frames, 6) second-order surfaces through `light` (cells,): a tilt of the sky is no plane in a distorted frame."""
-    basis = surface_basis(cells.u, cells.v, BENT)
-    normal, right = np.zeros((n_frames, BENT, BENT)), np.zeros((n_frames, BENT))
-    for i in range(BENT):
-        right[:, i] = np.bincount(cells.frame, basis[:, i] * light, n_frames)
-        for j in range(BENT):
-            normal[:, i, j] = np.bincount(cells.frame, basis[:, i] * basis[:, j], n_frames)
-    surfaces: FloatArray = np.einsum("nij,nj->ni", np.linalg.pinv(normal, rcond=1e-9, hermitian=True), right)
+    normal, right = np.zeros((n_frames, BENT, BENT)), np.zeros((n_frames, BENT, 1))
+    surface_sums(cells.frame, surface_basis(cells.u, cells.v, BENT), light[:, None], normal, right)
+    surfaces: FloatArray = np.einsum("nij,nj->ni", np.linalg.pinv(normal, rcond=1e-9, hermitian=True), right[..., 0])
     return surfaces
 
 
 def _node_components(cells: SkyCells, problem: SkyProblem) -> IntArray:
     """(nodes,) the component that feeds each node; -1 = none."""
-    component = np.full(problem.design.shape[1], -1)
-    component[problem.design.indices] = np.repeat(problem.component[cells.frame], 4)
+    component = np.full(problem.n_nodes, -1)
+    component[problem.squares[problem.patch]] = problem.component[cells.frame][:, None]
     return component
 
 

@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.imaging.skycells import SkyCells
-from zemosaic.imaging.skysurface import PATTERN, TERMS, pattern_basis, pattern_surface
+from zemosaic.imaging.skysurface import DEGREE, PATTERN, TERMS, pattern_basis, pattern_powers, pattern_surface
+from zemosaic.kernels.skyfit import pattern_values, sensor_sums
 
 __all__ = ["SensorPattern"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-CHUNK = 65_536  # cells whose basis is in memory at a time
+PLACES = 64  # a side of the sensor, whose cells are taken together at their mean place: finer than the cells
 PRIOR = 0.003  # of the sky: standard deviation of a coefficient
 EVIDENCE = 5.0  # times what chance would explain, for a pattern to be believed: 108 for two real S50, 1 to 4 where there is none
 
@@ -40,43 +41,40 @@ class SensorPattern:
     values: FloatArray = field(init=False)  # (cells,) ADU
 
     def __post_init__(self) -> None:
-        self._members = [np.flatnonzero(self.instrument[self.cells.frame] == k) for k in range(self._count())]
-        self._half = [self._extent(member) for member in self._members]
-        self.coefficients = np.zeros((self._count(), PATTERN))
+        count = int(self.instrument.max(initial=-1)) + 1
+        number = self.instrument[self.cells.frame]
+        self._half = np.full((count, 2), 1e-6)
+        for axis, at in enumerate((self.cells.u, self.cells.v)):
+            np.maximum.at(self._half[:, axis], number[number >= 0], np.abs(at[number >= 0]))
+        self.coefficients = np.zeros((count, PATTERN))
         self.values = np.zeros(len(self.cells))
-
-    def _count(self) -> int:
-        return int(self.instrument.max(initial=-1)) + 1
-
-    def _extent(self, member: IntArray) -> tuple[float, float]:
-        u, v = (float(np.abs(a[member]).max(initial=1e-6)) for a in (self.cells.u, self.cells.v))
-        return u, v
-
-    def _basis(self, k: int, some: IntArray) -> FloatArray:
-        basis = pattern_basis(self.cells.u[some], self.cells.v[some], self._half[k])
-        basis *= self.level[self.cells.frame[some], None]
-        return basis
 
     def fit(self, residual: FloatArray, weight: FloatArray) -> None:
         """Take up what is left: residual (cells,) ADU, NaN is no data; weight (cells,) ADU^-2, 0 where no data."""
-        for k, member in enumerate(self._members):
-            chunks = [member[i : i + CHUNK] for i in range(0, len(member), CHUNK)]
-            normal, right = np.eye(PATTERN) / PRIOR**2, np.zeros(PATTERN)
-            for some in chunks:
-                basis = self._basis(k, some)
-                weighted = weight[some, None] * basis
-                normal += weighted.T @ basis
-                right += weighted.T @ (np.nan_to_num(residual[some]) + self.values[some])
-            solution = np.linalg.solve(normal, right)
-            left = float(np.sum(weight[member] * np.nan_to_num(residual[member]) ** 2))
-            freedom = np.count_nonzero(weight[member])
+        cells, count = self.cells, len(self.coefficients)
+        squares, totals = np.zeros((count, PLACES, PLACES, 4)), np.zeros((count, 2))
+        at = (cells.frame, cells.u, cells.v, self.instrument)
+        sensor_sums(*at, self._half, self.level, weight, residual, self.values, squares, totals)
+        for k, (left, freedom) in enumerate(totals):
+            some = squares[k][squares[k, ..., 0] > 0]
+            information = some[:, 0]
+            mean_u, mean_v, value = (some[:, 1:] / information[:, None]).T
+            basis = pattern_basis(mean_u, mean_v, self._extent(k))
+            weighted = information[:, None] * basis
+            right = weighted.T @ value
+            solution = np.linalg.solve(weighted.T @ basis + np.eye(PATTERN) / PRIOR**2, right)
             believed = (right @ solution) * freedom > EVIDENCE * PATTERN * left
             self.coefficients[k] = solution if believed else 0.0
-            for some in chunks:
-                self.values[some] = self._basis(k, some) @ self.coefficients[k]
+        powers = np.zeros((count, DEGREE + 1, DEGREE + 1))
+        for k in range(count):
+            powers[k] = pattern_powers(self.coefficients[k], self._extent(k))
+        pattern_values(*at, self.level, powers, self.values)
+
+    def _extent(self, k: int) -> tuple[float, float]:
+        return float(self._half[k, 0]), float(self._half[k, 1])
 
     def surfaces(self) -> FloatArray:
         """(frames, TERMS) ADU"""
-        shapes = [pattern_surface(c, half) for c, half in zip(self.coefficients, self._half)]
+        shapes = [pattern_surface(c, self._extent(k)) for k, c in enumerate(self.coefficients)]
         every: FloatArray = np.vstack([*shapes, np.zeros(TERMS)])[self.instrument] * self.level[:, None]
         return every

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from zemosaic.imaging.response import RADIAL_TERMS, radial_powers, response
 from zemosaic.imaging.schur import TwoBlockSystem
 from zemosaic.imaging.skycells import SkyCells
-from zemosaic.imaging.skyfit import SkyFit, SkyProblem, normal_sky, sky_problem, together
+from zemosaic.imaging.skyfit import SkyFit
+from zemosaic.imaging.skyproblem import SkyProblem, SkySums, block_diagonal, normal_sky, sky_problem, together
+from zemosaic.imaging.skysurface import PLANE
 
 __all__ = ["refine_response", "with_response"]
 
@@ -28,6 +30,7 @@ IntArray = NDArray[np.int64]
 
 # Sky brightness that falls by 1/e in 20 degrees (light pollution) has 6 % of gradient and 0.05 % of curvature over a field of
 # 1.3 degrees.
+OWN = PLANE + 1  # terms of a frame: its plane and its curvature
 CURVATURE = 0.002  # of the sky level: standard deviation of a frame's own rho^2 term
 WEAK = 0.3  # prior standard deviation of a coefficient in the equations of one channel, taken out again
 ROUGH, TOLERANCE = 1e-3, 1e-6  # of the residual's length: for errors of coefficients (two digits), and for coefficients
@@ -113,55 +116,54 @@ def _from_channel(
     cells: SkyCells, known: _Channel, problem: SkyProblem, instrument: IntArray, coefficients: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Change of the coefficients (n,) that one channel's sky asks for, and its precision (n, n)."""
-    weight, gain, residual = known.weight, known.gain, np.nan_to_num(known.residual)
-    light = np.nan_to_num(known.value) - residual
-    scale = gain[cells.frame] * cells.omega
-    design = sp.csr_array(problem.design.multiply(scale[:, None]))
-    columns, precision = _columns(cells, problem, instrument, coefficients, light, len(gain))
-    weighted = sp.csr_array(columns.multiply(weight[:, None]))
-    own = columns.T @ weighted + sp.diags_array(precision)
-    n = coefficients.size
-    moving = together(cells, problem, gain)
-    rest = sp.csr_array((len(gain) + n, moving.shape[1]))
-    coarse = sp.csr_array(sp.vstack([moving, rest]))
-    system = TwoBlockSystem(own, weighted.T @ design, normal_sky(problem, design, weight), coarse=coarse)
+    light = np.nan_to_num(known.value - known.residual)
+    scale = known.gain[cells.frame] * cells.omega
+    basis = _derivatives(cells, instrument, coefficients, light)
+    sums = problem.sums(basis, scale, np.where(np.isfinite(known.residual), known.weight, 0.0), known.residual)
+    own, right, cross = _by_sensor(sums, instrument, len(coefficients))
+    own = own + sp.diags_array(_precision(light, len(known.gain), coefficients.size))
+    n, frames = coefficients.size, np.arange(len(known.gain) * OWN).reshape(-1, OWN)
+    moving = together(problem, known.gain)
+    planes = (frames[:, :PLANE].ravel(), np.arange(PLANE * len(frames)))
+    coarse = sp.csr_array((np.ones(PLANE * len(frames)), planes), shape=(len(right), PLANE * len(frames))) @ moving
+    system = TwoBlockSystem(own, cross, normal_sky(problem, sums.shared), coarse=coarse)
     inverse = np.zeros((n, n))
     for k in range(n):
-        unit = np.zeros(columns.shape[1])
-        unit[columns.shape[1] - n + k] = 1.0
+        unit = np.zeros(len(right))
+        unit[len(right) - n + k] = 1.0
         inverse[:, k] = system.reduced_solve(unit, tolerance=ROUGH)[0][-n:]
     total = np.linalg.inv(0.5 * (inverse + inverse.T))
-    change = system.solve(weighted.T @ residual, design.T @ (weight * residual), tolerance=TOLERANCE).own[-n:]
+    change = system.solve(right, sums.shared_right, tolerance=TOLERANCE).own[-n:]
     data = total - np.eye(n) / WEAK**2
     # `change` was shrunk by the weak prior: total @ change = data @ (unshrunk change)
     return np.asarray(np.linalg.lstsq(data, total @ change, rcond=1e-9)[0], np.float64), data
 
 
-def _columns(
-    cells: SkyCells,
-    problem: SkyProblem,
-    instrument: IntArray,
-    coefficients: FloatArray,
-    light: FloatArray,
-    n_frames: int,
-) -> tuple[sp.csr_array, FloatArray]:
-    """Derivatives of the cells by planes, frame curvatures and response coefficients, and the precision of their priors."""
+def _derivatives(cells: SkyCells, instrument: IntArray, coefficients: FloatArray, light: FloatArray) -> FloatArray:
+    """(cells, OWN + RADIAL_TERMS) derivatives by the plane and curvature of the frame and by the response of its instrument."""
     rho2 = cells.u**2 + cells.v**2
     powers = radial_powers(rho2)
-    rows = np.arange(len(cells))
-    curvature = sp.csr_array((rho2, (rows, cells.frame)), shape=(len(cells), n_frames))
-    k = instrument[cells.frame]
-    flat = 1.0 + np.einsum("nt,nt->n", powers, coefficients[k])
-    slopes = powers * (light / flat)[:, None]
-    place = k[:, None] * RADIAL_TERMS + np.arange(RADIAL_TERMS)
-    shape = (len(cells), coefficients.size)
-    sensor = sp.csr_array((slopes.ravel(), (np.repeat(rows, RADIAL_TERMS), place.ravel())), shape=shape)
+    flat = 1.0 + np.einsum("nt,nt->n", powers, coefficients[instrument[cells.frame]])
+    own = [np.ones(len(cells)), cells.u, cells.v, rho2]
+    return np.column_stack([*own, powers * (light / flat)[:, None]])
+
+
+def _by_sensor(
+    sums: SkySums, instrument: IntArray, n_instruments: int
+) -> tuple[sp.csr_array, FloatArray, sp.csr_array]:
+    """Own matrix, right-hand side and cross matrix of all frames' terms, and after them those of the instruments."""
+    n_frames, terms = sums.own_right.shape
+    rows = np.arange(n_frames * terms).reshape(n_frames, terms)
+    sensor = instrument[:, None] * RADIAL_TERMS + np.arange(RADIAL_TERMS)
+    place = np.column_stack([np.arange(n_frames * OWN).reshape(n_frames, OWN), n_frames * OWN + sensor])
+    size = n_frames * OWN + n_instruments * RADIAL_TERMS
+    add = sp.csr_array((np.ones(place.size), (place.ravel(), rows.ravel())), shape=(size, n_frames * terms))
+    own = sp.csr_array(add @ block_diagonal(sums.own) @ add.T)
+    return own, add @ sums.own_right.ravel(), sp.csr_array(add @ sums.cross)
+
+
+def _precision(light: FloatArray, n_frames: int, n_coefficients: int) -> FloatArray:
+    """Of the priors on all unknowns."""
     level = max(float(np.median(np.abs(light))), 1e-6)
-    precision = np.concatenate(
-        [
-            np.full(problem.own.shape[1], 1e-9 * (level * 1e-3) ** -2),
-            np.full(n_frames, (CURVATURE * level) ** -2),
-            np.full(coefficients.size, WEAK**-2),
-        ]
-    )
-    return sp.csr_array(sp.hstack([problem.own, curvature, sensor])), precision
+    frame = [*(1e-9 * (level * 1e-3) ** -2,) * PLANE, (CURVATURE * level) ** -2]
+    return np.concatenate([np.tile(frame, n_frames), np.full(n_coefficients, WEAK**-2)])

@@ -11,7 +11,17 @@ import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
-__all__ = ["DEGREE", "PATTERN", "PLANE", "TERMS", "pattern_basis", "pattern_surface", "surface_at", "surface_basis"]
+__all__ = [
+    "DEGREE",
+    "PATTERN",
+    "PLANE",
+    "TERMS",
+    "pattern_basis",
+    "pattern_powers",
+    "pattern_surface",
+    "surface_at",
+    "surface_basis",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -53,10 +63,18 @@ def pattern_basis(u: FloatArray, v: FloatArray, half: tuple[float, float]) -> Fl
     return np.stack([x[:, i] * y[:, j] for i, j in ORDERS], axis=1)
 
 
-def pattern_surface(coefficients: FloatArray, half: tuple[float, float]) -> FloatArray:
-    """(TERMS,) coefficients of the surface that is this sum of `pattern_basis`."""
+def pattern_powers(coefficients: FloatArray, half: tuple[float, float]) -> FloatArray:
+    """(DEGREE + 1, DEGREE + 1) coefficients of u^i v^j of the surface that is this sum of `pattern_basis`."""
     power = np.zeros((DEGREE + 1, DEGREE + 1))
     for (i, j), coefficient in zip(ORDERS, coefficients):
         x, y = legendre.leg2poly(np.eye(i + 1)[i]), legendre.leg2poly(np.eye(j + 1)[j])
         power[: i + 1, : j + 1] += coefficient * np.outer(x, y)
-    return np.array([power[i, j] / (half[0] ** i * half[1] ** j) for i, j in EXPONENTS])
+    exponents = np.arange(DEGREE + 1)
+    scaled: FloatArray = power / np.outer(half[0] ** exponents, half[1] ** exponents)
+    return scaled
+
+
+def pattern_surface(coefficients: FloatArray, half: tuple[float, float]) -> FloatArray:
+    """(TERMS,) coefficients of the surface that is this sum of `pattern_basis`."""
+    powers = pattern_powers(coefficients, half)
+    return np.array([powers[i, j] for i, j in EXPONENTS])
