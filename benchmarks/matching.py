@@ -127,8 +127,7 @@ def kept_night(count: int, neighbours: float, folder: Path) -> Night:
     if not index.exists():
         folder.mkdir(parents=True, exist_ok=True)
         index.write_bytes(pickle.dumps(vars(night(count, neighbours, folder))))
-    made = Night(**pickle.loads(index.read_bytes()))
-    return made
+    return Night(**pickle.loads(index.read_bytes()))
 
 
 def measure(count: int, neighbours: float, keep: Path | None) -> None:
