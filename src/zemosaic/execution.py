@@ -23,7 +23,16 @@ from typing import Any, TypeVar
 
 from zemosaic.errors import Cancelled, WorkerError
 
-__all__ = ["WorkerPool", "cores", "free_memory", "memory_budget", "open_executor", "run_each", "worker_count"]
+__all__ = [
+    "WorkerPool",
+    "Workers",
+    "cores",
+    "free_memory",
+    "memory_budget",
+    "open_executor",
+    "run_each",
+    "worker_count",
+]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -36,7 +45,15 @@ LEAST_MEMORY = 2**30  # bytes
 POLL = 0.2  # s between two looks at `cancelled`
 
 
-class WorkerPool(Executor):
+class Workers(Executor):
+    """Processes that run tasks, here or on other machines."""
+
+    workers: int  # tasks at a time
+    memory: int = 0  # bytes that they have together; 0 = those of this machine
+    lost: tuple[type[BaseException], ...] = (BrokenExecutor,)  # what a future ends with when its worker died
+
+
+class WorkerPool(Workers):
     """Spawned worker processes; a pool that broke because a worker died is replaced at the next submit."""
 
     def __init__(self, workers: int) -> None:
@@ -99,13 +116,13 @@ def run_each(
             if not running:
                 return
             _await([running[0][1]], cancelled)
-            if not _lost(running[0][1]):
+            if not _lost(executor, running[0][1]):
                 yield running.popleft()[1].result()
                 continue
             _await([future for _, future in running], cancelled)
             while running:
                 task, future = running[0]
-                if _lost(future):
+                if _lost(executor, future):
                     future = _retried(executor, function, task, cancelled)
                 running.popleft()
                 yield future.result()
@@ -119,7 +136,7 @@ def _retried(
 ) -> Future[Result]:
     future = executor.submit(function, task)
     _await([future], cancelled)
-    if _lost(future):
+    if _lost(executor, future):
         name = textwrap.shorten(repr(task), 300, placeholder=" ...")
         raise WorkerError(
             f"a worker process died twice on the same task ({getattr(function, '__name__', function)} of {name}). "
@@ -129,9 +146,9 @@ def _retried(
     return future
 
 
-def _lost(future: Future[Any]) -> bool:
+def _lost(executor: Executor, future: Future[Any]) -> bool:
     """Whether a finished future has no result because a worker died."""
-    return isinstance(future.exception(), BrokenExecutor)
+    return isinstance(future.exception(), getattr(executor, "lost", BrokenExecutor))
 
 
 def _await(futures: list[Future[Any]], cancelled: Callable[[], bool] | None) -> None:

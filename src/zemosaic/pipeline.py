@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zemosaic import __version__
+from zemosaic.cluster import open_cluster
 from zemosaic.errors import InputError, OutputError
 from zemosaic.events import (
     Assembled,
@@ -24,7 +25,7 @@ from zemosaic.events import (
     TargetStarted,
     Unchanged,
 )
-from zemosaic.execution import WorkerPool, memory_budget, open_executor, worker_count
+from zemosaic.execution import Workers, memory_budget, open_executor, worker_count
 from zemosaic.filters import by_filter
 from zemosaic.ledger import Ledger, to_json
 from zemosaic.model import Frame, FrameState, Grid, Group, LeftOut, Masters, Measurement, Mosaic, Plan, Solution
@@ -64,9 +65,8 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
         side_by_side(settings)  # what cannot be combined is told before hours of work
         external = run.external()
         frames, calibration = run.scan(inputs, output)
-        memory = memory_budget(settings.memory_limit)
-        workers = min(worker_count(settings.num_processing_workers, memory), max(1, memory // LEAST_PER_WORKER))
-        with open_executor(workers) as executor:
+        with _workers(settings, ledger.workspace) as executor:
+            memory = _memory(settings, executor)
             masters = run.calibrate(frames, calibration, executor)
             measurements = run.measure(frames, masters, executor)
             solved = run.solve(frames, measurements, external, executor)
@@ -84,6 +84,22 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
     return files
 
 
+def _workers(settings: Settings, workspace: Path) -> Workers:
+    """Processes on this machine, or those of the cluster that the user names."""
+    if settings.scheduler:
+        return open_cluster(settings.scheduler, workspace.resolve())
+    memory = memory_budget(settings.memory_limit)
+    workers = min(worker_count(settings.num_processing_workers, memory), max(1, memory // LEAST_PER_WORKER))
+    return open_executor(workers)
+
+
+def _memory(settings: Settings, executor: Workers) -> int:
+    """Bytes that all tasks together may use."""
+    if settings.memory_limit == 0 and executor.memory:
+        return executor.memory
+    return memory_budget(settings.memory_limit)
+
+
 @dataclass(frozen=True)
 class _Night:
     """What is known of all frames before they are divided by target."""
@@ -92,7 +108,7 @@ class _Night:
     masters: Mapping[int, Masters]
     solved: SolveResult
     memory: int  # bytes
-    executor: WorkerPool
+    executor: Workers
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,13 @@ class Settings(BaseModel):
         limits=(1, 4096),
         zero="60 % of the memory that is free at the start",
     )
+    scheduler: str = _setting(
+        "",
+        "performance",
+        "Address of a dask scheduler, as in tcp://host:8786: frames are measured and assembled by the workers of that cluster, "
+        "which must see inputs and output under the same paths.",
+        unit="text",
+    )
     solver_method: Literal["auto", "header", "catalogue", "astap", "astrometry_net"] = _setting(
         "auto",
         "plate solving",
