@@ -32,6 +32,7 @@ __all__ = [
     "Reporter",
     "RunFinished",
     "Scanned",
+    "SensorLearnt",
     "Silent",
     "Simulated",
     "Solved",
@@ -80,6 +81,16 @@ class MasterUsed:
         str  # "", "normalised": values of 0 to 1 were taken times 65535; "no_pedestal": nothing was taken off raw flats
     )
     file: Path
+
+
+@dataclass(frozen=True)
+class SensorLearnt:
+    """What all frames of a sensor have in common, pixel by pixel; it is taken off them."""
+
+    sensor: str
+    frames: int
+    pattern: float  # rms of the fixed pattern, % of the noise of a frame
+    bad: int  # hot, dead and noisy pixels
 
 
 @dataclass(frozen=True)
@@ -268,6 +279,7 @@ Event = (
     | ManyLeftOut
     | Vignetting
     | MasterUsed
+    | SensorLearnt
     | TargetsFound
     | FiltersFound
     | StrayTarget

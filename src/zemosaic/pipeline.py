@@ -21,6 +21,7 @@ from zemosaic.events import (
     Planned,
     Reporter,
     RunFinished,
+    SensorLearnt,
     TargetFailed,
     TargetStarted,
     Unchanged,
@@ -345,10 +346,13 @@ class _Run(Survey):
             self.ledger.put(ledger_key("assembled", name), replace(before, manifest=""))
         with self.phase("assemble", visits(plan, recipe), "visits") as outcome:
             folder = self.ledger.workspace / "mosaic" / name
-            mosaic, rejected = assemble(plan, exposures, recipe, folder, executor, self.reporter)
+            sensors = self.ledger.workspace / "sensors" / name
+            mosaic, rejected, learnt = assemble(plan, exposures, recipe, folder, sensors, executor, self.reporter)
             total = sum(r.total for r in rejected)
             share = sum(r.pixels for r in rejected) / total if total else 0.0
             outcome.append(Assembled(len(mosaic.frames), 100.0 * share, sum(r.streaks > 0 for r in rejected)))
+        for each in learnt:
+            self.reporter.emit(SensorLearnt(each.name, len(each.frames), 100.0 * each.pattern, each.bad))
         self.ledger.put(ledger_key("assembled", name), _Assembled(manifest, mosaic))
         return mosaic
 

@@ -107,6 +107,8 @@ class _Words:
             case events.MasterUsed():
                 key = "event.MasterUsed" + (f".{event.note}" if event.note else "")
                 return say(key, what=event.what, lights=event.lights, file=event.file)
+            case events.SensorLearnt():
+                return say("event.SensorLearnt", **vars(event))
             case events.FrameLeftOut():
                 return self._left_out_line(event)
             case events.TargetsFound():

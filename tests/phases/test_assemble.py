@@ -91,7 +91,10 @@ def combine(
 ) -> tuple[Mosaic, tuple[Rejected, ...]]:
     with Inline() as executor:
         by_id = {e.frame.id: e for e in exposures}
-        return assemble(planned(exposures, side, depth), by_id, recipe, folder / "mosaic", executor, Silent())
+        found = assemble(
+            planned(exposures, side, depth), by_id, recipe, folder / "mosaic", folder / "sensors", executor, Silent()
+        )
+        return found[:2]
 
 
 def raw_of(sky_light, where: Pointing, response=(), *, rng=None, seed_noise: float = 0.0) -> np.ndarray:

@@ -30,7 +30,8 @@ from zemosaic.phases._assemble_frame import (
     taper_border,
     unclip,
 )
-from zemosaic.phases._assemble_reject import FrameTask, blotted, load_rejected
+from zemosaic.phases._assemble_reject import blotted, load_rejected
+from zemosaic.phases._assemble_sensor import corrected
 
 __all__ = ["BlockTask", "final_block", "provisional_block"]
 
@@ -228,9 +229,9 @@ def _mended(
 ) -> tuple[Float32Array, NDArray[np.bool_]]:
     """The frame's rows with the rejected pixels filled from the model, and which they are."""
     raw = read_calibrated(exposure.frame, exposure.masters, view.rows)
-    mask = mend_missing(raw, exposure, view.rows)
+    mask = mend_missing(raw, exposure, view.rows) | corrected(raw, exposure, view.rows)
     if exposure.clipped > CLIPPED:
-        model, _, _ = blotted(FrameTask(task.grid, exposure, task.recipe, task.canvas), lattices, exposure.colours)
+        model, _, _ = blotted(exposure, task.grid, task.canvas, lattices, exposure.colours)
         unclip(raw, model[view.rows], exposure)
     if task.recipe.reject:
         places, fill, _ = load_rejected(exposure.rejected)

@@ -72,6 +72,7 @@ class Exposure:
     rejected: Path  # where its rejected pixels are written down
     masters: Masters | None = None
     border: Path | None = None  # of a stack: where its pixels' distances from what has no data lie
+    sensor: Path | None = None  # the map of its sensor, learnt during the rejection
 
     @property
     def shape(self) -> tuple[int, int]:

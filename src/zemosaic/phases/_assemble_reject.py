@@ -13,6 +13,7 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from zemosaic.calibrated import read_calibrated
 from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
 from zemosaic.imaging.reject import outliers, tolerance
+from zemosaic.imaging.sensor import SensorSums
 from zemosaic.imaging.streaks import find_streaks, streak_mask
 from zemosaic.imaging.warp import LATTICE, colours_apart, frame_nodes
 from zemosaic.kernels.blot import blot
@@ -20,20 +21,24 @@ from zemosaic.kernels.calibrate import calibrate
 from zemosaic.model import FrameKind, Grid
 from zemosaic.phases._assemble_canvas import Canvas
 from zemosaic.phases._assemble_frame import CLIPPED, Exposure, Recipe, lattices_of, lone_pixels, mend_missing
+from zemosaic.phases._assemble_sensor import save_sums
 
-__all__ = ["FrameTask", "Rejected", "blotted", "load_rejected", "reject_frame"]
+__all__ = ["RejectTask", "Rejected", "blotted", "load_rejected", "reject_frames"]
 
 FEW = 2  # samples; the median of more is robust against one outlier
+AGREED = 2.5  # sigma of a residual; hot pixels that dither have left out of the model are far beyond
+STARLIGHT = 3.0  # sky noise, light of the model from which a pixel may be a star's
 MEDIAN_VARIANCE = 1.57  # of a median over that of a mean, Gaussian noise
 Float32Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class FrameTask:
+class RejectTask:
     grid: Grid
-    exposure: Exposure
+    exposures: tuple[Exposure, ...]  # of one sensor
     recipe: Recipe
     canvas: Canvas
+    sums: Path | None  # where what they have in common is added up
 
 
 @dataclass(frozen=True)
@@ -46,23 +51,47 @@ class Rejected:
     total: int
 
 
-def reject_frame(task: FrameTask) -> Rejected:
+@dataclass(frozen=True)
+class Judged:
+    """The residual of one plane of a frame, arrays (h, w)."""
+
+    expected: Float32Array  # ADU, the model; NaN where there is none
+    tolerated: Float32Array  # ADU, one sigma of the difference; NaN where there is no model
+    score: Float32Array  # the difference over that; NaN where there is no model
+
+
+def reject_frames(task: RejectTask) -> tuple[Rejected, ...]:
+    """Write down the raw pixels of each frame that the model cannot explain, and add up the residuals of their sensor."""
+    sums = SensorSums.empty(task.exposures[0].shape) if task.sums else None
+    rejected = tuple(_reject_frame(task, exposure, sums) for exposure in task.exposures)
+    if task.sums and sums:
+        save_sums(task.sums, sums)
+    return rejected
+
+
+def _reject_frame(task: RejectTask, exposure: Exposure, sums: SensorSums | None) -> Rejected:
     """Blot the provisional mosaic back onto one frame and write down the raw pixels that it cannot explain."""
-    exposure = task.exposure
     if exposure.frame.stack:  # who made it has rejected, and its noise is none that the model of a raw pixel knows
         return _nothing_rejected(exposure)
     raw = read_calibrated(exposure.frame, exposure.masters)
     planes = raw[None] if raw.ndim == 2 else raw
     colours = [exposure.colours] if raw.ndim == 2 else [np.full((2, 2), c, np.int64) for c in range(3)]
     lattices = lattices_of(exposure, task.grid, task.recipe)
-    mask = mend_missing(raw, exposure, slice(None)) | lone_pixels(raw, exposure)
+    missing, lone = mend_missing(raw, exposure, slice(None)), lone_pixels(raw, exposure)
+    mask = missing | lone
     models, streaks, worst = [], 0, np.zeros(mask.shape, np.float32)
     for plane, cfa in zip(planes, colours):
-        model, spread, samples = blotted(task, lattices, cfa)
-        score = _score(plane, model, spread, samples, cfa, exposure)
+        model, spread, samples = blotted(exposure, task.grid, task.canvas, lattices, cfa)
+        judged = _judged(plane, model, spread, samples, cfa, exposure)
+        score = judged.score
         lines = find_streaks(np.where(mask, 0.0, score))  # hot pixels must not line up to a streak
         streaks = max(streaks, len(lines))
-        mask |= outliers(score, task.recipe.kappa_low, task.recipe.kappa_high).mask | streak_mask(score, lines)
+        trail = streak_mask(score, lines)
+        mask &= ~(lone & _is_star(judged, exposure, cfa))
+        mask |= outliers(score, task.recipe.kappa_low, task.recipe.kappa_high).mask | trail
+        if sums:
+            sigma = np.asarray(exposure.sigma)[cfa]
+            sums.add_frame(plane, judged.expected, judged.tolerated, spread, samples, missing | trail, sigma)
         models.append(model)
         worst = np.where(np.abs(np.nan_to_num(score)) > np.abs(worst), score, worst)
     places = np.flatnonzero(mask)
@@ -85,20 +114,29 @@ def _too_dark(score: Float32Array, mask: NDArray[np.bool_]) -> NDArray[np.bool_]
     return dark
 
 
+def _is_star(judged: Judged, exposure: Exposure, colours: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Pixels whose light all frames agree on: where one of them stands alone in its frame it is the core of a sharp star."""
+    sky, sigma = (np.asarray(each)[colours] for each in (exposure.sky, exposure.sigma))
+    limit = np.tile(sky + STARLIGHT * sigma, [n // 2 + 1 for n in judged.expected.shape])
+    bright = judged.expected > limit[: judged.expected.shape[0], : judged.expected.shape[1]]
+    agreed: NDArray[np.bool_] = bright & (np.abs(judged.score) < AGREED)
+    return agreed
+
+
 def blotted(
-    task: FrameTask, lattices: Calibration, colours: NDArray[np.int64]
+    exposure: Exposure, grid: Grid, canvas: Canvas, lattices: Calibration, colours: NDArray[np.int64]
 ) -> tuple[Float32Array, Float32Array, NDArray[np.uint16]]:
     """Model of the frame's raw pixels, its spread around each (both ADU), and the samples behind it."""
-    shape = task.exposure.shape
-    nodes_x, nodes_y = frame_nodes(task.exposure.solution, shape, task.grid)
-    provisional = open_memmap(task.canvas.provisional, "r")
+    shape = exposure.shape
+    nodes_x, nodes_y = frame_nodes(exposure.solution, shape, grid)
+    provisional = open_memmap(canvas.provisional, "r")
     y0, x0 = max(0, int(nodes_y.min()) - 4), max(0, int(nodes_x.min()) - 4)
     y1, x1 = int(nodes_y.max()) + 5, int(nodes_x.max()) + 5
     region = np.array(provisional[:, y0:y1, x0:x1])
-    count = np.array(open_memmap(task.canvas.samples, "r")[y0:y1, x0:x1])
+    count = np.array(open_memmap(canvas.samples, "r")[y0:y1, x0:x1])
     model, spread = np.empty(shape, np.float32), np.empty(shape, np.float32)
     samples = np.empty(shape, np.uint16)
-    apart = colours_apart(task.exposure.solution)
+    apart = colours_apart(exposure.solution)
     blot(region, count, (y0, x0), nodes_x, nodes_y, LATTICE, colours, apart, model, spread, samples)
     # back to raw ADU: raw = (mosaic + offset) / scale
     inverse = (1.0 / lattices.scale).astype(np.float32)
@@ -108,16 +146,16 @@ def blotted(
     return model, spread, samples
 
 
-def _score(
+def _judged(
     plane: Float32Array,
     model: Float32Array,
     spread: Float32Array,
     samples: NDArray[np.uint16],
     colours: NDArray[np.int64],
     exposure: Exposure,
-) -> Float32Array:
-    """Residual of each raw pixel in units of what is tolerated there; NaN where there is no model."""
-    score = np.full(plane.shape, np.nan, np.float32)
+) -> Judged:
+    """Residual of each raw pixel in units of what is tolerated there."""
+    score, tolerated, model_raw = (np.full(plane.shape, np.nan, np.float32) for _ in range(3))
     for c in np.unique(colours):
         of_colour = np.tile(colours == c, (plane.shape[0] // 2 + 1, plane.shape[1] // 2 + 1))
         here = of_colour[: plane.shape[0], : plane.shape[1]] & np.isfinite(model) & np.isfinite(plane)
@@ -127,10 +165,12 @@ def _score(
         residual = value - expected
         share = MEDIAN_VARIANCE / np.maximum(samples[here], 1).astype(np.float32)
         light = expected - np.float32(exposure.sky[c])
-        scaled = residual / tolerance(residual, light, spread[here], exposure.sigma[c], share)
+        one_sigma = tolerance(residual, light, spread[here], exposure.sigma[c], share)
+        scaled = residual / one_sigma
+        model_raw[here], tolerated[here] = expected, one_sigma
         # of two samples the centre is the mean: what lies below it is the frame that the outlier of the other pulled up
         score[here] = np.where((samples[here] <= FEW) & (scaled < 0), 0.0, scaled)
-    return score
+    return Judged(model_raw, tolerated, score)
 
 
 def _save_rejected(path: Path, places: NDArray[np.intp], fill: Float32Array, dark: NDArray[np.bool_]) -> None:

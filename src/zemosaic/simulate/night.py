@@ -32,6 +32,7 @@ __all__ = ["Night", "imagine", "simulate_night"]
 START = datetime(2025, 3, 27, 1, 20, 32, 955368)  # UTC
 OVERHEAD = 1.3  # s, between the end of a sub and the start of the next
 LOCAL = timedelta(hours=-4)  # of the clock in the file names
+DRIFT = (0.8, 0.6)  # direction in the frame: along neither its rows nor its columns
 SKY_COLOURS = (0.85, 1.0, 0.8)  # R, G, B
 NOMINAL_OVER_TRUE = 1.008  # scale of the header over the true one, measured on real subs
 SECOND_ANGLE = 69.5  # deg, between the fields of two telescopes
@@ -133,7 +134,7 @@ def imagine(plan: NightPlan, source: StarSource) -> Truth:
     """Draw the whole truth of a night; a function of the plan alone."""
     sky_rng, camera_rng = (np.random.default_rng([plan.seed, 0, k]) for k in (0, 1))
     panels = _panels(plan)
-    reach = (plan.radius * plan.scale + plan.dither * 2.0 * plan.scale) / 3600.0
+    reach = (plan.radius * plan.scale + (2.0 * plan.dither + plan.drift) * plan.scale) / 3600.0
     middle = max(_distance(plan, ra, dec) for ra, dec in panels[: plan.panels_x * plan.panels_y])
     discs = [Disc(plan.ra, plan.dec, middle + reach)]
     discs += [Disc(ra, dec, reach) for ra, dec in panels[plan.panels_x * plan.panels_y :]]
@@ -191,7 +192,7 @@ def _sub(plan: NightPlan, instruments: tuple[Instrument, ...], panels: list[tupl
     turned = plan.angle + SECOND_ANGLE * owner + plan.rotation * (night - 0.5)
     solution = _solution(plan, turned, plan.scale * (1.0 - SCALE_STEP * owner))
     pointed = moved(solution, *panels[panel])
-    dither = rng.uniform(-plan.dither, plan.dither, 2)
+    dither = rng.uniform(-plan.dither, plan.dither, 2) + plan.drift * (night - 0.5) * np.array(DRIFT)
     flat = replace(pointed, distortion=Distortion())
     ra, dec = pixel_to_sky(flat, flat.x + dither[0], flat.y + dither[1])
     date = START + timedelta(seconds=index * (plan.exposure + OVERHEAD))

@@ -63,6 +63,7 @@ class NightPlan:
     rotation: float = 12.0  # deg, of the field over the night
     dispersion: float = 0.0  # px, blue above green at dusk, red 0.8 of it below; half of that at dawn
     dither: float = 30.0  # px, each axis, not in the header
+    drift: float = 0.0  # px over the night, across both axes of the sensor, not in the header
     pointing_error: float = 4.0  # arcmin, of the commanded position in the header
     exposure: float = 10.0  # s
     satellites: float = 0.2  # share of the subs with a trail
@@ -92,7 +93,7 @@ class NightPlan:
             yield name, getattr(self, name) > 0.0, "more than 0"
         levels = ("sky", "nebula", "star_density", "hot_density", "warm_density", "dark_current")
         yield "dispersion", 0.0 <= self.dispersion <= 1.0, "0 to 1 px"
-        for name in ("read_noise", "dither", *levels):
+        for name in ("read_noise", "dither", "drift", *levels):
             yield name, getattr(self, name) >= 0.0, "0 or more"
         for name in ("vignetting", "nebula_cover", "satellites", "clouded", "trailed"):
             yield name, 0.0 <= getattr(self, name) <= 1.0, "0 to 1"
