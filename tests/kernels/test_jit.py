@@ -60,7 +60,7 @@ def test_kernels_compile_without_home_and_writable_package(tmp_path: Path) -> No
     """A copy of the package whose __pycache__ is a file, a home that is a file: nobody can write there, not even root."""
     package = tmp_path / "zemosaic"
     (package / "kernels").mkdir(parents=True)
-    for name in ("kernel_cache.py", "kernels/_jit.py", "kernels/hough.py"):
+    for name in ("kernel_cache.py", "kernels/_jit.py", "kernels/radon.py"):
         (package / name).write_text((Path(_jit.__file__).parents[1] / name).read_text(encoding="utf-8"))
     for path in (package / "__init__.py", package / "kernels" / "__init__.py", package / "kernels" / "__pycache__"):
         path.touch()
@@ -69,7 +69,7 @@ def test_kernels_compile_without_home_and_writable_package(tmp_path: Path) -> No
     gone = {CACHE_VARIABLE, "XDG_CACHE_HOME", "PYTHONPATH"}
     environment = {name: value for name, value in os.environ.items() if name not in gone}
     environment |= {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "temporary"), "PYTHONPATH": str(tmp_path)}
-    code = "import zemosaic.kernels.hough, os; print(zemosaic.__file__, os.environ['NUMBA_CACHE_DIR'])"
+    code = "import zemosaic.kernels.radon, os; print(zemosaic.__file__, os.environ['NUMBA_CACHE_DIR'])"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     module, cache = done.stdout.split()

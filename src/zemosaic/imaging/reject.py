@@ -7,21 +7,25 @@ noise and seeing, read off this frame's own residuals as a function of the light
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, generate_binary_structure, maximum_filter
 
-__all__ = ["Rejection", "noise_curve", "outliers", "tolerance"]
+from zemosaic.imaging.calibrate import clipping_bias
+from zemosaic.kernels import reject as kernels
+
+__all__ = ["Judged", "Rejection", "judge", "noise_curve", "outliers", "too_dark"]
 
 Float32Array = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
-GRADIENT = 0.35  # share of the local spread of the model that seeing and the blur of the model may explain
-LIGHT = 0.10  # least share of the light itself
-CURVE_EDGES = np.geomspace(2.0, 2000.0, 22)  # light over sky noise
 ENOUGH = 200  # pixels in a bin of the noise curve
+MOST = 8192  # pixels whose median is taken: known to 1.3 % then
 SEED_GROWTH = 8.0  # sigma; a pixel this far out takes its eight neighbours with it
+GROWTH = 2  # px, how far from an outlier its weaker neighbours go
+NEAR = 2  # px, within which the pixel farthest out says whether a rejected one was too dark
 
 
 @dataclass(frozen=True)
@@ -33,47 +37,80 @@ class Rejection:
     high: int  # pixels above the tolerance
 
 
-def noise_curve(residual: Float32Array, light: Float32Array, sigma: float) -> Float32Array:
-    """Variance of the residuals as a function of the light, at each pixel, ADU^2; at least sigma^2.
+@dataclass(frozen=True)
+class Judged:
+    """The residual of one plane of a frame, arrays (h, w); NaN where there is no model or no data."""
 
-    The robust variance (1.4826 MAD)^2 is taken in logarithmic bins of the light over the sky noise and made
-    non-decreasing; bins with less than 200 pixels continue the slope of the last good one (variance ~ light^2).
+    expected: Float32Array  # ADU, what the model lets the pixel show
+    tolerated: Float32Array  # ADU, one sigma of the difference
+    score: Float32Array  # the difference over that
+
+
+@cache
+def _cut_table() -> Float32Array:
+    """What cutting at 0 adds to a pixel of unit noise whose mean is -CUT_Z to CUT_Z."""
+    means = np.linspace(-kernels.CUT_Z, kernels.CUT_Z, 2 * int(kernels.CUT_Z) * kernels.CUT_STEPS + 1)
+    return clipping_bias(means.astype(np.float32), 1.0)
+
+
+def noise_curve(residuals: Sequence[Float32Array], sigma: float) -> Float32Array:
+    """Variance of the residuals as a function of the light, ADU^2; at least sigma^2.
+
+    The robust variance (1.4826 MAD)^2 in bins of the light over the sky noise is made non-decreasing; bins with less than 200
+    pixels continue the slope of the last good one (variance ~ light^2).
+
+    residuals : BINS arrays of absolute residuals, ADU
+    Returns (BINS + 1, 2) float32, as `zemosaic.kernels.reject.score_pixels` takes it.
     """
-    ratio = light / sigma
-    place = np.digitize(ratio, CURVE_EDGES)
-    variances = np.full(CURVE_EDGES.size + 1, np.nan)
+    light = np.concatenate([[1.0], kernels.MIDDLES])
+    variances = np.full(light.size, np.nan)
     variances[0] = sigma**2
-    order = np.argsort(place, axis=None, kind="stable")
-    bounds = np.searchsorted(place.ravel()[order], np.arange(CURVE_EDGES.size + 2))
-    flat = residual.ravel()
-    for b in range(1, CURVE_EDGES.size + 1):
-        values = flat[order[bounds[b] : bounds[b + 1]]]
+    for b, values in enumerate(residuals, start=1):
         if values.size >= ENOUGH:
-            variances[b] = (1.4826 * np.median(np.abs(values))) ** 2
-    centres = np.concatenate([[1.0], np.sqrt(CURVE_EDGES[:-1] * CURVE_EDGES[1:]), [CURVE_EDGES[-1] * 1.2]])
+            variances[b] = (1.4826 * np.median(values)) ** 2
     good = np.flatnonzero(np.isfinite(variances))
     last = good[-1]
-    grown = np.interp(centres, centres[good], np.maximum.accumulate(variances[good]))
-    grown[last + 1 :] = grown[last] * (centres[last + 1 :] / centres[last]) ** 2
-    curve: Float32Array = np.interp(ratio, centres, grown).astype(np.float32)
-    return curve
+    grown = np.interp(light, light[good], np.maximum.accumulate(variances[good]))
+    grown[last + 1 :] = grown[last] * (light[last + 1 :] / light[last]) ** 2
+    slope = np.append(np.diff(grown) / np.diff(light), 0.0)
+    return np.column_stack([grown - slope * light, slope]).astype(np.float32)
 
 
-def tolerance(
-    residual: Float32Array, light: Float32Array, spread: Float32Array, sigma: float, model_share: Float32Array | float
-) -> Float32Array:
-    """One sigma of what the model tolerates at each pixel of one colour, ADU.
+def judge(
+    raw: Float32Array,
+    model: Float32Array,
+    spread: Float32Array,
+    samples: NDArray[np.uint16],
+    colours: NDArray[np.int64],
+    sky: Sequence[float],
+    sigma: Sequence[float],
+    cut: bool,
+) -> Judged:
+    """Residual of each raw pixel in units of what is tolerated there.
 
-    residual, light (model minus sky), spread (of the model around the pixel) : same shape, ADU
-    model_share : variance of the provisional mosaic over that of this frame
+    Parameters
+    ----------
+    raw, model, spread : (h, w) float32, ADU; of the model, its spread around each pixel. NaN is no data.
+    samples : (h, w) uint16, frames behind the model.
+    colours : (2, 2) channel of the pixel at (y % 2, x % 2).
+    sky, sigma : ADU per channel.
+    cut : whether the firmware has cut the frame at 0.
     """
-    light = np.maximum(light, 0.0)
-    noise = sigma**2 * model_share
-    # what the spread of the model owes to its own noise is no gradient: 2 sigma of it are taken off
-    gradient = np.maximum(spread - 2.0 * np.sqrt(noise) - 0.5 * sigma, 0.0)
-    variance = noise_curve(residual, light, sigma) + noise + (LIGHT * light) ** 2 + (GRADIENT * gradient) ** 2
-    sigmas: Float32Array = np.sqrt(variance)
-    return sigmas
+    levels, noise = np.asarray(sky, np.float32), np.asarray(sigma, np.float32)
+    table = _cut_table() if cut else np.empty(0, np.float32)
+    light = np.zeros((noise.size, kernels.BINS), np.int64)
+    kernels.count_light(model, colours, levels, noise, table, light)
+    values, count = np.empty((*light.shape, MOST), np.float32), np.zeros_like(light)
+    stride = np.maximum(-(-light // MOST), 1)
+    kernels.gather_residuals(raw, model, colours, levels, noise, table, stride, values, count)
+    residuals = [[values[c, b, : count[c, b]] for b in range(kernels.BINS)] for c in range(noise.size)]
+    curve = np.stack([noise_curve(r, float(s)) for r, s in zip(residuals, sigma, strict=True)])
+    judged = Judged(*(np.empty(model.shape, np.float32) for _ in range(3)))
+    kernels.score_pixels(
+        raw, model, spread, samples, colours, levels, noise, table, curve,
+        judged.expected, judged.tolerated, judged.score,
+    )  # fmt: skip
+    return judged
 
 
 def outliers(score: Float32Array, kappa_low: float, kappa_high: float) -> Rejection:
@@ -82,11 +119,13 @@ def outliers(score: Float32Array, kappa_low: float, kappa_high: float) -> Reject
     score : (h, w) float32; NaN (no model there) is never rejected. Neighbours within 2 px go with a rejected pixel when they
     are out by half as much themselves, and all eight neighbours of a pixel beyond 8 sigma.
     """
-    high, low = score > kappa_high, score < -kappa_low
-    seeds = high | low
-    full = generate_binary_structure(2, 2)
-    weak = (score > 0.5 * kappa_high) | (score < -0.5 * kappa_low)
-    mask = binary_dilation(seeds, full, iterations=2, mask=weak | seeds)
-    strong = np.abs(np.nan_to_num(score)) > SEED_GROWTH
-    mask |= maximum_filter(strong & mask, footprint=full)
-    return Rejection(mask, int(low.sum()), int(high.sum()))
+    mask, counts = np.zeros(score.shape, np.bool_), np.zeros(2, np.int64)
+    kernels.grow(score, kappa_low, kappa_high, SEED_GROWTH, GROWTH, mask, counts)
+    return Rejection(mask, int(counts[0]), int(counts[1]))
+
+
+def too_dark(score: Float32Array, mask: BoolArray, places: NDArray[np.int64]) -> BoolArray:
+    """(n,) whether rejected pixels, flat `places`, belong to a dark outlier: what lies farthest out within 2 px says so."""
+    dark = np.empty(places.size, np.bool_)
+    kernels.is_dark(score, mask, places, NEAR, dark)
+    return dark

@@ -1,8 +1,8 @@
 """Satellites and aeroplanes: straight streaks in the residual of one frame.
 
 The mask of outliers holds a streak's bright core; its wings, and streaks fainter than the threshold, stay below it pixel
-by pixel and would add up to a visible line. They are found together: a Hough transform of the binned residual names
-candidate lines, the mean profile across each line says whether it is a streak and how wide.
+by pixel and would add up to a visible line. They are found together: sums of the binned residual along all lines name
+candidates, the mean profile across each says whether it is a streak and how wide.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from zemosaic.kernels.hough import accumulate
+from zemosaic.kernels.radon import binned, line_sums
 
 __all__ = ["Streak", "find_streaks", "streak_mask"]
 
 Float32Array = NDArray[np.float32]
 BIN = 4  # px
-ANGLES = 720
+LIMIT = 4.0  # sigma; brighter pixels count no more than this
 ENOUGH = 6.0  # sigma of a line's score over the spread of all lines
+SHORTEST = 24  # bins
+SPARSE = 16  # every such line tells the spread
 PROFILE = 12  # px on each side of the axis
 CHUNK = 64  # px along the axis
 MOST = 6  # streaks of one frame; more is a train of satellites or a cloud edge, and masked as far as this
@@ -38,25 +40,32 @@ class Streak:
     amplitude: float  # sigma on the axis, mean along the streak
 
 
-def find_streaks(score: Float32Array) -> tuple[Streak, ...]:
-    """Streaks in a residual (h, w) in units of its tolerance; NaN is no data, stars and hot pixels may be in it."""
-    clipped = np.nan_to_num(np.clip(score, -4.0, 4.0))
+def find_streaks(score: Float32Array, mask: NDArray[np.bool_] | None = None) -> tuple[Streak, ...]:
+    """Streaks in a residual (h, w) in units of its tolerance; NaN is no data, stars and hot pixels may be in it.
+
+    mask : (h, w) pixels that are known for something else and must not line up to a streak
+    """
+    hidden = np.zeros(score.shape, bool) if mask is None else mask
+    candidate = _strongest_line(score, hidden)
+    if candidate is None:
+        return ()
+    clipped = np.nan_to_num(np.clip(np.where(hidden, 0.0, score), -LIMIT, LIMIT))
     found: list[Streak] = []
-    for _ in range(MOST):
-        candidate = _strongest_line(clipped)
-        if candidate is None:
-            break
+    while candidate is not None and len(found) < MOST:
         streak = _measured(clipped, *candidate)
         if streak is None:
             break
         found.append(streak)
         clipped[_band(clipped.shape, streak.angle, streak.offset, streak.half_width + 2.0)] = 0.0
+        candidate = _strongest_line(clipped, hidden)
     return tuple(found)
 
 
 def streak_mask(score: Float32Array, streaks: tuple[Streak, ...]) -> NDArray[np.bool_]:
     """(h, w) pixels of the streaks, along those stretches of each line where its light is there."""
     mask = np.zeros(score.shape, bool)
+    if not streaks:
+        return mask
     clipped = np.nan_to_num(np.clip(score, -6.0, 6.0))
     for streak in streaks:
         ys, xs = np.nonzero(_band(score.shape, streak.angle, streak.offset, streak.half_width))
@@ -78,34 +87,57 @@ def _lit(clipped: Float32Array, streak: Streak, ys: NDArray[np.intp], xs: NDArra
     return result
 
 
-def _strongest_line(clipped: Float32Array) -> tuple[float, float] | None:
+def _strongest_line(score: Float32Array, mask: NDArray[np.bool_]) -> tuple[float, float] | None:
     """(angle, offset px) of the line with the largest score; None when it does not stand out."""
-    height, width = (n // BIN * BIN for n in clipped.shape)
-    binned = clipped[:height, :width].reshape(height // BIN, BIN, width // BIN, BIN).mean(axis=(1, 3)) * BIN
-    binned = np.clip(binned - np.median(binned), -3.0, 3.0)
-    count = _line_lengths(binned.shape[0], binned.shape[1])
-    reach = count.shape[1] // 2
-    angles = np.arange(ANGLES) * math.pi / ANGLES
-    total = np.zeros_like(count)
-    ys, xs = np.nonzero(np.abs(binned) > 1.0)  # a line is made of these; two thirds of the plane need no visit
-    accumulate(ys, xs, binned[ys, xs].astype(np.float32), np.sin(angles), np.cos(angles), reach, total)
-    score = np.where(count > 24, total / np.sqrt(np.maximum(count, 1.0)), 0.0)
-    spread = 1.4826 * float(np.median(np.abs(score[count > 24] - np.median(score[count > 24]))))
-    a, o = np.unravel_index(int(np.argmax(score)), score.shape)
-    if score[a, o] < ENOUGH * max(spread, 1e-6):
+    small = np.empty((score.shape[0] // BIN, score.shape[1] // BIN), np.float32)
+    binned(score, mask, LIMIT, small)
+    small = np.clip(small - np.median(small), -3.0, 3.0)
+    best, scores = (-np.inf, 0.0, 0.0), []
+    for turned in (False, True):
+        image = np.ascontiguousarray(small.T) if turned else small
+        weight = _line_weights(*image.shape)
+        for flipped in (False, True):
+            total = _sums(image[:, ::-1] if flipped else image) * weight
+            scores.append(total.ravel()[::SPARSE][weight.ravel()[::SPARSE] > 0])
+            s, x = np.unravel_index(int(np.argmax(total)), total.shape)
+            if total[s, x] > best[0]:
+                best = (float(total[s, x]), *_line(int(s), int(x), image.shape, turned, flipped))
+    every = np.concatenate(scores)
+    spread = 1.4826 * float(np.median(np.abs(every - np.median(every)))) if every.size else 0.0
+    if best[0] < ENOUGH * max(spread, 1e-6):
         return None
-    return float(angles[a]), (float(o) - reach) * BIN + 0.5 * (BIN - 1) * (math.sin(angles[a]) + math.cos(angles[a]))
+    _, angle, offset = best
+    return angle, offset * BIN + 0.5 * (BIN - 1) * (math.sin(angle) + math.cos(angle))
+
+
+def _line(s: int, x: int, shape: tuple[int, int], turned: bool, flipped: bool) -> tuple[float, float]:
+    """(angle, offset in bins) of an element of the line sums of an image that was turned and flipped on the way."""
+    rows = _rows(shape[0])
+    length = math.hypot(rows - 1, s)
+    along, across = (rows - 1) / length, -s / length  # column * along + row * across = offset
+    offset = (x - rows) * along
+    if flipped:
+        along, offset = -along, offset - (shape[1] - 1) * along
+    sine, cosine = (across, along) if turned else (along, across)
+    return math.atan2(sine, cosine), offset
+
+
+def _rows(height: int) -> int:
+    return 1 << max(1, (height - 1).bit_length())
+
+
+def _sums(image: Float32Array) -> Float32Array:
+    rows = _rows(image.shape[0])
+    out = np.empty((rows, image.shape[1] + rows), np.float32)
+    line_sums(np.ascontiguousarray(image), np.empty_like(out), out)
+    return out
 
 
 @lru_cache(maxsize=4)
-def _line_lengths(height: int, width: int) -> Float32Array:
-    """(ANGLES, 2 * reach + 1) number of binned pixels on each line of the Hough plane."""
-    angles = np.arange(ANGLES) * math.pi / ANGLES
-    reach = int(math.hypot(height, width)) + 2
-    ys, xs = (a.ravel() for a in np.indices((height, width)))
-    count = np.zeros((ANGLES, 2 * reach + 1), np.float32)
-    accumulate(ys, xs, np.ones(ys.size, np.float32), np.sin(angles), np.cos(angles), reach, count)
-    return count
+def _line_weights(height: int, width: int) -> Float32Array:
+    """What makes the sum along each line unit noise; 0 for lines too short to tell."""
+    count = _sums(np.ones((height, width), np.float32))
+    return np.where(count > SHORTEST, 1.0 / np.sqrt(np.maximum(count, 1.0)), 0.0).astype(np.float32)
 
 
 def _band(shape: tuple[int, ...], angle: float, offset: float, half_width: float) -> NDArray[np.bool_]:
@@ -114,23 +146,30 @@ def _band(shape: tuple[int, ...], angle: float, offset: float, half_width: float
     return band
 
 
+def _sharpest(
+    xs: NDArray[np.intp], ys: NDArray[np.intp], values: Float32Array, angle: float, turns: NDArray[np.float64]
+) -> tuple[float, float]:
+    """(angle, offset) of the line among those turned about the middle of the points that has the highest profile."""
+    best = (-np.inf, angle, 0.0)
+    for turn in turns:
+        a = angle + float(turn)
+        shift = xs.mean() * math.sin(a) + ys.mean() * math.cos(a)
+        profile = _profile(xs * math.sin(a) + ys * math.cos(a) - shift, values, 3 * BIN)
+        smooth = np.convolve(profile, np.ones(3) / 3, "same")
+        peak = int(np.argmax(smooth))
+        if smooth[peak] > best[0]:
+            best = (float(smooth[peak]), a, float(shift) + (peak - 3 * BIN))
+    return best[1:]
+
+
 def _measured(clipped: Float32Array, angle: float, offset: float) -> Streak | None:
     """Turn and shift a candidate until its profile is sharpest, then read its width; None when nothing is there."""
     ys, xs = np.nonzero(_band(clipped.shape, angle, offset, 4.0 * BIN))
     values = clipped[ys, xs]
-    best = (-np.inf, angle, offset)
-    for turn in np.linspace(-1.0, 1.0, 21) * 1.5 * math.pi / ANGLES:
-        # turn about the middle of the line inside the frame, not about the origin
-        middle_x, middle_y = xs.mean(), ys.mean()
-        a = angle + turn
-        shift = middle_x * math.sin(a) + middle_y * math.cos(a)
-        across = xs * math.sin(a) + ys * math.cos(a) - shift
-        profile = _profile(across, values, 3 * BIN)
-        smooth = np.convolve(profile, np.ones(3) / 3, "same")
-        peak = int(np.argmax(smooth))
-        if smooth[peak] > best[0]:
-            best = (float(smooth[peak]), a, shift + (peak - 3 * BIN))
-    _, angle, offset = best
+    # the sums know a line to about a bin at its ends
+    turn = 2.0 / _rows(int(max(np.ptp(xs), np.ptp(ys))) // BIN)
+    angle, _ = _sharpest(xs, ys, values, angle, np.linspace(-turn, turn, 11))
+    angle, offset = _sharpest(xs, ys, values, angle, np.linspace(-0.15 * turn, 0.15 * turn, 7))
     ys, xs = np.nonzero(_band(clipped.shape, angle, offset, PROFILE + 0.5))
     across = xs * math.sin(angle) + ys * math.cos(angle) - offset
     profile = _profile(across, clipped[ys, xs], PROFILE)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
-from zemosaic.kernels.resample import _lattice
+from zemosaic.kernels._simd import four_by_four
+from zemosaic.kernels.resample import PHASES, row_ends
 
 __all__ = ["blot", "invalidate"]
 
 
-@kernel
-def _cubic(
-    t: float,
-    out: NDArray[np.float64],
-) -> None:
-    """Catmull-Rom weights of the four taps at -1..2 (Keys 1981, a = -1/2)."""
-    out[0] = ((-0.5 * t + 1.0) * t - 0.5) * t
-    out[1] = (1.5 * t - 2.5) * t * t + 1.0
-    out[2] = ((-1.5 * t + 2.0) * t + 0.5) * t
-    out[3] = (0.5 * t - 0.5) * t * t
+def _cubic_table() -> NDArray[np.float32]:
+    """Catmull-Rom weights of the four taps at -1..2 (Keys 1981, a = -1/2) at PHASES positions, one after the other."""
+    t = np.arange(PHASES + 1) / PHASES
+    weights = [
+        ((-0.5 * t + 1.0) * t - 0.5) * t,
+        (1.5 * t - 2.5) * t * t + 1.0,
+        ((-1.5 * t + 2.0) * t + 0.5) * t,
+        (0.5 * t - 0.5) * t * t,
+    ]
+    return np.stack(weights, axis=1).astype(np.float32).ravel()
+
+
+CUBIC_TABLE = _cubic_table()
 
 
 @kernel
@@ -51,36 +53,32 @@ def blot(
     samples : (h, w) uint16, out: count at the nearest mosaic pixel
     """
     H, W = mosaic.shape[1], mosaic.shape[2]
-    wx, wy = np.empty(4), np.empty(4)
     shift = np.zeros((3, 2))
     for n in range(apart.shape[0]):
         shift[2 * n] = apart[n]
-    for y in range(out.shape[0]):
-        j = y // step
-        for x in range(out.shape[1]):
-            i, c = x // step, colours[y % 2, x % 2]
-            fy, fx = (y % step - shift[c, 1]) / step, (x % step - shift[c, 0]) / step
-            mx = _lattice(nodes_x, j, i, fy, fx) - origin[1]
-            my = _lattice(nodes_y, j, i, fy, fx) - origin[0]
-            out[y, x] = np.nan
-            spread[y, x] = 0.0
-            samples[y, x] = 0
-            if not (mx >= 1.0 and my >= 1.0 and mx < W - 2.0 and my < H - 2.0):
-                continue
-            ix, iy = int(math.floor(mx)), int(math.floor(my))
-            _cubic(mx - ix, wx)
-            _cubic(my - iy, wy)
-            total = 0.0
-            low, high = np.float32(np.inf), np.float32(-np.inf)
-            for ky in range(4):
-                for kx in range(4):
-                    value = mosaic[c, iy + ky - 1, ix + kx - 1]
-                    total += wy[ky] * wx[kx] * value
-                    if (ky == 1 or ky == 2) or (kx == 1 or kx == 2):
-                        low, high = min(low, value), max(high, value)
-            out[y, x] = total
-            spread[y, x] = high - low
-            samples[y, x] = count[int(my + 0.5), int(mx + 0.5)]
+    flat, found = mosaic.ravel(), np.empty(2, np.float32)
+    for cy in range((out.shape[0] + step - 1) // step):
+        for cx in range((out.shape[1] + step - 1) // step):
+            for y in range(cy * step, min((cy + 1) * step, out.shape[0])):
+                for phase in range(2):
+                    c = colours[y % 2, phase]
+                    down, across = y - cy * step - shift[c, 1], cx * step + shift[c, 0]
+                    left_x, left_y, right_x, right_y = row_ends(nodes_x, nodes_y, cy, cx, down / step)
+                    for x in range(cx * step + (cx * step + phase) % 2, min((cx + 1) * step, out.shape[1]), 2):
+                        share = (x - across) / step
+                        mx = left_x + (right_x - left_x) * share - origin[1]
+                        my = left_y + (right_y - left_y) * share - origin[0]
+                        if not (mx >= 1.0 and my >= 1.0 and mx < W - 2.0 and my < H - 2.0):
+                            out[y, x], spread[y, x], samples[y, x] = np.nan, 0.0, 0
+                            continue
+                        ix, iy = int(mx), int(my)
+                        four_by_four(
+                            flat, (c * H + iy - 1) * W + ix - 1, W,
+                            CUBIC_TABLE, 4 * int((mx - ix) * PHASES + 0.5),
+                            CUBIC_TABLE, 4 * int((my - iy) * PHASES + 0.5), found, 0,
+                        )  # fmt: skip
+                        out[y, x], spread[y, x] = found[0], found[1]
+                        samples[y, x] = count[int(my + 0.5), int(mx + 0.5)]
 
 
 @kernel

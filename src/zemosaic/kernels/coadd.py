@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
-from zemosaic.kernels.resample import NOWHERE, WHOLLY, _along, _at_nodes, _ends, _four_times, _lattice, _see, _seen
+from zemosaic.kernels.resample import NOWHERE, WHOLLY, _along, _at_nodes, _four_times, _lattice, _see, _seen, row_ends
 
 __all__ = [
     "KAPPA_SIGMA",
@@ -76,7 +76,7 @@ def resample_box(
             span = max(box[2] - cx * step, 0), min(box[3] - cx * step, step)
             for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
                 share = (y - cy * step) / step
-                ends = _ends(nodes_x, nodes_y, j, i, share)
+                ends = row_ends(nodes_x, nodes_y, j, i, share)
                 _see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
                 _along(node_weights, j, i, share, weight)
                 _along(node_variances, j, i, share, variance)

@@ -163,7 +163,7 @@ def _see(
 
 
 @kernel
-def _ends(
+def row_ends(
     nodes_x: NDArray[np.float64], nodes_y: NDArray[np.float64], j: int, i: int, share: float
 ) -> tuple[float, float, float, float]:
     """Frame coordinates (x, y) where a row of a cell begins and ends, `share` of the way down."""
@@ -230,7 +230,7 @@ def add_to_buckets(
             span = max(box[2] - left, 0), min(box[3] - left, step)
             for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
                 share = (y - cy * step) / step
-                ends = _ends(nodes_x, nodes_y, j, i, share)
+                ends = row_ends(nodes_x, nodes_y, j, i, share)
                 _see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
                 _along(node_weights, j, i, share, weight)
                 Y = y - origin[0]
@@ -323,7 +323,7 @@ def add_to_sums(
             span = max(box[2] - left, 0), min(box[3] - left, step)
             for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
                 share = (y - cy * step) / step
-                ends = _ends(nodes_x, nodes_y, j, i, share)
+                ends = row_ends(nodes_x, nodes_y, j, i, share)
                 _see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
                 _along(node_weights, j, i, share, weight)
                 _along(node_variances, j, i, share, variance)

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter, minimum_filter
 
 from zemosaic.calibrated import read_calibrated
-from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
-from zemosaic.imaging.reject import outliers, tolerance
+from zemosaic.imaging.calibrate import STEP, Calibration
+from zemosaic.imaging.reject import Judged, judge, outliers, too_dark
 from zemosaic.imaging.sensor import SensorSums
 from zemosaic.imaging.streaks import find_streaks, streak_mask
 from zemosaic.imaging.warp import LATTICE, colours_apart, frame_nodes
@@ -25,10 +24,8 @@ from zemosaic.phases._assemble_sensor import save_sums
 
 __all__ = ["RejectTask", "Rejected", "blotted", "load_rejected", "reject_frames"]
 
-FEW = 2  # samples; the median of more is robust against one outlier
 AGREED = 2.5  # sigma of a residual; hot pixels that dither have left out of the model are far beyond
 STARLIGHT = 3.0  # sky noise, light of the model from which a pixel may be a star's
-MEDIAN_VARIANCE = 1.57  # of a median over that of a mean, Gaussian noise
 Float32Array = NDArray[np.float32]
 
 
@@ -51,15 +48,6 @@ class Rejected:
     total: int
 
 
-@dataclass(frozen=True)
-class Judged:
-    """The residual of one plane of a frame, arrays (h, w)."""
-
-    expected: Float32Array  # ADU, the model; NaN where there is none
-    tolerated: Float32Array  # ADU, one sigma of the difference; NaN where there is no model
-    score: Float32Array  # the difference over that; NaN where there is no model
-
-
 def reject_frames(task: RejectTask) -> tuple[Rejected, ...]:
     """Write down the raw pixels of each frame that the model cannot explain, and add up the residuals of their sensor."""
     sums = SensorSums.empty(task.exposures[0].shape) if task.sums else None
@@ -79,24 +67,25 @@ def _reject_frame(task: RejectTask, exposure: Exposure, sums: SensorSums | None)
     lattices = lattices_of(exposure, task.grid, task.recipe)
     missing, lone = mend_missing(raw, exposure, slice(None)), lone_pixels(raw, exposure)
     mask = missing | lone
-    models, streaks, worst = [], 0, np.zeros(mask.shape, np.float32)
+    models, streaks, worst, trails = [], 0, np.zeros(mask.shape, np.float32), np.zeros(mask.shape, bool)
     for plane, cfa in zip(planes, colours):
         model, spread, samples = blotted(exposure, task.grid, task.canvas, lattices, cfa)
-        judged = _judged(plane, model, spread, samples, cfa, exposure)
+        cut = exposure.clipped > CLIPPED
+        judged = judge(plane, model, spread, samples, cfa, exposure.sky, exposure.sigma, cut)
         score = judged.score
-        lines = find_streaks(np.where(mask, 0.0, score))  # hot pixels must not line up to a streak
+        lines = find_streaks(score, mask)  # hot pixels must not line up to a streak
         streaks = max(streaks, len(lines))
-        trail = streak_mask(score, lines)
-        mask &= ~(lone & _is_star(judged, exposure, cfa))
-        mask |= outliers(score, task.recipe.kappa_low, task.recipe.kappa_high).mask | trail
+        trails |= streak_mask(score, lines)
+        mask[_stars_among(lone, judged, exposure, cfa)] = False
+        mask |= outliers(score, task.recipe.kappa_low, task.recipe.kappa_high).mask | trails
         if sums:
             sigma = np.asarray(exposure.sigma)[cfa]
-            sums.add_frame(plane, judged.expected, judged.tolerated, spread, samples, missing | trail, sigma)
+            sums.add_frame(plane, judged.expected, judged.tolerated, spread, samples, missing | trails, sigma)
         models.append(model)
-        worst = np.where(np.abs(np.nan_to_num(score)) > np.abs(worst), score, worst)
+        worst = score if len(planes) == 1 else np.where(np.abs(np.nan_to_num(score)) > np.abs(worst), score, worst)
     places = np.flatnonzero(mask)
     fill = np.stack([m.ravel()[places] for m in models])
-    _save_rejected(exposure.rejected, places, fill, _too_dark(worst, mask).ravel()[places])
+    _save_rejected(exposure.rejected, places, fill, too_dark(worst, mask, places) & ~trails.ravel()[places])
     return Rejected(exposure.frame.id, places.size, streaks, mask.size)
 
 
@@ -107,20 +96,14 @@ def _nothing_rejected(exposure: Exposure) -> Rejected:
     return Rejected(exposure.frame.id, 0, 0, exposure.frame.width * exposure.frame.height)
 
 
-def _too_dark(score: Float32Array, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Rejected pixels that belong to a dark outlier: what lies farthest out within 2 px says so."""
-    out = np.where(mask, score, 0.0)
-    dark: NDArray[np.bool_] = -minimum_filter(out, 5) > maximum_filter(out, 5)
-    return dark
-
-
-def _is_star(judged: Judged, exposure: Exposure, colours: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Pixels whose light all frames agree on: where one of them stands alone in its frame it is the core of a sharp star."""
-    sky, sigma = (np.asarray(each)[colours] for each in (exposure.sky, exposure.sigma))
-    limit = np.tile(sky + STARLIGHT * sigma, [n // 2 + 1 for n in judged.expected.shape])
-    bright = judged.expected > limit[: judged.expected.shape[0], : judged.expected.shape[1]]
-    agreed: NDArray[np.bool_] = bright & (np.abs(judged.score) < AGREED)
-    return agreed
+def _stars_among(
+    lone: NDArray[np.bool_], judged: Judged, exposure: Exposure, colours: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], ...]:
+    """Lone pixels whose light all frames agree on, the cores of sharp stars, as indices."""
+    ys, xs = np.nonzero(lone)
+    sky, sigma = (np.asarray(each)[colours[ys % 2, xs % 2]] for each in (exposure.sky, exposure.sigma))
+    agreed = (judged.expected[ys, xs] > sky + STARLIGHT * sigma) & (np.abs(judged.score[ys, xs]) < AGREED)
+    return ys[agreed], xs[agreed]
 
 
 def blotted(
@@ -144,33 +127,6 @@ def blotted(
     calibrate(spread, 0, colours, inverse, zero, STEP, spread)
     calibrate(model, 0, colours, inverse, -lattices.offset * inverse, STEP, model)
     return model, spread, samples
-
-
-def _judged(
-    plane: Float32Array,
-    model: Float32Array,
-    spread: Float32Array,
-    samples: NDArray[np.uint16],
-    colours: NDArray[np.int64],
-    exposure: Exposure,
-) -> Judged:
-    """Residual of each raw pixel in units of what is tolerated there."""
-    score, tolerated, model_raw = (np.full(plane.shape, np.nan, np.float32) for _ in range(3))
-    for c in np.unique(colours):
-        of_colour = np.tile(colours == c, (plane.shape[0] // 2 + 1, plane.shape[1] // 2 + 1))
-        here = of_colour[: plane.shape[0], : plane.shape[1]] & np.isfinite(model) & np.isfinite(plane)
-        value, expected = plane[here], model[here]
-        if exposure.clipped > CLIPPED:
-            expected = expected + clipping_bias(expected, exposure.sigma[c])
-        residual = value - expected
-        share = MEDIAN_VARIANCE / np.maximum(samples[here], 1).astype(np.float32)
-        light = expected - np.float32(exposure.sky[c])
-        one_sigma = tolerance(residual, light, spread[here], exposure.sigma[c], share)
-        scaled = residual / one_sigma
-        model_raw[here], tolerated[here] = expected, one_sigma
-        # of two samples the centre is the mean: what lies below it is the frame that the outlier of the other pulled up
-        score[here] = np.where((samples[here] <= FEW) & (scaled < 0), 0.0, scaled)
-    return Judged(model_raw, tolerated, score)
 
 
 def _save_rejected(path: Path, places: NDArray[np.intp], fill: Float32Array, dark: NDArray[np.bool_]) -> None:

@@ -1,0 +1,61 @@
+"""Sums along all lines of an image at once.
+
+The discrete Radon transform of Goetz & Druck (1996, Pattern Recognition 29, 711) and Brady (1998, SIAM J. Comput. 27, 107): a
+line through twice as many rows is two lines through half of them, one after the other. It has found streaks before: Nir, Zackay
+& Ofek (2018, AJ 156, 229).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zemosaic.kernels._jit import kernel
+
+__all__ = ["binned", "line_sums"]
+
+
+@kernel
+def binned(score: NDArray[np.float32], mask: NDArray[np.bool_], limit: float, out: NDArray[np.float32]) -> None:
+    """Sums of b x b pixels over b, so that unit noise stays unit noise.
+
+    score : (h, w) float32, cut at +- `limit`; NaN counts 0, and so does what is in the mask
+    out : (h // b, w // b) float32, out
+    """
+    b = score.shape[0] // out.shape[0]
+    for j in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            total = np.float32(0.0)
+            for y in range(j * b, (j + 1) * b):
+                for x in range(i * b, (i + 1) * b):
+                    value = score[y, x]
+                    if value == value and not mask[y, x]:
+                        total += min(max(value, np.float32(-limit)), np.float32(limit))
+            out[j, i] = total / np.float32(b)
+
+
+@kernel
+def line_sums(image: NDArray[np.float32], scratch: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """out[s, x] = sum of an image (h, w) along the line from column x - n of row 0 to column x - n + s of row n - 1.
+
+    A line keeps to within log2(n) / 6 pixels of the straight one. Beyond the image there is 0.
+
+    scratch, out : (n, w + n) float32, out, n a power of 2, at least h
+    """
+    n, width = out.shape
+    for y in range(n):
+        out[y, :] = 0.0
+        if y < image.shape[0]:
+            out[y, n:] = image[y]
+    half = 1
+    while half < n:
+        scratch[:] = out
+        for first in range(0, n, 2 * half):
+            for s in range(2 * half):
+                upper, lower, into = scratch[first + s // 2], scratch[first + half + s // 2], out[first + s]
+                skip = (s + 1) // 2
+                for x in range(width - skip):
+                    into[x] = upper[x] + lower[x + skip]
+                for x in range(width - skip, width):
+                    into[x] = upper[x]
+        half *= 2
