@@ -185,15 +185,14 @@ def in_one_panel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return PEAK * np.exp(-0.5 * (((x - 0.61) / 0.2) ** 2 + ((y - 1.08) / 0.35) ** 2))
 
 
-def test_gauge_takes_the_levels_and_the_smallest_gradients() -> None:
+def test_gauge_takes_the_levels_and_a_dark_sky_tells_the_gradients() -> None:
     night = observe(12, PANELS[:1], turning=0.0, dither=0.0, gradient=0.1, seed=3, light=dark)
     fit = fit_sky(night.cells, night.gain, SPACING)
     levels = [np.median(night.cells.value[night.cells.frame == i]) for i in range(12)]
-    assert np.mean(fit.sky[:, 0, 0] - levels) == pytest.approx(0.0, abs=1e-3)
+    assert np.mean(fit.sky[:, 0, 0] - levels) == pytest.approx(0.0, abs=0.05)  # the tilt is taken off about the middle
     assert fit.level[0] == pytest.approx(np.sum(levels) / night.gain.sum())
     assert abs(np.median(fit.nodes)) < 1.0
-    gradients = np.sum(night.gain * fit.sky[:, 0, 1:3], axis=0)
-    np.testing.assert_allclose(gradients, 0.0, atol=0.1)
+    np.testing.assert_allclose(fit.sky[:, 0, 1:3], night.sky[:, 0, 1:3], atol=3.0)  # of 70
 
 
 @pytest.mark.parametrize("around", [0.0, np.pi / 3, 2 * np.pi])

@@ -18,9 +18,10 @@ def sky(seed: int = 1) -> np.ndarray:
 
 
 def circle(turn: float) -> np.ndarray:
-    """Gradients of length 10 that turn by so many radians, about their mean."""
-    angle = np.linspace(0.0, turn, 50)
-    gradients = 10.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    """Gradients of length 10, more or less, that turn by so many radians, about their mean."""
+    angle = turn * np.arange(50) / 50
+    length = 10.0 + np.random.default_rng(2).normal(size=50)
+    gradients = length[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return gradients - gradients.mean(axis=0)
 
 
@@ -42,10 +43,19 @@ def test_floor_plane_minds_the_weights_and_survives_a_constant() -> None:
     )
 
 
-def test_tilt_is_taken_off_unless_the_gradients_turn_round() -> None:
+def test_the_floor_decides_where_the_gradients_do_not_turn() -> None:
     value, weight = sky(), np.ones(len(PLACE))
-    for gradients in (np.zeros((1, 2)), circle(1.0)):
-        np.testing.assert_allclose(tilt(PLACE, value, weight, gradients), SLOPES, atol=0.1)
-    np.testing.assert_array_equal(tilt(PLACE, value, weight, circle(2 * np.pi)), [0.0, 0.0])
-    steep = value + PLACE @ np.array([20.0, 0.0])
-    np.testing.assert_allclose(tilt(PLACE, steep, weight, circle(2 * np.pi)), SLOPES + [20.0, 0.0], atol=0.1)
+    for gradients in (np.zeros((1, 2)), circle(0.3)):
+        level, time = np.full(len(gradients), 100.0), np.arange(len(gradients), dtype=float)
+        np.testing.assert_allclose(tilt(PLACE, value, weight, gradients, level, time), SLOPES, atol=0.1)
+
+
+def test_the_floor_does_not_decide_where_they_do() -> None:
+    """A ramp of the nebula itself stays: gradients that turn round know that it is none of the sky's."""
+    gradients, weight = circle(2 * np.pi), np.ones(len(PLACE))
+    level, time = np.full(len(gradients), 100.0), np.arange(len(gradients), dtype=float)
+    found = tilt(PLACE, sky(), weight, gradients, level, time)
+    np.testing.assert_allclose(found, 0.0, atol=0.15)
+    common = np.array([3.0, -2.0])  # the mean of gradients is 0 by convention: what they had in common is in the mosaic
+    found = tilt(PLACE, sky() + PLACE @ common, weight, gradients - common, level, time)
+    np.testing.assert_allclose(found, common, atol=0.15)

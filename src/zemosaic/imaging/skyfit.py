@@ -76,12 +76,19 @@ class PanelDifference:
 
 
 def fit_sky(
-    cells: SkyCells, gain: FloatArray, spacing: float, *, order: int = 1, instrument: IntArray | None = None
+    cells: SkyCells,
+    gain: FloatArray,
+    spacing: float,
+    *,
+    order: int = 1,
+    instrument: IntArray | None = None,
+    time: FloatArray | None = None,
 ) -> SkyFit:
     """Solve for the backgrounds of all frames.
 
     gain : (frames, channels). spacing : deg, between nodes; cells must not be larger. order : of B, 0 (constants) or 1.
     instrument : (frames,) number of each frame's; adds the patterns of `skypattern`.
+    time : (frames,) in any unit, for the tilt of the mosaic; None: frames follow each other evenly.
     """
     n_frames, channels = gain.shape
     problem = sky_problem(cells, n_frames, spacing, order)
@@ -91,6 +98,7 @@ def fit_sky(
     residual, weight = np.full(cells.value.shape, np.nan), np.zeros(cells.value.shape)
     numbers = np.full(n_frames, -1) if instrument is None else instrument
     converged = True
+    order_in_time = np.arange(n_frames, dtype=float) if time is None else time
     for c in range(channels):
         value = cells.value[:, c] - levels[cells.frame, c]
         pattern = SensorPattern(cells, levels[:, c], numbers)
@@ -99,7 +107,8 @@ def fit_sky(
         sky[:, c, : problem.terms] += own
         converged = converged and done
         if order > 0:
-            _level_floor(cells, problem, gain[:, c], weight[:, c], sky[:, c], nodes[:, c])
+            seen = _Seen(gain[:, c], levels[:, c], order_in_time)
+            _level_floor(cells, problem, seen, weight[:, c], sky[:, c], nodes[:, c])
         _level_components(cells, problem, gain[:, c], sky[:, c], nodes[:, c])
         sky[:, c, 0] += levels[:, c]
     x, y = problem.node_x * spacing, problem.node_y * spacing
@@ -162,15 +171,20 @@ def _robust(residual: FloatArray, noise: FloatArray) -> FloatArray:
     return weight
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What each frame had over it, one channel."""
+
+    gain: FloatArray  # (frames,)
+    level: FloatArray  # (frames,) ADU of the sky
+    time: FloatArray  # (frames,)
+
+
 def _level_floor(
-    cells: SkyCells,
-    problem: SkyProblem,
-    gain: FloatArray,
-    weight: FloatArray,
-    sky: FloatArray,
-    nodes: FloatArray,
+    cells: SkyCells, problem: SkyProblem, seen: _Seen, weight: FloatArray, sky: FloatArray, nodes: FloatArray
 ) -> None:
     """Take the tilt of each component off its nodes and put it into its frames (in place)."""
+    gain = seen.gain
     component = _node_components(cells, problem)
     area = problem.on_nodes(weight * gain[cells.frame] ** 2)
     area = np.minimum(area, np.median(area))  # nodes at the border know little; deep ones count no more than others
@@ -178,10 +192,12 @@ def _level_floor(
     middle, slopes = np.zeros((component.max() + 1, 2)), np.zeros((component.max() + 1, 2))
     place = np.stack([problem.node_x, problem.node_y], axis=1).astype(float)
     for k in range(len(slopes)):
-        on, member = component == k, problem.component == k
-        gradients = np.einsum("nk,nka->na", sky[member, 1:3] / gain[member, None], axes[member])
+        on, member = component == k, np.flatnonzero(problem.component == k)
+        member = member[np.argsort(seen.time[member], kind="stable")]
+        gradients = problem.spacing * np.einsum("nk,nka->na", sky[member, 1:3] / gain[member, None], axes[member])
         middle[k] = np.average(place[on], axis=0, weights=area[on])
-        slopes[k] = tilt(place[on] - middle[k], nodes[on], area[on], gradients * problem.spacing)
+        brightness = seen.level[member] / gain[member]
+        slopes[k] = tilt(place[on] - middle[k], nodes[on], area[on], gradients, brightness, seen.time[member])
     nodes -= np.where(component >= 0, np.sum(slopes[component] * (place - middle[component]), axis=1), 0.0)
     here = problem.component[cells.frame]
     at = np.stack([cells.x, cells.y], axis=1) / problem.spacing

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,12 +141,21 @@ def match(
             planes = fit_sky(cells, photometry.gain, spacing)
             photometry, cells = _refined(np.array(kept), table, photometry, cells, planes, spacing)
             photometry = _with_flats(photometry, used)
-        sky = fit_sky(cells, photometry.gain, spacing, order=0 if instrument is None else 1, instrument=instrument)
+        order = 0 if instrument is None else 1
+        sky = fit_sky(cells, photometry.gain, spacing, order=order, instrument=instrument, time=_times(used))
     result = _result(inputs, kept, photometry, sky, weighting, left_out, table)
     if cells is not None and sky is not None:
         result = replace(result, overlaps=_overlaps(cells, sky, photometry.gain, used, groups))
     _report(result, photometry, sky, reporter)
     return result
+
+
+def _times(inputs: Sequence[Item]) -> FloatArray | None:
+    """(frames,) s, when each was begun; None when a header does not say."""
+    dates = [item.frame.date_obs for item in inputs]
+    if not all(dates):
+        return None
+    return np.array([datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp() for date in dates])
 
 
 def _photometry(inputs: Sequence[Item], table: StarTable, normalize: str) -> tuple[_Photometry, dict[int, str]]:

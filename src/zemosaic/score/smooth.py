@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from zemosaic.score.scene import BOX, Scene, boxes_of, pixels_of
 
-__all__ = ["Residual", "SkyScore", "judge_sky", "residual_of"]
+__all__ = ["CELL", "Residual", "SkyScore", "background", "judge_sky", "panel_step", "residual_of"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -86,13 +86,19 @@ def _spread(rough: F32, best: F32) -> F32:
 
 def judge_sky(scene: Scene, residual: Residual) -> SkyScore:
     """Background, steps and noise of one channel."""
-    rms, largest, untilted = _background(residual)
-    return SkyScore(rms, largest, untilted, _step(scene, residual), _efficiency(scene, residual))
+    rms, largest, untilted = background(boxes_of(residual.sky, CELL), residual.nebula_p99)
+    level = boxes_of(residual.sky)
+    seen = scene.frames[BOX // 2 :: BOX, BOX // 2 :: BOX][: level.shape[0], : level.shape[1]]
+    noise = float(np.nanmedian(residual.sigma[np.isfinite(residual.sky)]))
+    step = panel_step(level, scene.depth.frames, seen) / noise
+    return SkyScore(rms, largest, untilted, step, _efficiency(scene, residual))
 
 
-def _background(residual: Residual) -> tuple[float, float, float]:
-    """Means in cells of `CELL`, one constant per connected part of the mosaic off: rms, largest, rms without a plane."""
-    cells = boxes_of(residual.sky, CELL)
+def background(cells: F64, nebula_p99: float) -> tuple[float, float, float]:
+    """rms, largest and rms without a plane, in % of the nebula's 99th percentile, of the means in cells of `CELL`.
+
+    One constant per connected part of the mosaic is taken off. cells : (rows, columns) ADU; NaN is no data.
+    """
     parts, n_parts = ndimage.label(np.isfinite(cells), structure=np.ones((3, 3)))
     level, flat = np.full(cells.shape, np.nan), np.full(cells.shape, np.nan)
     y, x = np.mgrid[0 : cells.shape[0], 0 : cells.shape[1]].astype(np.float64)
@@ -101,23 +107,24 @@ def _background(residual: Residual) -> tuple[float, float, float]:
         level[here] = cells[here] - np.mean(cells[here])
         plane = np.column_stack([np.ones(here.sum()), x[here], y[here]])
         flat[here] = cells[here] - plane @ np.linalg.lstsq(plane, cells[here], rcond=None)[0]
-    percent = 100.0 / residual.nebula_p99 if residual.nebula_p99 > 0.0 else float("nan")
+    percent = 100.0 / nebula_p99 if nebula_p99 > 0.0 else float("nan")
     good = parts > 0
     rms, untilted = (percent * float(np.sqrt(np.mean(values[good] ** 2))) for values in (level, flat))
     return rms, percent * float(np.abs(level[good]).max()), untilted
 
 
-def _step(scene: Scene, residual: Residual) -> float:
-    """Residual of the boxes regressed on each panel's share of the subs and a plane; per connected part.
+def panel_step(level: F64, frames: NDArray[np.int32], seen: NDArray[np.int32]) -> float:
+    """ADU: largest difference between the levels of two panels that share boxes.
 
-    The largest difference between the levels of two panels that share boxes, over the median noise of a pixel.
+    The residual of the boxes is regressed on each panel's share of the subs and a plane.
+
+    level : (rows, columns) ADU, residual; NaN is no data. frames : (panels, rows, columns) subs of each panel. seen : (rows,
+    columns) subs, whose number is the weight.
     """
-    frames = scene.depth.frames
     total = frames.sum(axis=0)
-    level = boxes_of(residual.sky)
     used = np.isfinite(level) & (total > 0)
     share = frames[:, used] / total[used]
-    weight = np.sqrt(scene.frames[BOX // 2 :: BOX, BOX // 2 :: BOX][: level.shape[0], : level.shape[1]][used])
+    weight = np.sqrt(seen[used])
     y, x = np.nonzero(used)
     plane = np.stack([(x - x.mean()) / level.shape[1], (y - y.mean()) / level.shape[0]])
     design = np.concatenate([share, plane]) * weight
@@ -129,8 +136,7 @@ def _step(scene: Scene, residual: Residual) -> float:
         for q in range(p)
         if np.any((frames[p] > 0) & (frames[q] > 0))
     ]
-    noise = float(np.nanmedian(residual.sigma[np.isfinite(residual.sky)]))
-    return float(max(pairs, default=0.0)) / noise
+    return float(max(pairs, default=0.0))
 
 
 def _efficiency(scene: Scene, residual: Residual) -> float:

@@ -1,0 +1,81 @@
+"""True corrections leave nothing, and every planted error is seen by its own figure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from zemosaic.catalogue import load_catalogue
+from zemosaic.imaging.skysurface import TERMS
+from zemosaic.model import Correction
+from zemosaic.score.corrections import judge_corrections, vignetting_rms
+from zemosaic.simulate import NightPlan
+from zemosaic.simulate.night import imagine
+from zemosaic.simulate.truth import Truth
+
+PLAN = NightPlan(width=480, height=640, scale=5.0, subs=24, faintest=13.0)
+
+
+@pytest.fixture(scope="module")
+def truth() -> Truth:
+    return imagine(PLAN, load_catalogue())
+
+
+@pytest.fixture(scope="module")
+def perfect(truth) -> dict[str, Correction]:
+    rest = (0.0,) * (TERMS - 3)
+    return {
+        s.name: Correction(
+            k, (s.transparency,) * 3, tuple(b + rest for b in s.sky), truth.instruments[0].response, PLAN.radius
+        )
+        for k, s in enumerate(truth.subs)
+    }
+
+
+def test_true_corrections_leave_nothing(truth, perfect):
+    found = judge_corrections(truth, perfect)
+    assert max(vars(found).values()) < 1e-6
+
+
+def test_a_common_factor_on_the_gains_is_a_matter_of_units(truth, perfect):
+    halved = {name: replace(c, gain=(0.5 * c.gain[0], c.gain[1], c.gain[2])) for name, c in perfect.items()}
+    assert max(vars(judge_corrections(truth, halved)).values()) < 1e-6
+
+
+def test_a_panel_of_another_level_is_a_step(truth, perfect):
+    panel = {s.name: s.panel for s in truth.subs}
+    raised = {
+        name: replace(c, sky=tuple((b[0] + 3.0 * (panel[name] == 2), *b[1:]) for b in c.sky))
+        for name, c in perfect.items()
+    }
+    found = judge_corrections(truth, raised)
+    assert found.step > 0.1 and found.background > 0.5 and found.zonal < 1e-6
+
+
+def test_a_tilt_of_all_frames_bends_nothing(truth, perfect):
+    tilted = {name: replace(c, sky=tuple((b[0], b[1] + 2.0, *b[2:]) for b in c.sky)) for name, c in perfect.items()}
+    found = judge_corrections(truth, tilted)
+    assert found.background > 0.5 and found.vignetting < 1e-6
+
+
+def test_gains_of_a_panel_and_a_response_are_zones(truth, perfect):
+    panel = {s.name: s.panel for s in truth.subs}
+    brighter = {
+        name: replace(c, gain=tuple(g * (1.0 + 0.02 * (panel[name] == 1)) for g in c.gain))
+        for name, c in perfect.items()
+    }
+    assert 4.0 < judge_corrections(truth, brighter).zonal < 22.0
+    flat = {name: replace(c, response=()) for name, c in perfect.items()}
+    found = judge_corrections(truth, flat)
+    assert found.vignetting == pytest.approx(vignetting_rms(truth.instruments[0].response, (), (640, 480)))
+    assert found.zonal > 10.0 and found.background > 3.0
+
+
+def test_vignetting_is_compared_about_its_mean():
+    true = (-0.1, 0.0)
+    assert vignetting_rms(true, true, (100, 100)) == 0.0
+    rho2 = np.mean(np.square(np.mgrid[-1.0:1.0:201j, -1.0:1.0:201j]).sum(axis=0) / 2.0)  # 1/3 of a square
+    assert rho2 == pytest.approx(1 / 3, abs=0.01)
+    assert vignetting_rms((), (0.01, 0.0), (100, 100)) == pytest.approx(100 * 0.01 * np.sqrt(2 * 4 / 45 / 4), rel=0.05)
