@@ -29,7 +29,18 @@ from zemosaic.checksum import add, encode, sum_of
 from zemosaic.errors import FrameError, OutputError
 from zemosaic.model import Frame, FrameKind
 
-__all__ = ["ImageFile", "cards", "inspect", "read_header", "read_image", "read_pixels", "read_raw", "write_fits"]
+__all__ = [
+    "ImageFile",
+    "Scaling",
+    "cards",
+    "inspect",
+    "pack",
+    "read_header",
+    "read_image",
+    "read_pixels",
+    "read_raw",
+    "write_fits",
+]
 
 Array = NDArray[Any]
 Readable = BinaryIO | io.FileIO | gzip.GzipFile
@@ -42,6 +53,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 STORED = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 UNSIGNED_ZERO = 32768.0  # BZERO of 16-bit unsigned data
 WRITABLE = {"uint8": 8, "int16": 16, "uint16": 16, "int32": 32, "float32": -32, "float64": -64}
+BLANK = -32768  # stored value that stands for no data
+LARGEST_STORED = 32767
 STRUCTURE = ("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "EXTEND", "PCOUNT", "GCOUNT", "BSCALE", "BZERO", "BLANK")
 
 
@@ -376,8 +389,35 @@ def _number(header: dict[str, str], key: str, default: float) -> float:
     return float(header.get(key, "").replace("D", "E") or default)
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """Physical values in 16 bits: stored * scale + zero; no data is BLANK."""
+
+    zero: float
+    scale: float
+
+    @classmethod
+    def of_range(cls, least: float, most: float) -> Scaling:
+        """The finest steps that hold `least` to `most`."""
+        scale = (most - least) / (2 * LARGEST_STORED) or 1.0
+        return cls(least + LARGEST_STORED * scale, scale)
+
+    def stored(self, values: Array) -> Array:
+        """int16, within half a step; NaN becomes BLANK."""
+        steps = np.rint((np.asarray(values, np.float64) - self.zero) / self.scale)
+        clipped = np.clip(steps, -LARGEST_STORED, LARGEST_STORED)
+        return np.where(np.isfinite(clipped), clipped, BLANK).astype(np.int16)
+
+
 def write_fits(
-    path: Path, header: fits.Header, shape: tuple[int, ...], strips: Iterable[Array], dtype: DTypeLike = np.float32
+    path: Path,
+    header: fits.Header,
+    shape: tuple[int, ...],
+    strips: Iterable[Array],
+    dtype: DTypeLike = np.float32,
+    *,
+    scaling: Scaling | None = None,
+    interleaved: bool = False,
 ) -> None:
     """Write an image from row blocks, with checksums, and put it in its place in one step.
 
@@ -391,6 +431,10 @@ def write_fits(
         Row blocks from the first row to the last, (n, w) or (c, n, w), any n; converted to `dtype` one by one.
     dtype
         uint8, int16, uint16, int32, float32 or float64.
+    scaling
+        Write 16-bit integers that stand for the physical values in `strips`; `dtype` does not count then.
+    interleaved
+        The colours of a pixel side by side: NAXIS1 = c, NAXIS2 = w, NAXIS3 = h. `shape` and `strips` stay as above.
 
     Raises
     ------
@@ -398,19 +442,32 @@ def write_fits(
         The file cannot be written; nothing is left behind, and an older file of that name is still there.
     """
     temporary = path.with_name(f".{path.name}.part")
-    kind = np.dtype(dtype)
-    prepared = _image_header(header, shape, kind)
+    kind = np.dtype(np.int16 if scaling else dtype)
+    stored = (shape[1], shape[2], shape[0]) if interleaved else shape
+    prepared = _image_header(header, stored, kind, scaling)
+    blocks = strips if scaling is None else map(scaling.stored, strips)
+    if interleaved:  # one plane whose rows are `c` times as long
+        blocks = (np.moveaxis(block, 0, -1).reshape(block.shape[1], -1) for block in blocks)
+    rows = (shape[1], shape[2] * shape[0]) if interleaved else shape
     try:
         with _writing(path):
             file = temporary.open("wb")
         with file:
-            _write_image(path, file, prepared, shape, strips, kind)
+            _write_image(path, file, prepared, rows, blocks, kind)
         with _writing(path):
             temporary.replace(path)
         _sync_folder(path.parent)
     finally:
         with suppress(OSError):  # already renamed, or the folder is gone: the first error is the one to show
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without astropy's remark that it writes long keywords as HIERARCH cards, as they were."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fits.verify.VerifyWarning)
+        yield
 
 
 @contextmanager
@@ -424,7 +481,34 @@ def _writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _image_header(header: fits.Header, shape: tuple[int, ...], dtype: np.dtype[Any]) -> fits.Header:
+def pack(path: Path, packed: Path) -> None:
+    """Tile-compress a file without loss and remove it: RICE for integers, GZIP_2 for floats (FITS standard 4.0, section 10).
+
+    Memory: the packed image and one copy of it. Raises OutputError; then the file that was to be packed is still there.
+    """
+    temporary = packed.with_name(f".{packed.name}.part")
+    try:
+        with _writing(packed), _quietly(), fits.open(path, memmap=True, do_not_scale_image_data=True) as hdus:
+            hdu = hdus[0]
+            kind = "GZIP_2" if hdu.header["BITPIX"] < 0 else "RICE_1"
+            image = fits.CompImageHDU(
+                hdu.data, hdu.header, compression_type=kind, quantize_level=0.0, do_not_scale_image_data=True
+            )
+            for key in ("BSCALE", "BZERO"):  # which it drops although the data are the stored integers
+                if key in hdu.header:
+                    image.header[key] = hdu.header[key]
+            fits.HDUList([fits.PrimaryHDU(), image]).writeto(temporary, overwrite=True, checksum=True)
+            temporary.replace(packed)
+        path.unlink()
+        _sync_folder(path.parent)
+    finally:
+        with suppress(OSError):  # already renamed: the first error is the one to show
+            temporary.unlink(missing_ok=True)
+
+
+def _image_header(
+    header: fits.Header, shape: tuple[int, ...], dtype: np.dtype[Any], scaling: Scaling | None
+) -> fits.Header:
     if len(shape) not in (2, 3) or dtype.name not in WRITABLE:
         raise ValueError(f"cannot write an image of shape {shape} and type {dtype}")
     out = fits.Header()
@@ -436,6 +520,10 @@ def _image_header(header: fits.Header, shape: tuple[int, ...], dtype: np.dtype[A
     if dtype == np.uint16:
         out["BSCALE"] = (1, "physical = stored * BSCALE + BZERO")
         out["BZERO"] = (32768, "16-bit unsigned data")
+    if scaling is not None:
+        out["BSCALE"] = (scaling.scale, "physical = stored * BSCALE + BZERO")
+        out["BZERO"] = scaling.zero
+        out["BLANK"] = (BLANK, "no data")
     skipped = {*STRUCTURE, "CHECKSUM", "DATASUM", "NAXIS1", "NAXIS2", "NAXIS3", "NAXIS4", "END"}
     for card in header.cards:
         if card.keyword not in skipped:

@@ -31,11 +31,11 @@ from zemosaic.filters import by_filter
 from zemosaic.ledger import Ledger, to_json
 from zemosaic.model import Frame, FrameState, Grid, Group, LeftOut, Masters, Measurement, Mosaic, Plan, Solution
 from zemosaic.phases.assemble import Exposure, Recipe, assemble, visits
-from zemosaic.phases.export import Outputs, export
+from zemosaic.phases.export import Outputs, export, rows_to_write
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import TASK_OVERHEAD, group_frames, make_grid, make_plan
 from zemosaic.phases.solve import SolveResult
-from zemosaic.recipes import assembly_recipe, provenance, side_by_side
+from zemosaic.recipes import assembly_recipe, output_format, provenance, side_by_side
 from zemosaic.settings import Settings
 from zemosaic.survey import Survey, ledger_key, seen
 from zemosaic.targets import Target
@@ -158,8 +158,7 @@ class _Assembled:
 
 def _stamps(outputs: Outputs) -> tuple[tuple[int, int], ...]:
     """Size and modification time of each file; (0, 0) for one that is gone."""
-    paths = [path for path in vars(outputs).values() if path is not None]
-    stats = [path.stat() if path.is_file() else None for path in paths]
+    stats = [path.stat() if path.is_file() else None for path in outputs.files]
     return tuple((stat.st_size, stat.st_mtime_ns) if stat else (0, 0) for stat in stats)
 
 
@@ -307,8 +306,10 @@ class _Run(Survey):
         name, frames = part.key, part.frames
         recipe = assembly_recipe(self.settings, matched.sky_level)
         manifest = _hash((__version__, *_deciding(plan), plan.groups, tuple(exposures.values()), recipe))
+        form = output_format(self.settings)
+        files = _hash((manifest, form))
         before = self.ledger.get(ledger_key("finished", name), _Finished)
-        if before and before.manifest == manifest and before.stamps == _stamps(before.outputs):
+        if before and before.manifest == files and before.stamps == _stamps(before.outputs):
             with self.phase("assemble", 0) as outcome:
                 self.ledger.record_used(before.used)
                 outcome.append(Unchanged(len(before.used)))
@@ -321,10 +322,11 @@ class _Run(Survey):
         told = provenance(self.settings, plan, frames, mosaic.frames, night.solved, matched)
         if before:  # from here on its files may be overwritten by those of this run
             self.ledger.put(ledger_key("finished", name), replace(before, manifest=""))
-        with self.phase("export", (5 if mosaic.sides else 4) * plan.grid.height, "rows") as outcome:
-            outputs = export(mosaic, frames, told, _made_folder(folder), self.reporter, part.filter)
+        rows = rows_to_write(plan.grid.height, plan.channels, mosaic.sides is not None, form)
+        with self.phase("export", rows, "rows") as outcome:
+            outputs = export(mosaic, frames, told, _made_folder(folder), self.reporter, part.filter, form)
             outcome.append(Exported(outputs.mosaic))
-        self.ledger.put(ledger_key("finished", name), _Finished(manifest, outputs, _stamps(outputs), mosaic.frames))
+        self.ledger.put(ledger_key("finished", name), _Finished(files, outputs, _stamps(outputs), mosaic.frames))
         self.ledger.put(ledger_key("assembled", name), _Assembled("", mosaic))
         shutil.rmtree(self.ledger.workspace / "mosaic" / name)
         return outputs, len(mosaic.frames)

@@ -13,13 +13,13 @@ from zemosaic.errors import SettingsError
 from zemosaic.imaging.calibrate import Feather
 from zemosaic.model import Frame, Plan
 from zemosaic.phases.assemble import Recipe
-from zemosaic.phases.export import Provenance
+from zemosaic.phases.export import Format, Provenance
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import SideBySide
 from zemosaic.phases.solve import SolveResult
 from zemosaic.settings import Settings, fractions
 
-__all__ = ["assembly_recipe", "median", "provenance", "side_by_side"]
+__all__ = ["assembly_recipe", "median", "output_format", "provenance", "side_by_side"]
 
 
 def provenance(
@@ -74,6 +74,17 @@ def assembly_recipe(settings: Settings, level: tuple[float, ...]) -> Recipe:
         winsor=fractions(settings.stacking_winsor_limits),
         combine=settings.stacking_final_combine_method,
         maps=settings.rejection_maps,
+    )
+
+
+def output_format(settings: Settings) -> Format:
+    """How the files of a mosaic lie on the disk."""
+    return Format(
+        interleaved=settings.axis_order == "interleaved",
+        planes=settings.fits_layout == "planes",
+        integer=settings.save_final_as_uint16,
+        zero=settings.no_data == "zero",
+        packed=settings.fits_compression,
     )
 
 

@@ -270,6 +270,31 @@ class Settings(BaseModel):
         limits=(3, 60000),
         zero="no bound but the memory",
     )
+    axis_order: Literal["hwc", "chw", "interleaved"] = _setting(
+        "hwc",
+        "output",
+        "Order of the axes of a colour mosaic: `hwc` and `chw` both write NAXIS1 = width, NAXIS2 = height, NAXIS3 = 3, as the "
+        "first release did and Siril, PixInsight and DS9 read it; `interleaved` really writes NAXIS1 = 3.",
+    )
+    fits_layout: Literal["cube", "planes"] = _setting(
+        "cube", "output", "The colours of the mosaic in one file (`cube`), or in a file each (`planes`)."
+    )
+    save_final_as_uint16: bool = _setting(
+        False,
+        "output",
+        "Write the mosaic with 16 bits instead of 32-bit floating point; BSCALE and BZERO give the physical values back within "
+        "half a step, a step being its range divided by 65534.",
+    )
+    no_data: Literal["nan", "zero"] = _setting(
+        "nan",
+        "output",
+        "Pixels that no sub has seen: `nan` (BLANK with 16 bits), or `zero` for programs that show NaN badly.",
+    )
+    fits_compression: bool = _setting(
+        False,
+        "output",
+        "Compress the FITS files without loss, as tiles (`.fits.fz`, read by Siril, PixInsight, DS9 and astropy).",
+    )
     output_scale: float = _setting(
         0.0,
         "mosaic",
@@ -384,12 +409,10 @@ NO_EFFECT = {
     "use_gpu_phase5": "there is no GPU path",
     "gpu_id_phase5": "there is no GPU path",
     "gpu_selector": "there is no GPU path",
-    "save_final_as_uint16": "the mosaic is written as 32-bit floating point",
     "coadd_use_memmap": _SIDE_BY_SIDE,
     "coadd_memmap_dir": _SIDE_BY_SIDE,
     "coadd_cleanup_memmap": _SIDE_BY_SIDE,
     "assembly_process_workers": _ONE_NUMBER,
-    "axis_order": "HWC and CHW both give NAXIS1 = width, NAXIS2 = height, NAXIS3 = 3, as they always did",
 }
 
 

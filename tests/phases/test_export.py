@@ -116,7 +116,7 @@ def test_names_say_groups_and_frames(written, tmp_path):
         "zemosaic_MT4_R5_preview.png",
         "zemosaic_MT4_R5_weight.fits",
     ]
-    assert all(path.exists() for path in vars(written[1]).values() if path is not None)
+    assert all(path.exists() for path in written[1].files)
     assert not list(tmp_path.glob(".*"))
 
 

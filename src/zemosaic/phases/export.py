@@ -22,11 +22,11 @@ from PIL import Image, PngImagePlugin
 
 from zemosaic.errors import Cancelled, OutputError
 from zemosaic.events import PhaseProgress, Reporter
-from zemosaic.fits import write_fits
 from zemosaic.imaging.stretch import autostretch, block_mean
 from zemosaic.model import Frame, Grid, Mosaic
+from zemosaic.phases._export_files import Format, Writer
 
-__all__ = ["Outputs", "Provenance", "export", "mosaic_header"]
+__all__ = ["Format", "Outputs", "Provenance", "export", "mosaic_header", "rows_to_write"]
 
 Pixels = NDArray[Any]
 
@@ -34,6 +34,7 @@ STRIP_BYTES = 12_000_000
 PREVIEW_PIXELS = 4_500_000  # at most, about a field of the S50 twice
 CARD_TEXT = 60  # characters of a joined value that still leave room for a comment or fit one card
 HISTORY_TEXT = 70
+AS_DEFAULT = Format()
 MJD_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
 
 
@@ -68,6 +69,14 @@ class Outputs:
     weight: Path
     preview: Path
     rejected: Path | None = None  # two planes, when asked for
+    planes: tuple[Path, ...] = ()  # green and blue, where each colour has a file; `mosaic` is red then
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them."""
+        return (
+            tuple(p for p in (self.mosaic, self.coverage, self.weight, self.preview, self.rejected) if p) + self.planes
+        )
 
 
 def export(
@@ -77,6 +86,7 @@ def export(
     output: Path,
     reporter: Reporter,
     label: str = "",
+    form: Format = AS_DEFAULT,
 ) -> Outputs:
     """Write the mosaic and its companions; each file is whole or absent.
 
@@ -88,6 +98,8 @@ def export(
         An existing folder.
     label
         Of the filter, for the names of the files; "" where there is one mosaic only.
+    form
+        How the files lie on the disk.
 
     Raises
     ------
@@ -99,33 +111,37 @@ def export(
     contributing = set(mosaic.frames)
     used = [frame for frame in frames if frame.id in contributing]
     name = f"zemosaic_MT{provenance.groups}_R{len(used)}" + (f"_{label}" if label else "")
-    outputs = Outputs(
-        mosaic=output / f"{name}.fits",
-        coverage=output / f"{name}_coverage.fits",
-        weight=output / f"{name}_weight.fits",
-        preview=output / f"{name}_preview.png",
-        rejected=output / f"{name}_rejected.fits" if mosaic.sides else None,
-    )
-    progress = _Progress(reporter, (5 if mosaic.sides else 4) * mosaic.grid.height)
-    channels = int(np.load(mosaic.data, mmap_mode="r").shape[0])
-    planes = (mosaic.grid.height, mosaic.grid.width)
-    cube = planes if channels == 1 else (channels, *planes)
-    data_header = mosaic_header(mosaic.grid, channels, used, provenance)
-    weight_header = _companion_header(mosaic.grid, channels, provenance, "WEIGHT", "adu**(-2)", "inverse variance")
-    coverage_header = _companion_header(mosaic.grid, 1, provenance, "COVERAGE", "count", "frames at this pixel")
-    progress.item = outputs.mosaic.name
-    write_fits(outputs.mosaic, data_header, cube, progress.counted(_strips(mosaic.data)))
-    progress.item = outputs.weight.name
-    write_fits(outputs.weight, weight_header, cube, map(_no_data_is_zero, progress.counted(_strips(mosaic.weight))))
-    progress.item = outputs.coverage.name
-    write_fits(outputs.coverage, coverage_header, planes, progress.counted(_strips(mosaic.coverage)), np.uint16)
-    if mosaic.sides is not None and outputs.rejected is not None:
-        progress.item = outputs.rejected.name
-        header = _companion_header(mosaic.grid, 1, provenance, "REJECTED", "count", "rejected: too dark, too bright")
-        write_fits(outputs.rejected, header, (2, *planes), progress.counted(_strips(mosaic.sides)), np.uint16)
-    progress.item = outputs.preview.name
-    _write_preview(outputs.preview, mosaic, provenance, progress)
-    return outputs
+    grid, channels = mosaic.grid, int(np.load(mosaic.data, mmap_mode="r").shape[0])
+    plane = grid.height, grid.width
+    cube = plane if channels == 1 else (channels, *plane)
+    progress = _Progress(reporter, rows_to_write(grid.height, channels, mosaic.sides is not None, form))
+    writer = Writer(form)
+
+    def map_of(kind: str, source: Path, shape: tuple[int, ...], dtype: type, unit: str, what: str) -> Path:
+        path = output / f"{name}_{kind}"
+        progress.item = f"{path.name}{form.ending}"
+        planes = channels if shape == cube else 1
+        header = _companion_header(grid, planes, provenance, kind.upper(), unit, what)
+        return writer.companion(path, header, shape, map(_no_data_is_zero, progress.counted(_strips(source))), dtype)
+
+    progress.item = f"{name}{form.ending}"
+    header = mosaic_header(grid, channels, used, provenance)
+    written = writer.mosaic(output / name, header, cube, lambda: progress.counted(_strips(mosaic.data)))
+    weight = map_of("weight", mosaic.weight, cube, np.float32, "adu**(-2)", "inverse variance")
+    coverage = map_of("coverage", mosaic.coverage, plane, np.uint16, "count", "frames at this pixel")
+    rejected = None
+    if mosaic.sides is not None:
+        what = "rejected: too dark, too bright"
+        rejected = map_of("rejected", mosaic.sides, (2, *plane), np.uint16, "count", what)
+    preview = output / f"{name}_preview.png"
+    progress.item = preview.name
+    _write_preview(preview, mosaic, provenance, progress)
+    return Outputs(written[0], coverage, weight, preview, rejected, written[1:])
+
+
+def rows_to_write(height: int, channels: int, sides: bool, form: Format) -> int:
+    """Rows of all files together: what the progress of the export counts."""
+    return height * (form.passes(channels) + (4 if sides else 3))
 
 
 class _Progress:
@@ -159,7 +175,7 @@ def _strips(path: Path, multiple: int = 1) -> Iterator[Pixels]:
 
 
 def _no_data_is_zero(weight: Pixels) -> Pixels:
-    return np.where(np.isfinite(weight), weight, np.float32(0))
+    return np.where(np.isfinite(weight), weight, weight.dtype.type(0))
 
 
 def mosaic_header(grid: Grid, channels: int, used: Sequence[Frame], provenance: Provenance) -> fits.Header:
