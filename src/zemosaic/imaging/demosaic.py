@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d
 
 from zemosaic.kernels import demosaic as kernels
 
@@ -14,7 +13,6 @@ __all__ = ["BILINEAR_VARIANCE", "LUMINANCE_SIGMA", "bilinear", "cfa_colours", "l
 
 PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 CHANNEL = {"R": 0, "G": 1, "B": 2}
-LUMINANCE_KERNEL = np.array([0.25, 0.5, 0.25])
 LUMINANCE_SIGMA = math.sqrt(0.5)  # px per axis, blur of the luminance
 
 # Variance of the sum of a bilinear plane over a wide aperture, per px of the aperture and per variance of a raw pixel:
@@ -46,6 +44,6 @@ def luminance(raw: NDArray[np.float32]) -> NDArray[np.float32]:
     [1 2 1] x [1 2 1] / 16 gives each of the four pixels of the pattern the same weight at every place, so that no star
     is drawn towards a colour's pixels; the frame is reflected about its edge pixels.
     """
-    rows = correlate1d(raw, LUMINANCE_KERNEL, axis=0, mode="mirror", output=np.float32)
-    smooth: NDArray[np.float32] = correlate1d(rows, LUMINANCE_KERNEL, axis=1, mode="mirror", output=np.float32)
+    smooth = np.empty(raw.shape, np.float32)
+    kernels.luminance(np.ascontiguousarray(raw, np.float32), smooth)
     return smooth

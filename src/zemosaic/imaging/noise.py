@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from zemosaic.imaging.demosaic import cfa_colours
+from zemosaic.kernels import noise as kernels
 
 __all__ = ["colour_index", "cut_variance", "sky_noise"]
 
@@ -22,6 +23,7 @@ TILE = 16  # pairs; the choice of faint places is made within tiles of this size
 CUT = 4.0  # sigma; differences beyond it are hot pixels and stars. So wide that the steps of integers hardly move it
 CUT_VARIANCE = 0.99893  # variance of a unit Gaussian cut at +-CUT
 STEPS = 4
+MANY_TILES = 64
 
 
 def colour_index(pattern: str | None) -> NDArray[np.int64]:
@@ -39,44 +41,40 @@ def cut_variance(share: float) -> float:
     return float((z * z + 1) * (1 - share) + z * phi - mean * mean)
 
 
-def _tiles(values: FloatArray) -> FloatArray:
-    """(n, TILE * TILE): whole tiles of an array; what is left over at the far edges is dropped, a small array is one tile."""
-    h, w = values.shape
-    ty, tx = min(TILE, h), min(TILE, w)
-    whole = values[: h // ty * ty, : w // tx * tx]
-    return whole.reshape(h // ty, ty, w // tx, tx).swapaxes(1, 2).reshape(-1, ty * tx)
+def _quiet_pairs(plane: FloatArray, turn: int) -> tuple[FloatArray, float]:
+    """Differences of horizontal neighbours in the fainter half of all places, and the share of zeros among their pixels.
 
-
-def _quiet_pairs(plane: FloatArray) -> tuple[FloatArray, float]:
-    """Differences of horizontal neighbours in the fainter half of all places, and the share of zeros among their pixels."""
-    first, second = plane[1:-1, 1:-2:2], plane[1:-1, 2:-1:2]
-    around = plane[:-2, 1:-2:2] + plane[:-2, 2:-1:2] + plane[2:, 1:-2:2] + plane[2:, 2:-1:2]
-    for rows in (slice(None, -2), slice(1, -1), slice(2, None)):
-        around = around + plane[rows, 0:-3:2] + plane[rows, 3::2]
-    sums = _tiles(around)
+    Whole tiles are looked at, what is left over at the far edges is dropped, a small plane is one tile. Of a plane with many
+    tiles each turn takes every other: what is lost is 0.1 % of the noise's own error.
+    """
+    h, w = plane.shape[0] - 2, (plane.shape[1] - 2) // 2  # pairs
+    rows, columns = min(TILE, h), min(TILE, w)
+    tiles = (h // rows) * (w // columns)
+    first, step = (turn, 2) if tiles >= MANY_TILES else (0, 1)
+    sums, left, right = (np.empty((len(range(first, tiles, step)), rows * columns), np.float32) for _ in range(3))
+    kernels.pairs_in_tiles(plane, rows, columns, first, step, sums, left, right)
     middle = sums.shape[1] // 2
     median = np.partition(sums, middle, axis=1)[:, middle, None]
     quiet = (sums <= median) & (sums != 0)  # nothing but 0 around is the black border of a registered frame
-    left, right = _tiles(first)[quiet], _tiles(second)[quiet]
-    known = np.isfinite(left - right)
-    left, right = left[known], right[known]
-    if left.size == 0:
-        return left, 0.0
-    return left - right, float(np.mean(left == 0) + np.mean(right == 0)) / 2
+    left, right = left[quiet], right[quiet]
+    difference = left - right
+    known = np.isfinite(difference)
+    if not known.any():
+        return difference[known], 0.0
+    zeros = np.count_nonzero(left[known] == 0) + np.count_nonzero(right[known] == 0)
+    return difference[known], zeros / (2 * np.count_nonzero(known))
 
 
 def _clipped_sigma(differences: FloatArray) -> float:
     """Standard deviation of a Gaussian core: values beyond CUT sigma are left out, the loss is put back."""
-    values = np.abs(differences.astype(np.float64))
-    sigma = 1.4826 * float(np.median(values)) or float(np.sqrt(np.mean(values**2)))
+    sigma = 1.4826 * float(np.median(np.abs(differences))) or math.sqrt(kernels.core_square(differences, np.inf))
     for _ in range(STEPS):
-        kept = values[values <= CUT * sigma]
-        sigma = float(np.sqrt(np.mean(kept**2) / CUT_VARIANCE))
+        sigma = math.sqrt(kernels.core_square(differences, CUT * sigma) / CUT_VARIANCE)
     return sigma
 
 
 def _plane_noise(subplanes: list[FloatArray]) -> float:
-    parts = [_quiet_pairs(turned) for plane in subplanes for turned in (plane, plane.T)]
+    parts = [_quiet_pairs(turned, k) for plane in subplanes for k, turned in enumerate((plane, plane.T))]
     differences = np.concatenate([part[0] for part in parts])
     if differences.size == 0:
         return 0.0

@@ -9,7 +9,9 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
-from zemosaic.imaging.demosaic import BILINEAR_VARIANCE, LUMINANCE_SIGMA, bilinear
+from zemosaic.imaging.demosaic import BILINEAR_VARIANCE, LUMINANCE_SIGMA, cfa_colours
+from zemosaic.kernels import stars as kernels
+from zemosaic.kernels.demosaic import bilinear
 
 __all__ = ["GAUSS", "PIXEL_SIGMA", "Band", "bands", "fluxes"]
 
@@ -20,6 +22,7 @@ GAUSS = math.sqrt(8 * math.log(2))  # FWHM / sigma
 PIXEL_SIGMA = math.sqrt(1 / 12)  # px per axis; apertures see an image of flat squares
 ANNULUS = (2.0, 3.5)  # inner and outer radius over the FWHM
 ANNULUS_CLIP = 3.0
+ANNULUS_ROUNDS = 3
 ANNULUS_PIXELS = 12.0  # at least so wide (outer radius, px): the sky is known better than the aperture's sum
 # Blur of a bilinear plane, px per axis: red and blue are spread by [1 2 1] / 4 along both axes, green by a cross.
 BILINEAR_SIGMA = (math.sqrt(0.5), 0.5, math.sqrt(0.5))
@@ -45,7 +48,8 @@ def bands(data: FloatArray, light: FloatArray, pattern: str | None, sigma: tuple
         return [Band(light, LUMINANCE_SIGMA, float(square.sum()) / 9), *channels]
     if pattern is None:
         return [Band(light, LUMINANCE_SIGMA, float(square[0])), Band(data, 0.0, float(square[0]))]
-    planes = np.ascontiguousarray(np.moveaxis(bilinear(data, pattern), 2, 0))
+    planes = np.empty((3, *data.shape), np.float32)
+    bilinear(data, cfa_colours(pattern), planes.transpose(1, 2, 0))
     variance = square * BILINEAR_VARIANCE
     mean = float(square @ (0.25, 0.5, 0.25))  # each raw pixel enters a wide sum of the luminance once
     channels = [Band(*band) for band in zip(planes, BILINEAR_SIGMA, variance)]
@@ -58,17 +62,26 @@ def _annulus_sky(image: FloatArray, x: DoubleArray, y: DoubleArray, fwhm: float)
     steps = np.arange(-math.ceil(outer), math.ceil(outer) + 1)
     distance = np.hypot(steps[:, None], steps[None, :])
     dy, dx = np.nonzero((distance >= inner) & (distance <= outer))
-    iy = (np.rint(y).astype(np.intp)[:, None] + steps[dy]).clip(0, image.shape[0] - 1)
-    ix = (np.rint(x).astype(np.intp)[:, None] + steps[dx]).clip(0, image.shape[1] - 1)
-    values = image[iy, ix].astype(np.float64)
-    middle = np.median(values, axis=1)
-    spread = 1.4826 * np.median(np.abs(values - middle[:, None]), axis=1)
-    for _ in range(3):
-        kept = np.abs(values - middle[:, None]) <= ANNULUS_CLIP * spread[:, None]
-        count = np.maximum(kept.sum(axis=1), 1)
-        middle = (values * kept).sum(axis=1) / count
-        spread = np.sqrt((np.square(values - middle[:, None]) * kept).sum(axis=1) / count)
-    return middle, values.shape[1]
+    sky = np.empty(len(x))
+    kernels.ring_means(image, x, y, steps[dy], steps[dx], ANNULUS_CLIP, ANNULUS_ROUNDS, sky)
+    return sky, dy.size
+
+
+def _covered(shape: tuple[int, ...], x: DoubleArray, y: DoubleArray, radius: float) -> DoubleArray:
+    """Area of circles inside the frame, px: all of it but near the edges, whose corners and sides a small frame has as well."""
+    reach = math.ceil(radius + 1.0)
+    size = 2 * reach + 1
+    places, cut = [], np.zeros(len(x), np.bool_)
+    for place, length in ((x, shape[1]), (y, shape[0])):
+        far = place > length - 1 - reach
+        cut |= far | (place < reach)
+        moved = np.where(far, place - (length - size), np.minimum(place, reach))
+        places.append(moved if length > size else place)
+    covered = np.full(len(x), math.pi * radius**2)
+    if cut.any():
+        ones = np.ones([min(length, size) for length in shape], np.float32)
+        covered[cut] = sep.sum_circle(ones, places[0][cut], places[1][cut], radius, subpix=0)[0]
+    return covered
 
 
 def fluxes(band: Band, x: DoubleArray, y: DoubleArray, fwhm: float, aperture: float) -> tuple[DoubleArray, float]:
@@ -84,5 +97,4 @@ def fluxes(band: Band, x: DoubleArray, y: DoubleArray, fwhm: float, aperture: fl
     seen = area * (1 - 2 * blur / (math.sqrt(math.pi) * radius))
     sky, n_sky = _annulus_sky(band.image, x, y, width)
     total = sep.sum_circle(band.image, x, y, radius, subpix=0)[0]
-    covered = sep.sum_circle(np.ones_like(band.image), x, y, radius, subpix=0)[0]
-    return total - sky * covered, math.sqrt(band.variance * (seen + area**2 / n_sky))
+    return total - sky * _covered(band.image.shape, x, y, radius), math.sqrt(band.variance * (seen + area**2 / n_sky))

@@ -15,6 +15,7 @@ from zemosaic.imaging.demosaic import LUMINANCE_SIGMA, luminance
 from zemosaic.imaging.noise import colour_index
 from zemosaic.imaging.photometry import GAUSS, PIXEL_SIGMA, bands, fluxes
 from zemosaic.imaging.places import fit_places
+from zemosaic.kernels import stars as kernels
 from zemosaic.model import ColourShift, Stars
 
 __all__ = ["StarsFound", "measure_stars"]
@@ -37,6 +38,7 @@ APERTURE = 1.5
 # sqrt(2) sigma / (S/N of a fit), is then 0.42 FWHM / snr.
 SNR_APERTURE = 1.2
 FAINTEST_SNR = 3.0
+ROUGHLY = 3  # parts of a pixel along each axis, in a first guess of a star's place
 SATURATION = 0.95
 CORE = 2.5  # px, within which a full pixel makes a star saturated
 GOOD_SNR = 20.0
@@ -100,9 +102,10 @@ def _spread_choice(x: DoubleArray, y: DoubleArray, flux: DoubleArray, shape: tup
 
 def _half_light_fwhm(image: FloatArray, x: DoubleArray, y: DoubleArray, reach: DoubleArray) -> DoubleArray:
     """Gaussian-equivalent FWHM, px, of the frame itself: twice the half-light radius, less the luminance's blur."""
-    radius, flag = sep.flux_radius(image, x, y, reach, 0.5, subpix=5)
+    radius = np.empty(len(x))
+    kernels.half_light_radii(image, x, y, reach, radius)
     squared = (2 * radius) ** 2 - GAUSS**2 * (LUMINANCE_SIGMA**2 + PIXEL_SIGMA**2)
-    return np.where((flag & sep.APER_ALLMASKED) == 0, np.sqrt(np.maximum(squared, 0.0)), np.nan)
+    return np.sqrt(np.maximum(squared, 0.0))
 
 
 def _elongations(image: FloatArray, x: DoubleArray, y: DoubleArray, fwhm: float) -> DoubleArray:
@@ -232,7 +235,7 @@ def measure_stars(
     width = math.hypot(fwhm, GAUSS * LUMINANCE_SIGMA)
     frame = data.mean(axis=0) if data.ndim == 3 else data
     noise = np.array(sigma) if data.ndim == 2 else np.ones(1)
-    x, y, _ = sep.winpos(light, found.x, found.y, width / GAUSS)
+    x, y, _ = sep.winpos(light, found.x, found.y, width / GAUSS, subpix=ROUGHLY)
     near = np.hypot(x - found.x, y - found.y) < fwhm  # else it ran away to a neighbour
     x, y = np.where(near, x, found.x), np.where(near, y, found.y)
     x, y = fit_places(frame, colour_index(pattern), noise, x, y, fwhm)

@@ -1,4 +1,4 @@
-"""Bilinear demosaicing of a colour filter array, on its own and of raw pixels on their way into mosaic units."""
+"""Bilinear demosaicing of a colour filter array, on its own and of raw pixels on their way into mosaic units; luminance."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from zemosaic.kernels._jit import kernel
 from zemosaic.kernels.calibrate import calibrated_row
 
-__all__ = ["bilinear", "calibrated_bilinear"]
+__all__ = ["bilinear", "calibrated_bilinear", "luminance"]
 
 GREEN = 1
 
@@ -97,3 +97,22 @@ def calibrated_bilinear(
             _demosaic_row(up, rows[y % 3], below, colours[at % 2], colours[1 - at % 2], out[y])
             for x in range(w):
                 out[y, x, 3] = 1.0
+
+
+@kernel
+def luminance(raw: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Mean of each pixel and its neighbours with the weights [1 2 1] x [1 2 1] / 16, reflected about the edge pixels.
+
+    raw, out : (h, w) float32, h >= 2, w >= 2
+    """
+    h, w = raw.shape
+    two, sixteenth = np.float32(2.0), np.float32(1.0 / 16.0)
+    row = np.empty(w + 2, np.float32)
+    for y in range(h):
+        up, here, down = raw[y - 1 if y > 0 else 1], raw[y], raw[y + 1 if y < h - 1 else h - 2]
+        for x in range(w):
+            row[x + 1] = up[x] + two * here[x] + down[x]
+        _reflected(row)
+        smooth = out[y]
+        for x in range(w):
+            smooth[x] = (row[x] + two * row[x + 1] + row[x + 2]) * sixteenth

@@ -69,9 +69,15 @@ def cell_sums(
     """
     h, w = raw.shape
     for y in range(h):
-        for x in range(w):
-            value = raw[y, x]
-            if not damaged[y, x] and np.isfinite(value):
-                channel = colours[y % 2, x % 2]
-                total[y // cell, x // cell, channel] += value
-                count[y // cell, x // cell, channel] += 1
+        for i in range(total.shape[1]):
+            for phase in range(2):
+                part, n = 0.0, 0
+                first = i * cell
+                for x in range(first + (first + phase) % 2, min(first + cell, w), 2):
+                    value = raw[y, x]
+                    if not damaged[y, x] and np.isfinite(value):
+                        part += value
+                        n += 1
+                channel = colours[y % 2, phase]
+                total[y // cell, i, channel] += part
+                count[y // cell, i, channel] += n
