@@ -160,10 +160,11 @@ def _add_depth(
     share = np.bincount(cfa_colours(plan.bayer).ravel(), minlength=3) / 4.0
     for channel in range(3):
         c0, c1, c2 = sub.sky[channel]
-        level = np.maximum(flat * (gain * nebula[channel] / area * omega + c0 + c1 * u + c2 * v), 0.0)
+        seen = gain * truth.instruments[sub.instrument].colours[channel]
+        level = np.maximum(flat * (seen * nebula[channel] / area * omega + c0 + c1 * u + c2 * v), 0.0)
         variance = level / plan.gain + plan.read_noise_adu**2
         samples = share[channel] * BOX * BOX * area / omega
-        information[channel] += np.where(inside, samples * (gain * flat * omega / area) ** 2 / variance, 0.0)
+        information[channel] += np.where(inside, samples * (seen * flat * omega / area) ** 2 / variance, 0.0)
     frames += inside
 
 

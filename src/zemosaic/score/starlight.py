@@ -68,8 +68,13 @@ def half_flux_diameter(image: F32, x: F64, y: F64, reach: float) -> F64:
 def judge_stars(scene: Scene) -> StarScore:
     """Scale and profile first, in three rounds: each is needed to take neighbours and nebula off for the other."""
     plan = scene.truth.plan
-    ratio = plan.scale / pixel_scale(scene.wcs)  # px of the mosaic per px of a sub
-    seeing = float(np.median([sub.fwhm for sub in scene.truth.subs if sub.smear == (0.0, 0.0)])) * ratio
+    # of the subs with round stars, px of the mosaic
+    seen = [
+        sub.fwhm * pixel_scale(sub.solution) / pixel_scale(scene.wcs)
+        for sub in scene.truth.subs
+        if sub.smear == (0.0, 0.0)
+    ]
+    seeing = float(np.median(seen))
     fwhm, scale = 1.08 * seeing, [1.0, 1.0, 1.0]
     targets = _targets(scene, 1.1 * seeing)
     sizes = np.empty(0)
@@ -85,13 +90,7 @@ def judge_stars(scene: Scene) -> StarScore:
     scatter, rms, count = zip(*(_scatter(flux[snr > PHOTOMETRY_SNR]) for flux, snr in fluxes), strict=True)
     dx, dy = _offsets(scene, targets, fwhm, scale[1])
     arcsec = pixel_scale(scene.wcs)
-    reference = np.median(
-        [
-            half_flux_diameter(*_stamp(s.fwhm * ratio, plan.beta), APERTURE * fwhm)[0]
-            for s in scene.truth.subs
-            if s.smear == (0.0, 0.0)
-        ]
-    )
+    reference = np.median([half_flux_diameter(*_stamp(each, plan.beta), APERTURE * fwhm)[0] for each in seen])
     return StarScore(
         scale=tuple(scale),
         fwhm=fwhm,

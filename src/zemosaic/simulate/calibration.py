@@ -60,17 +60,18 @@ def shoot(truth: Truth, shot: CalibrationShot, rng: np.random.Generator) -> NDAr
 
 def calibration_header(truth: Truth, shot: CalibrationShot) -> Header:
     """The cards that tell what a calibration frame goes with, as a Seestar would write them."""
+    serial = truth.instruments[shot.instrument].serial
     cards = [
         ("IMAGETYP", shot.kind, "Type of image"),
         ("XBINNING", 1, "Camera X Bin"),
         ("YBINNING", 1, "Camera Y Bin"),
         ("EXPTIME", shot.exposure, "Exposure time in seconds"),
         ("CCD-TEMP", 25.125, "sensor temperature in C"),
-        ("INSTRUME", "Seestar S50", "Camera model"),
+        ("INSTRUME", f"Seestar {serial.split('_')[0]}", "Camera model"),
         ("BAYERPAT", truth.plan.bayer, "Bayer pattern"),
         ("GAIN", 80, "Gain Value"),
-        ("TELESCOP", truth.instruments[shot.instrument].serial, "Telescope name"),
+        ("TELESCOP", serial, "Telescope name"),
     ]
     if shot.kind == "Flat":
-        cards.append(("FILTER", "IRCUT", "Filter used when taking image"))
+        cards.append(("FILTER", truth.plan.filter, "Filter used when taking image"))
     return Header(cards)

@@ -108,6 +108,7 @@ def expected(truth: Truth, sub: Sub) -> F64:
     light *= transparency(sub, u, v)
     for j in (0, 1):
         for i in (0, 1):
+            light[j::2, i::2] *= instrument.colours[colours[j, i]]
             c0, c1, c2 = sub.sky[colours[j, i]]
             light[j::2, i::2] += c0 + c1 * u[i::2] + c2 * v[j::2]
     if sub.trail is not None:

@@ -39,6 +39,7 @@ SECOND_ANGLE = 69.5  # deg, between the fields of two telescopes
 SCALE_STEP = 0.0015  # relative, between two telescopes
 RED_SHIFT = -0.8  # of the blue one
 ZENITH = 25.0  # deg, its direction from north on the sky
+LIKE_AN_S30 = 1.3  # times the pixel size of an S50
 SERIALS = ("1d3fe189", "12d98769", "3f0a77c2", "4be2910d", "5c41d8ea", "67f0b3a5", "7a9c2e16", "8d05f47b", "9e6b18c3")
 
 
@@ -182,7 +183,20 @@ def _panels(plan: NightPlan) -> list[tuple[float, float]]:
 def _instrument(plan: NightPlan, index: int) -> Instrument:
     """Vignetting mostly quadratic; every telescope a little different from the first."""
     loss = plan.vignetting * (1.0 + 0.1 * index)
-    return Instrument(f"S50_{SERIALS[index]}", (-0.8 * loss, -0.2 * loss), 1.0 - 0.05 * index)
+    second = index % 2 == 1
+    scale = plan.second_scale if second else 1.0
+    tint = plan.second_colour if second else 0.0
+    return Instrument(
+        f"{_model(scale)}_{SERIALS[index]}",
+        (-0.8 * loss, -0.2 * loss),
+        (1.0 - 0.05 * index) / scale**2,  # the aperture of a shorter telescope of the same f-ratio is smaller
+        (1.0 + tint, 1.0, 1.0 - tint),
+        scale * (1.0 - SCALE_STEP * index),
+    )
+
+
+def _model(scale: float) -> str:
+    return "S30" if scale > LIKE_AN_S30 else "S50"
 
 
 def _sub(plan: NightPlan, instruments: tuple[Instrument, ...], panels: list[tuple[float, float]], index: int) -> Sub:
@@ -190,7 +204,7 @@ def _sub(plan: NightPlan, instruments: tuple[Instrument, ...], panels: list[tupl
     night = index / max(plan.subs - 1, 1)  # 0 at dusk, 1 at dawn
     panel, owner = index % len(panels), (index // len(panels)) % plan.instruments
     turned = plan.angle + SECOND_ANGLE * owner + plan.rotation * (night - 0.5)
-    solution = _solution(plan, turned, plan.scale * (1.0 - SCALE_STEP * owner))
+    solution = _solution(plan, turned, plan.scale * instruments[owner].scale)
     pointed = moved(solution, *panels[panel])
     dither = rng.uniform(-plan.dither, plan.dither, 2) + plan.drift * (night - 0.5) * np.array(DRIFT)
     flat = replace(pointed, distortion=Distortion())
@@ -204,7 +218,7 @@ def _sub(plan: NightPlan, instruments: tuple[Instrument, ...], panels: list[tupl
     smear, smear_way = (rng.uniform(5.0, 14.0) if rng.random() < plan.trailed else 0.0), rng.uniform(0.0, 2.0 * np.pi)
     local = (date + LOCAL + timedelta(seconds=plan.exposure)).strftime("%Y%m%d-%H%M%S")
     return Sub(
-        name=f"Light_mosaic_{plan.target}_{plan.exposure:.1f}s_IRCUT_{local}.fit",
+        name=f"Light_mosaic_{plan.target}_{plan.exposure:.1f}s_{plan.filter}_{local}.fit",
         panel=panel,
         instrument=owner,
         date_obs=date.isoformat(timespec="microseconds"),
@@ -273,14 +287,15 @@ def _commanded(
 
 
 def _header(truth: Truth, sub: Sub) -> Header:
-    """The cards of a Seestar S50, in its order; no WCS, no word about the dither."""
-    plan = truth.plan
+    """The cards of a Seestar, in its order; no WCS, no word about the dither."""
+    plan, instrument = truth.plan, truth.instruments[sub.instrument]
+    model = f"Seestar {instrument.serial.split('_')[0]}"
     cards = [
-        ("CREATOR", "ZWO Seestar S50", "Capture software"),
+        ("CREATOR", f"ZWO {model}", "Capture software"),
         ("PRODUCER", "ZWO", "Powered by ZWO"),
         ("XORGSUBF", 0, "Subframe X position in binned pixels"),
         ("YORGSUBF", 0, "Subframe Y position in binned pixels"),
-        ("FOCALLEN", _focal_length(plan), "Focal length of telescope in mm"),
+        ("FOCALLEN", _focal_length(plan, instrument), "Focal length of telescope in mm"),
         ("APERTURE", 5.0, "Name of field of view aperture"),
         ("PROGRAM", "4.70" if plan.clipped else "4.27", "The name of the software task that created the"),
         ("XBINNING", 1, "Camera X Bin"),
@@ -298,18 +313,18 @@ def _header(truth: Truth, sub: Sub) -> Header:
         ("SITELONG", -79.7625, "longitude of the imaging site in degrees"),
         ("SITELAT", 32.8965, "latitude of the imaging site in degrees"),
         ("DATE-OBS", sub.date_obs, "Image created time"),
-        ("FILTER", "IRCUT", "Filter used when taking image"),
-        ("INSTRUME", "Seestar S50", "Camera model"),
+        ("FILTER", plan.filter, "Filter used when taking image"),
+        ("INSTRUME", model, "Camera model"),
         ("BAYERPAT", plan.bayer, "Bayer pattern"),
         ("GAIN", 80, "Gain Value"),
         ("FOCUSPOS", 1555, "Focuser position in steps"),
-        ("TELESCOP", truth.instruments[sub.instrument].serial, "Telescope name"),
+        ("TELESCOP", instrument.serial, "Telescope name"),
         ("OBJECT", plan.target, "name or catalog number of object being imaged"),
         ("TOTALEXP", plan.exposure, "Total Exposure Time in seconds"),
     ]
     return Header(cards)
 
 
-def _focal_length(plan: NightPlan) -> int:
+def _focal_length(plan: NightPlan, instrument: Instrument) -> int:
     """mm; 250 for the S50, whose nominal scale is 0.8 % more than the true one."""
-    return max(1, round(206.265 * 2.9 / (plan.scale * NOMINAL_OVER_TRUE)))
+    return max(1, round(206.265 * 2.9 / (plan.scale * instrument.scale * NOMINAL_OVER_TRUE)))

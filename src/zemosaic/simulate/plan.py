@@ -28,6 +28,11 @@ class NightPlan:
     isolated: float = 0.0  # deg; > 0 adds one panel that far to the east, on its own
     subs: int = 60  # over all panels
     instruments: int = 1  # telescopes; each has its own hot pixels, angle and scale
+    second_scale: float = (
+        1.0  # pixel size of every second telescope over the first one's, at the same f-ratio; S30: 1.667
+    )
+    second_colour: float = 0.0  # every second telescope sees so much more red and less blue (share of the light)
+    dual_band: bool = False  # through LP: H-alpha in red, OIII in green and blue, nothing else
     # camera
     width: int = 1080  # px
     height: int = 1920  # px
@@ -81,6 +86,8 @@ class NightPlan:
             yield name, getattr(self, name) >= 1, "1 or more"
         yield "calibration", self.calibration >= 0, "0 or more"
         yield "pixel_response", 0.0 <= self.pixel_response <= 0.1, "0 to 0.1"
+        yield "second_scale", 0.3 <= self.second_scale <= 3.0, "0.3 to 3"
+        yield "second_colour", abs(self.second_colour) <= 0.5, "-0.5 to 0.5"
         yield "instruments", 1 <= self.instruments <= 9, "1 to 9"
         for name in ("width", "height"):
             size = getattr(self, name)
@@ -102,6 +109,11 @@ class NightPlan:
         for name in ("fwhm", "transparency"):
             limits = getattr(self, name)
             yield name, len(limits) == 2 and 0.0 < limits[0] <= limits[-1], "two rising numbers above 0"
+
+    @property
+    def filter(self) -> str:
+        """As the header and the names of the files have it."""
+        return "LP" if self.dual_band else "IRCUT"
 
     @property
     def radius(self) -> float:

@@ -142,6 +142,8 @@ def _as_stars(
     green = 10.0 ** (0.4 * (plan.zero_point - vt + VT_SPREAD * rng.standard_normal(ra.size)))
     colour = COLOUR_SPREAD * rng.standard_normal((ra.size, 2))
     tint = np.stack([10.0 ** (0.4 * colour[:, 0]), np.ones(ra.size), 10.0 ** (-0.4 * colour[:, 1])], axis=1)
+    if plan.dual_band:  # green and blue pixels see the same line
+        tint[:, 2] = 1.0
     return SkyStars(ra, dec, green[:, None] * tint * np.array(STAR_COLOURS), known)
 
 
@@ -158,6 +160,8 @@ def draw_nebula(plan: NightPlan, extent: float, rng: np.random.Generator) -> Neb
         bright = np.maximum(bright - np.quantile(bright, 1.0 - plan.nebula_cover), 0.0)
         bright = ndimage.gaussian_filter(bright, 1.0, mode="wrap")
         data[channel] = bright * (level * plan.nebula / max(np.quantile(bright, 0.99), 1e-9))
+    if plan.dual_band:
+        data[2] = data[1] * (STAR_COLOURS[2] / STAR_COLOURS[1])
     return Nebula(plan.ra, plan.dec, NEBULA_PITCH / 3600.0, data)
 
 

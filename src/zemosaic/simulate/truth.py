@@ -42,6 +42,8 @@ class Instrument:
         float, ...
     ]  # F = 1 + r1 rho^2 + r2 rho^4, rho = distance to the centre of the frame / half-diagonal
     sensitivity: float  # factor on all light of the sky
+    colours: tuple[float, ...] = (1.0, 1.0, 1.0)  # factor on that light, R G B
+    scale: float = 1.0  # pixel size over the plan's
 
 
 @dataclass(frozen=True)
