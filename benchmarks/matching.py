@@ -25,7 +25,7 @@ from zemosaic.events import Silent
 from zemosaic.imaging.grouping import group_pointings
 from zemosaic.imaging.projection import pixel_to_sky, sky_to_pixel, tan_deproject, tan_project
 from zemosaic.model import Frame, FrameKind, Group, Measurement, SkyMesh, Solution, Stars
-from zemosaic.phases.match import match
+from zemosaic.phases.match import Limits, match
 from zemosaic.tables import save_measurement
 
 WIDTH, HEIGHT, SCALE, CELL = 1080, 1920, 2.374, 16  # px, px, arcsec/px, px
@@ -148,6 +148,7 @@ def measure(count: int, neighbours: float, keep: Path | None) -> None:
             groups,
             normalize="linear_fit",
             weighting="noise_variance",
+            limits=Limits(faintest=0.15, uneven=0.35),
             reporter=Silent(),
         )
         took, cpu = time.perf_counter() - start, time.process_time() - used

@@ -29,7 +29,7 @@ from nights import (
     simulated,
 )
 from zemosaic.errors import Cancelled, InputError
-from zemosaic.events import PhaseProgress, Planned, Unchanged
+from zemosaic.events import ManyLeftOut, PhaseProgress, Planned, Unchanged
 from zemosaic.imaging.demosaic import bilinear
 from zemosaic.imaging.projection import angular_separation, pixel_to_sky
 from zemosaic.model import FrameState
@@ -268,6 +268,22 @@ def test_bad_subs_are_named_and_the_rest_works(night):
     assert states[FrameState.USED] == 3
     assert sum(states.values()) == 6
     assert fits.getdata(outputs.coverage).max() == 3
+    assert [(e.lost, e.lights) for e in recorder.events if isinstance(e, ManyLeftOut)] == [(2, 5)]
+
+
+def test_thresholds_are_settings(night):
+    """A limit that is tightened leaves out what an earlier run measured and used; a loose one takes all in again."""
+    for index, smear in ((0, (6.0, 2.0)), (1, (11.0, 4.0))):
+        retaken(night, index, smear=smear)
+    output, left_out = night.lights.parent / "mosaic", []
+    for longest in (9.0, 1.3, 9.0):
+        recorder = Recorder(stop_after="measure")
+        with pytest.raises(Cancelled):
+            assembled(night.lights, output, recorder, max_elongation=longest)
+        left_out.append({name for name, each in recorder.left_out.items() if each.state is FrameState.TRAILED})
+    assert left_out == [set(), {night.subs[0].name, night.subs[1].name}, set()]
+    shaken = next(row for row in rows(output) if row.path.name == night.subs[1].name)
+    assert shaken.measurement.elongation > 2.0
 
 
 def test_nothing_solvable_stops_in_words(night):

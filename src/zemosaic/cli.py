@@ -16,6 +16,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -131,6 +132,49 @@ def _run(arguments: list[str]) -> int:
         make_mosaic(inputs, output, settings, reporter)
 
     return _session(settings, notes, output, work)
+
+
+# ---- zemosaic inspect
+
+
+def _inspect(arguments: list[str]) -> int:
+    from zemosaic.settings import declared
+
+    text = "Show a table of the subs and what is known of each, without a mosaic."
+    parser = _parser("inspect", "INPUT [INPUT ...] [--output OUTPUT] [--csv FILE] [--json FILE] [flags]", text)
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", type=Path, help="what to read")
+    keep = "folder that keeps what was measured, for a later run into the same folder; default: nothing is kept"
+    parser.add_argument("--output", metavar="OUTPUT", type=Path, help=keep)
+    parser.add_argument("--csv", metavar="FILE", type=Path, help="write the table as CSV")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the table as JSON")
+    _add_settings(parser, list(declared()))
+    switches = [*OLD_SWITCHES, *(about.name for about in declared().values() if about.kind is bool)]
+    given = _parsed(parser, _spelled_out(arguments, switches))
+    inputs = [_absolute(path) for path in given.pop("inputs")]
+    output, csv, json = (_absolute(given.pop(name)) if name in given else None for name in ("output", "csv", "json"))
+    for file in (csv, json, output):
+        if file is not None and any(file == path or path in file.parents for path in inputs if path.is_dir()):
+            parser.error(f"{file} lies in an input; nothing is ever written there: choose another place")
+    settings, notes = _settings(given)
+    with contextlib.ExitStack() as stack:
+        folder = output or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zemosaic-")))
+        _check_folders(parser, inputs, folder)
+        return _session(settings, notes, folder, lambda reporter: _shown(inputs, folder, csv, json, settings, reporter))
+
+
+def _shown(
+    inputs: Sequence[Path], folder: Path, csv: Path | None, json: Path | None, settings: Settings, reporter: Reporter
+) -> None:
+    from zemosaic.frame_report import as_csv, as_json, as_text, write_report
+    from zemosaic.messages import Messages
+    from zemosaic.pipeline import inspect_frames
+
+    table = inspect_frames(inputs, folder, settings, reporter)
+    print(as_text(table, Messages(settings.language)))
+    for path, text in ((csv, as_csv), (json, as_json)):
+        if path is not None:
+            write_report(path, text(table))
+            print(path)
 
 
 def _absolute(path: Path) -> Path:
@@ -406,6 +450,7 @@ class Command:
 
 COMMANDS = {
     "run": Command(_run, "make a mosaic of the raw subs in files and folders"),
+    "inspect": Command(_inspect, "show a table of the subs and what is known of each, without a mosaic"),
     "simulate": Command(_simulate, "simulate a night of raw subs with a known truth"),
     "score": Command(_score, "compare the mosaic of a simulated night with its truth"),
     "catalogue": Command(_catalogue, "write the built-in star catalogue for other programs"),

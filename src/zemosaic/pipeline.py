@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zemosaic import __version__
+from zemosaic.catalogue import load_catalogue
 from zemosaic.cluster import open_cluster
 from zemosaic.errors import InputError, OutputError
 from zemosaic.events import (
     Assembled,
     Exported,
-    FiltersFound,
     Made,
     Planned,
     Reporter,
@@ -25,22 +25,23 @@ from zemosaic.events import (
     TargetFailed,
     TargetStarted,
     Unchanged,
+    Warned,
 )
 from zemosaic.execution import Workers, memory_budget, open_executor, worker_count
-from zemosaic.filters import by_filter
 from zemosaic.ledger import Ledger, to_json
 from zemosaic.model import Frame, FrameState, Grid, Group, LeftOut, Masters, Measurement, Mosaic, Plan, Solution
 from zemosaic.phases.assemble import Exposure, Recipe, assemble, visits
 from zemosaic.phases.export import Outputs, export, rows_to_write
 from zemosaic.phases.match import MatchResult
-from zemosaic.phases.plan import TASK_OVERHEAD, group_frames, make_grid, make_plan
+from zemosaic.phases.plan import TASK_OVERHEAD, make_grid, make_plan
 from zemosaic.phases.solve import SolveResult
+from zemosaic.quality import FrameQuality, frame_table
 from zemosaic.recipes import assembly_recipe, output_format, provenance, side_by_side
 from zemosaic.settings import Settings
-from zemosaic.survey import Survey, ledger_key, seen
+from zemosaic.survey import MatchedPart, Survey, ledger_key, seen
 from zemosaic.targets import Target
 
-__all__ = ["make_mosaic"]
+__all__ = ["inspect_frames", "make_mosaic"]
 
 LEAST_PER_WORKER = TASK_OVERHEAD + 2**27  # bytes; more workers than that would break memory_limit
 SPARE_DISK = 200 * 2**20  # bytes
@@ -85,6 +86,36 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
     return files
 
 
+def inspect_frames(
+    inputs: Sequence[Path], output: Path, settings: Settings, reporter: Reporter
+) -> tuple[FrameQuality, ...]:
+    """All files of the input with what a run finds out about them, without a mosaic: scanned, measured, solved, matched.
+
+    Inputs are only read. What was measured is kept in the ledger under `output`, where a later run takes it over.
+
+    Raises
+    ------
+    MosaicError
+        As `make_mosaic`; frames that cannot be solved or matched are no error here.
+    """
+    with Ledger(output) as ledger:
+        survey = Survey(ledger, settings, reporter)
+        external = survey.external()
+        frames, calibration = survey.scan(inputs, output)
+        with _workers(settings, ledger.workspace) as executor:
+            masters = survey.calibrate(frames, calibration, executor)
+            measurements = survey.measure(frames, masters, executor)
+            try:
+                solutions = survey.solve(frames, measurements, external, executor).solutions
+                targets = survey.targets(frames, solutions)
+            except InputError as error:  # the table says why
+                reporter.emit(Warned(str(error)))
+                solutions, targets = {}, ()
+        matching = survey.matching(targets, measurements, solutions)
+        equal = settings.stacking_weighting_method == "none"
+        return frame_table(ledger.rows(), matching, load_catalogue(), equal_weights=equal)
+
+
 def _workers(settings: Settings, workspace: Path) -> Workers:
     """Processes on this machine, or those of the cluster that the user names."""
     if settings.scheduler:
@@ -110,15 +141,6 @@ class _Night:
     solved: SolveResult
     memory: int  # bytes
     executor: Workers
-
-
-@dataclass(frozen=True)
-class _Matched:
-    """A mosaic to be made, and the corrections of its frames."""
-
-    part: Target
-    groups: tuple[Group, ...]
-    result: MatchResult
 
 
 @dataclass(frozen=True)
@@ -177,24 +199,15 @@ class _Run(Survey):
             failed += none
         return made, failed
 
-    def parts(self, target: Target) -> list[Target]:
-        """A target once, or once for each filter."""
-        split = by_filter(target.frames)
-        if self.settings.filters == "together" or len(split) == 1:
-            return [target]
-        parts = [replace(target, frames=members, filter=label) for label, members in split]
-        self.reporter.emit(FiltersFound(tuple((part.filter, len(part.frames)) for part in parts)))
-        return parts
-
     def of_one_target(
         self, parts: Sequence[Target], night: _Night, folder: Path, *, lone: bool
     ) -> tuple[list[_Made], list[str]]:
         """Mosaics on one grid, a filter each; a failure ends the run where there is nothing else to make."""
         made, failed = list[_Made](), list[str]()
-        matched = list[_Matched]()
+        matched = list[MatchedPart]()
         for part in parts:
             try:
-                matched.append(self.matched(part, night))
+                matched.append(self.matched(part, night.measurements, night.solved.solutions))
             except InputError as error:
                 failed.append(self._failed(part, error, lone=lone))
         if not matched:
@@ -214,16 +227,7 @@ class _Run(Survey):
         self.reporter.emit(TargetFailed(replace(seen(part), name=part.title), str(error)))
         return f"{part.title} ({error})"
 
-    def matched(self, part: Target, night: _Night) -> _Matched:
-        """Panels and corrections of the frames of one mosaic."""
-        solutions = night.solved.solutions
-        usable = [f for f in part.frames if f.id in solutions]
-        if not usable:
-            raise InputError(f"none of the {len(part.frames)} lights has a position on the sky; the log says why")
-        groups = group_frames(usable, solutions, self.settings.cluster_panel_threshold)
-        return _Matched(part, groups, self.match(part.key, part.frames, night.measurements, solutions, groups))
-
-    def mosaic(self, matched: _Matched, grid: Grid, night: _Night, folder: Path) -> _Made:
+    def mosaic(self, matched: MatchedPart, grid: Grid, night: _Night, folder: Path) -> _Made:
         """One mosaic: planned, assembled, written."""
         part, result = matched.part, matched.result
         plan = self.plan(part, night.solved.solutions, matched.groups, result, grid, night)

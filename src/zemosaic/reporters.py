@@ -74,6 +74,7 @@ class _Words:
         self._log = log
         self._left_out: Counter[str] = Counter()
         self._unit = ""
+        self._headlines: list[str] = []  # warnings that the summary begins with
 
     def phase(self, name: str) -> str:
         return self.messages.word("phase", name)
@@ -100,7 +101,8 @@ class _Words:
                 return say("event.PhaseFinished", phase=phase, summary=summary, seconds=seconds)
             case events.ManyLeftOut():
                 states = self._counts(Counter(dict(event.states)))
-                return say("event.ManyLeftOut", lost=event.lost, lights=event.lights, states=states)
+                self._headlines.append(say("event.ManyLeftOut", lost=event.lost, lights=event.lights, states=states))
+                return self._headlines[-1]
             case events.Vignetting():
                 key = "event.Vignetting" + (".unknown" if event.corners != event.corners else "")
                 return say(key, instrument=event.instrument, corners=event.corners, error=event.error)
@@ -142,7 +144,7 @@ class _Words:
         return self.messages("event.FrameLeftOut", path=what.path, state=state, reason=what.reason)
 
     def _finished(self, event: events.RunFinished) -> str:
-        lines = [self._made(each, several=len(event.mosaics) > 1) for each in event.mosaics]
+        lines = self._headlines + [self._made(each, several=len(event.mosaics) > 1) for each in event.mosaics]
         seconds = self.messages.duration(event.seconds)
         lines.append(
             self.messages(

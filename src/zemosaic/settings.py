@@ -139,6 +139,33 @@ class Settings(BaseModel):
         "Folders or files with darks, flats, biases and masters, parted by `;`; those among the lights are found anyway.",
         unit="path",
     )
+    max_elongation: float = _setting(
+        2.0,
+        "frame quality",
+        "Frames whose stars are more than so many times as long as wide are left out as trailed (useful subs in alt-azimuth "
+        "mode go up to 1.5).",
+        limits=(1.1, 10),
+    )
+    min_transparency: float = _setting(
+        0.15,
+        "frame quality",
+        "Frames whose stars have less than this share of the light that they have on the median frame of the same telescope "
+        "are left out as clouded; all others are weighted.",
+        limits=(0, 0.95),
+    )
+    max_unevenness: float = _setting(
+        0.35,
+        "frame quality",
+        "Frames whose star brightnesses scatter by more than this share are left out as clouded in pieces.",
+        limits=(0.02, 10),
+    )
+    many_left_out: float = _setting(
+        20.0,
+        "frame quality",
+        "When more of the subs than this are left out, the run says so in a warning, and again at the top of its summary.",
+        unit="%",
+        limits=(0, 100),
+    )
     stacking_normalize_method: Literal["linear_fit", "sky_mean", "none"] = _setting(
         "linear_fit",
         "stacking",

@@ -11,11 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zemosaic.errors import InputError
 from zemosaic.events import (
     Calibrated,
+    FiltersFound,
     FrameLeftOut,
     ManyLeftOut,
     Matched,
@@ -31,22 +33,32 @@ from zemosaic.events import (
     TargetsFound,
     Warned,
 )
+from zemosaic.filters import by_filter
 from zemosaic.ledger import Ledger
 from zemosaic.model import CalibrationFrame, Frame, Group, LeftOut, Masters, Measurement, Solution
 from zemosaic.phases.calibrate import calibrate
-from zemosaic.phases.match import MatchResult, match
-from zemosaic.phases.measure import measure
+from zemosaic.phases.match import Limits, MatchResult, match
+from zemosaic.phases.measure import measure, trailed
+from zemosaic.phases.plan import group_frames
 from zemosaic.phases.scan import scan
 from zemosaic.phases.solve import SolveResult, solve
+from zemosaic.quality import Matching
 from zemosaic.recipes import median
 from zemosaic.settings import Settings
 from zemosaic.solvers.external import External, find_external
 from zemosaic.targets import Target, find_targets, in_words, is_stray, target_gap
 from zemosaic.wcs import solution_header
 
-__all__ = ["Survey", "ledger_key", "seen"]
+__all__ = ["MatchedPart", "Survey", "ledger_key", "seen"]
 
-MANY_LEFT_OUT = 0.2  # of the lights; above that the user is warned
+
+@dataclass(frozen=True)
+class MatchedPart:
+    """A mosaic to be made, and the corrections of its frames."""
+
+    part: Target
+    groups: tuple[Group, ...]
+    result: MatchResult
 
 
 class Survey:
@@ -102,7 +114,7 @@ class Survey:
     def measure(
         self, frames: Sequence[Frame], masters: Mapping[int, Masters], executor: Executor
     ) -> dict[int, Measurement]:
-        """Measure the frames that no earlier run has measured, or not with these masters."""
+        """Measure the frames that no earlier run has measured, or not with these masters; those that are no use are left out."""
         keys = {f.id: masters[f.id].key if f.id in masters else "" for f in frames}
         known = {i: m for i, m in self.ledger.measured(frames).items() if m.masters == keys[i]}
         new = [f for f in frames if f.id not in known]
@@ -115,6 +127,9 @@ class Survey:
                     self.ledger.record_measured(result)
                     known[result.frame_id] = result
             outcome.append(Measured(len(new), len(frames) - len(new), median(m.fwhm for m in known.values())))
+        shaken = {f.id: trailed(f, known[f.id], self.settings.max_elongation) for f in frames if f.id in known}
+        self.leave_out(each for each in shaken.values() if each is not None)
+        known = {i: m for i, m in known.items() if shaken[i] is None}
         return known
 
     def external(self) -> External:
@@ -181,6 +196,42 @@ class Survey:
                     self.reporter.emit(StrayTarget(seen(target), len(usable)))
         return found
 
+    def parts(self, target: Target) -> list[Target]:
+        """A target once, or once for each filter."""
+        split = by_filter(target.frames)
+        if self.settings.filters == "together" or len(split) == 1:
+            return [target]
+        parts = [replace(target, frames=members, filter=label) for label, members in split]
+        self.reporter.emit(FiltersFound(tuple((part.filter, len(part.frames)) for part in parts)))
+        return parts
+
+    def matched(
+        self, part: Target, measurements: Mapping[int, Measurement], solutions: Mapping[int, Solution]
+    ) -> MatchedPart:
+        """Panels and corrections of the frames of one mosaic."""
+        usable = [f for f in part.frames if f.id in solutions]
+        if not usable:
+            raise InputError(f"none of the {len(part.frames)} lights has a position on the sky; the log says why")
+        groups = group_frames(usable, solutions, self.settings.cluster_panel_threshold)
+        return MatchedPart(part, groups, self.match(part.key, part.frames, measurements, solutions, groups))
+
+    def matching(
+        self, targets: Iterable[Target], measurements: Mapping[int, Measurement], solutions: Mapping[int, Solution]
+    ) -> dict[int, Matching]:
+        """What matching finds out about the frames, by id; a mosaic that cannot be matched is named."""
+        found = {}
+        for part in (part for target in targets for part in self.parts(target)):
+            try:
+                matched = self.matched(part, measurements, solutions)
+            except InputError as error:
+                self.reporter.emit(Warned(str(error)))
+                continue
+            result = matched.result
+            panel = {i: group.id for group in matched.groups for i in group.frames}
+            for i, common in result.common_stars.items():
+                found[i] = Matching(panel[i], result.gain_residual_mmag[i], common)
+        return found
+
     def match(
         self,
         name: str,
@@ -198,6 +249,7 @@ class Survey:
                 groups,
                 normalize=self.settings.stacking_normalize_method,
                 weighting=self.settings.stacking_weighting_method,
+                limits=Limits(self.settings.min_transparency, self.settings.max_unevenness),
                 reporter=self.reporter,
             )
             self.leave_out(result.left_out)
@@ -210,7 +262,7 @@ class Survey:
         return result
 
     def _warn_of_losses(self, frames: Sequence[Frame], kept: int) -> None:
-        if len(frames) - kept > MANY_LEFT_OUT * len(frames):
+        if len(frames) - kept > 0.01 * self.settings.many_left_out * len(frames):
             lights = {f.path for f in frames}
             states = Counter(each.state.value for each in self.left_out if each.path in lights)
             self.reporter.emit(ManyLeftOut(len(frames) - kept, len(frames), tuple(states.most_common())))

@@ -28,7 +28,7 @@ from zemosaic.model import (
     Stars,
 )
 from zemosaic.phases import _match_stars
-from zemosaic.phases.match import MatchResult, match
+from zemosaic.phases.match import Limits, MatchResult, match
 from zemosaic.tables import load_mesh, load_stars, save_measurement
 
 WIDTH, HEIGHT, CELL = 1080, 1920, 16
@@ -41,6 +41,8 @@ RESPONSE = {"S50_a": (-0.09, -0.03), "S50_b": (-0.14, 0.04)}
 PANELS = [(-0.3, -0.54), (0.3, -0.54), (-0.3, 0.54), (0.3, 0.54)]  # deg
 ZERO = 20.0
 SHAPE = (120, 68)
+
+LIMITS = Limits(faintest=0.15, uneven=0.35)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Night:
         options = {"normalize": "linear_fit", "weighting": "noise_variance"} | settings
         return match(
             self.frames, list(self.measurements.values()), self.solutions, self.groups,
-            reporter=reporter or Silent(), catalogue=self.catalogue, **options,
+            limits=LIMITS, reporter=reporter or Silent(), catalogue=self.catalogue, **options,
         )  # type: ignore[arg-type]  # fmt: skip
 
 
@@ -373,7 +375,7 @@ def test_frame_alone(tmp_path: Path) -> None:
 
 def test_nothing_to_match_and_cancelling(night: Night) -> None:
     with pytest.raises(InputError, match="no frame has both"):
-        match([], [], {}, [], normalize="linear_fit", weighting="none", reporter=Silent())
+        match([], [], {}, [], normalize="linear_fit", weighting="none", limits=LIMITS, reporter=Silent())
 
     class Impatient(Silent):
         def cancelled(self) -> bool:

@@ -12,7 +12,7 @@ from astropy.io import fits
 from zemosaic.events import PhaseProgress
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.model import Frame, FrameKind, FrameState, LeftOut, Measurement
-from zemosaic.phases.measure import MeasureTask, measure, measure_one
+from zemosaic.phases.measure import MeasureTask, measure, measure_one, trailed
 from zemosaic.tables import load_mesh, load_stars
 
 SKY = np.array([845.0, 996.0, 795.0])
@@ -131,21 +131,25 @@ def test_mono_and_three_planes(tmp_path):
 
 @pytest.mark.parametrize("trail", [12.0, 25.0])
 def test_trailed_frame_is_left_out(tmp_path, trail):
-    result = one(tmp_path, bayer_frame(stars((320, 400), 5, trail)))
+    measured = one(tmp_path, bayer_frame(stars((320, 400), 5, trail)))
+    result = trailed(frame(tmp_path / "a.fit"), measured, 2.0)
     assert result.state is FrameState.TRAILED
-    assert "times as long as wide" in result.reason
-    assert not (tmp_path / "a.npz").exists()
+    assert "times as long as wide, at most 2.0 is used" in result.reason
+    assert trailed(frame(tmp_path / "a.fit"), measured, 0.99 * measured.elongation) is not None
+    assert trailed(frame(tmp_path / "a.fit"), measured, 1.01 * measured.elongation) is None
 
 
 def test_slightly_long_stars_are_kept(tmp_path):
     result = one(tmp_path, bayer_frame(stars((320, 400), 6, trail=4.0)))
     assert 1.2 < result.elongation < 1.8
+    assert trailed(frame(tmp_path / "a.fit"), result, 2.0) is None
 
 
 def test_hardly_a_star_stays_measured(tmp_path):
     result = one(tmp_path, bayer_frame(stars((320, 400), 7, n=2)))
     assert isinstance(result, Measurement)
     assert result.n_stars <= 3
+    assert trailed(frame(tmp_path / "a.fit"), replace(result, elongation=9.0), 2.0) is None
 
 
 def test_no_star_at_all(tmp_path):

@@ -43,7 +43,17 @@ RESPONSE_PRIOR = 0.3  # standard deviation of r1, r2
 COLOUR_PRIOR = 0.02  # of ln(a_c / a_green) about the mean of instrument and night
 CATALOGUE_PRIOR = 0.08 * np.log(10.0) / 2.5  # 0.08 mag between VT and green flux
 FREE_PRIOR = 10.0  # of ln a, ln S: only removes exact degeneracies
-STEPS = (("log", 6.0), ("log", 4.0), ("linear", 4.685), ("linear", 4.685), ("linear", 4.685), ("linear", 4.685))
+# the first one is plain least squares: telescopes whose fluxes differ by 3 and that share few of their stars start so far from
+# each other that robust weights would take what they share for outliers
+STEPS = (
+    ("wide", np.inf),
+    ("log", 6.0),
+    ("log", 4.0),
+    ("linear", 4.685),
+    ("linear", 4.685),
+    ("linear", 4.685),
+    ("linear", 4.685),
+)
 ROUGH, FINAL = 1e-6, 1e-8  # tolerances of the equations of a step that others follow, and of the last
 MIN_ANCHORS = 3  # catalogue stars that tie a group of frames without common stars to the others
 
@@ -160,6 +170,11 @@ def _residuals(
     """Relative residuals, their variance from measurement, and the expected S/N (0: no data), each (n, channels)."""
     model, _ = _model(table, powers, state)
     usable = np.isfinite(table.flux) & (table.error > 0)
+    if form == "wide":  # nobody knows yet what to expect
+        usable &= table.flux > MIN_SNR * table.error
+        residual = np.log(np.where(usable, table.flux / model, 1.0))
+        relative = np.where(usable, table.error / np.where(usable, table.flux, 1.0), 1.0)
+        return residual, relative**2, np.where(usable, 1.0 / relative, 0.0)
     if form == "log":
         usable &= table.flux > 0.05 * model
         residual = np.log(np.where(usable, table.flux / model, 1.0))

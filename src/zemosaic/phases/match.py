@@ -55,20 +55,28 @@ from zemosaic.model import (
 from zemosaic.phases._match_stars import Item, Linked, column, link_items, load_items, star_table
 from zemosaic.tables import load_mesh
 
-__all__ = ["MatchResult", "match"]
+__all__ = ["Limits", "MatchResult", "match"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 LONE_STAR_SNR = 30.0  # a star that only one frame lists is masked from this S/N
-FAINTEST_GAIN = 0.15  # of the median frame of the same telescope and exposure: thick cloud, dew, a roof
-LARGEST_GAIN = 10.0
-UNEVEN = 0.35  # relative scatter of bright stars: cloud in pieces
+LARGEST_GAIN = 10.0  # of the median frame: no weather does that
 FEWEST_TO_JUDGE = 5  # common stars
 TOLERATED_CHI2 = (1.5, 5.0)  # times the median before a frame loses weight: first + second / sqrt(stars), 3 sigma of it
 NODE_SPACING = 64.0  # px, of the common sky; more when cells are larger
 COLOUR_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Beyond which a frame counts as clouded; all others only lose weight."""
+
+    faintest: (
+        float  # starlight over that of the median frame of the same telescope and exposure: thick cloud, dew, a roof
+    )
+    uneven: float  # relative scatter of bright stars: cloud in pieces
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,7 @@ def match(
     *,
     normalize: str,
     weighting: str,
+    limits: Limits,
     reporter: Reporter,
     catalogue: Catalogue | None = None,
 ) -> MatchResult:
@@ -126,7 +135,7 @@ def match(
         raise InputError("match: no frame has both star measurements and an astrometric solution; nothing to combine")
     linked = link_items(inputs)
     table = star_table(inputs, linked, groups, catalogue or load_catalogue())
-    photometry, clouded = _photometry(inputs, table, normalize)
+    photometry, clouded = _photometry(inputs, table, normalize, limits)
     left_out = tuple(LeftOut(inputs[i].frame.path, FrameState.CLOUDED, reason) for i, reason in clouded.items())
     kept = [i for i in range(len(inputs)) if i not in clouded]
     if not kept:
@@ -158,13 +167,15 @@ def _times(inputs: Sequence[Item]) -> FloatArray | None:
     return np.array([datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp() for date in dates])
 
 
-def _photometry(inputs: Sequence[Item], table: StarTable, normalize: str) -> tuple[_Photometry, dict[int, str]]:
+def _photometry(
+    inputs: Sequence[Item], table: StarTable, normalize: str, limits: Limits
+) -> tuple[_Photometry, dict[int, str]]:
     """Gains for the frames that stay, and the reasons of those that do not."""
     n, channels = len(inputs), inputs[0].frame.channels
     if normalize != "linear_fit" or not len(table.frame):
         return _Photometry(np.ones((n, channels)), ((),) * n, np.ones(n), None), {}
     fit = fit_gains(table)
-    clouded = _clouded(inputs, fit, table.instrument)
+    clouded = _clouded(inputs, fit, table.instrument, limits)
     kept = np.array([i for i in range(n) if i not in clouded], dtype=np.int64)
     return _judged(table, fit, kept), clouded
 
@@ -210,7 +221,7 @@ def _refined(
     return _judged(table, again, kept), with_response(cells, instrument, before, after)
 
 
-def _clouded(inputs: Sequence[Item], fit: GainFit, instrument: IntArray) -> dict[int, str]:
+def _clouded(inputs: Sequence[Item], fit: GainFit, instrument: IntArray, limits: Limits) -> dict[int, str]:
     """Frames whose stars say that they are no use, with the figures."""
     exposure = np.array([i.frame.exposure for i in inputs])
     exposure = np.where(np.isfinite(exposure) & (exposure > 0), exposure, 1.0)
@@ -219,15 +230,15 @@ def _clouded(inputs: Sequence[Item], fit: GainFit, instrument: IntArray) -> dict
     for i in np.flatnonzero(fit.common >= FEWEST_TO_JUDGE):
         typical = float(np.median(rate[(instrument == instrument[i]) & (fit.component == fit.component[i])]))
         share = rate[i] / typical
-        if not FAINTEST_GAIN <= share <= LARGEST_GAIN:
+        if not limits.faintest <= share <= LARGEST_GAIN:
             reasons[int(i)] = (
                 f"its {fit.common[i]} stars in common have {100 * share:.0f} % of the light that they have on the median frame "
-                f"of the same telescope; {100 * FAINTEST_GAIN:.0f} % is needed: cloud, dew or an obstruction"
+                f"of the same telescope; {100 * limits.faintest:.0f} % is needed: cloud, dew or an obstruction"
             )
-        elif fit.scatter[i] > UNEVEN:
+        elif fit.scatter[i] > limits.uneven:
             reasons[int(i)] = (
                 f"the brightness of its {fit.common[i]} stars in common is uneven by {100 * fit.scatter[i]:.0f} % "
-                f"({100 * UNEVEN:.0f} % is allowed): cloud in pieces"
+                f"({100 * limits.uneven:.0f} % is allowed): cloud in pieces"
             )
     return reasons
 

@@ -27,10 +27,9 @@ from zemosaic.imaging.stars import StarsFound, measure_stars
 from zemosaic.model import Frame, FrameKind, FrameState, LeftOut, Masters, Measurement
 from zemosaic.tables import border_file, save_border, save_measurement
 
-__all__ = ["MeasureTask", "measure", "measure_one"]
+__all__ = ["MeasureTask", "measure", "measure_one", "trailed"]
 
 SMALLEST = 32  # px per side; the sky cells and the search for stars need that much
-MOST_ELONGATED = 2.0  # real subs of an S50 in alt-azimuth mode, all of them useful, go up to 1.5
 ENOUGH_STARS = 8  # for the elongation to say something about the frame
 
 
@@ -90,6 +89,17 @@ def measure_one(task: MeasureTask) -> Measurement | LeftOut:
     return _measured(task, calibrated(data, task.masters), clipped)
 
 
+def trailed(frame: Frame, measurement: Measurement, longest: float) -> LeftOut | None:
+    """The reason why a frame whose stars are more than `longest` times as long as wide is no use; None when it is."""
+    if measurement.n_stars < ENOUGH_STARS or not measurement.elongation > longest:
+        return None
+    reason = (
+        f"the stars are {measurement.elongation:.1f} times as long as wide, at most {longest:.1f} is used: "
+        "the telescope moved or was shaken during the exposure"
+    )
+    return LeftOut(frame.path, FrameState.TRAILED, reason)
+
+
 def _border(measurement: Path, data: NDArray[np.float32]) -> Path | None:
     """Put NaN where a stack has no data, and keep beside its measurement how far each pixel is from there."""
     distance = inside_distance(data)
@@ -116,12 +126,6 @@ def _measured(
     mesh = sky_mesh(data, pattern, damaged, sigma, clipped)
     sky = sky_level(mesh)
     found = _stars(task, pattern, data, damaged, sigma)
-    if _trailed(found):
-        reason = (
-            f"the stars are {found.elongation:.1f} times as long as wide, at most {MOST_ELONGATED:.1f} is used: "
-            "the telescope moved or was shaken during the exposure"
-        )
-        return LeftOut(frame.path, FrameState.TRAILED, reason)
     save_measurement(task.path, found.stars, mesh)
     return Measurement(
         frame_id=frame.id,
@@ -163,10 +167,6 @@ def _stars(
     if holes.any():
         clean[holes] = np.nanmedian(clean)
     return measure_stars(clean, pattern, sigma, full_levels(task.frame, task.masters), damaged)
-
-
-def _trailed(found: StarsFound) -> bool:
-    return len(found.stars) >= ENOUGH_STARS and found.elongation > MOST_ELONGATED
 
 
 def _listed(values: tuple[float, ...]) -> str:

@@ -1,0 +1,109 @@
+"""The table of frames for people and for programs: terminal, CSV, JSON."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from zemosaic.errors import OutputError
+from zemosaic.messages import Messages
+from zemosaic.model import FrameState
+from zemosaic.quality import FrameQuality
+
+__all__ = ["as_csv", "as_json", "as_text", "write_report"]
+
+NAME_WIDTH = 44  # characters of a file's name, its end: names of subs differ there
+NUMBERS = ("fwhm", "round", "stars", "light", "uneven", "sky", "noise", "weight")
+USABLE = (FrameState.MATCHED, FrameState.USED)
+UNKNOWN = "-"
+
+
+def as_text(table: Sequence[FrameQuality], messages: Messages) -> str:
+    """A line per file, the remarks or the reason at its end, and a summary, in the user's language."""
+    head = [messages(f"inspect.{name}") for name in ("file", "state", *NUMBERS, "remarks")]
+    lines = [head, *(_cells(row, messages) for row in table)]
+    width = [max(len(line[k]) for line in lines) for k in range(len(head) - 1)]
+    aligned = [
+        "  ".join(
+            [
+                *(cell.ljust(n) if k < 2 else cell.rjust(n) for k, (cell, n) in enumerate(zip(line, width))),
+                line[-1],
+            ]
+        ).rstrip()
+        for line in lines
+    ]
+    states = Counter(row.state for row in table if row.state not in USABLE)
+    left_out = ", ".join(f"{n} {messages.word('state', state)}" for state, n in states.most_common())
+    usable = sum(row.state in USABLE for row in table)
+    summary = messages("inspect.summary", usable=usable, files=len(table))
+    return "\n".join([*aligned, "", summary, *([messages("inspect.left_out", states=left_out)] if states else [])])
+
+
+def _cells(row: FrameQuality, messages: Messages) -> list[str]:
+    name = Path(row.file).name
+    remarks = ", ".join(messages(f"remark.{key}", value=value) for key, value in row.remarks)
+    return [
+        name if len(name) <= NAME_WIDTH else "..." + name[3 - NAME_WIDTH :],
+        messages.word("state", row.state),
+        _number(row.fwhm_arcsec, ".1f"),
+        _number(row.roundness, ".2f"),
+        UNKNOWN if row.stars < 0 else f"{row.stars}/{_number(row.expected, '.0f')}",
+        _number(100.0 * row.transparency, ".0f"),
+        _number(row.uneven, ".0f"),
+        _number(row.sky, ".0f"),
+        _number(row.noise, ".1f"),
+        _number(row.weight, ".2f"),
+        row.reason or remarks,
+    ]
+
+
+def _number(value: float, form: str) -> str:
+    return UNKNOWN if math.isnan(value) else format(value, form)
+
+
+def as_csv(table: Sequence[FrameQuality]) -> str:
+    """All columns, the first line their names; unknown values are empty."""
+    out = io.StringIO()
+    names = [field.name for field in dataclasses.fields(FrameQuality)]
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    for row in table:
+        values = [row.remark if name == "remarks" else _known(getattr(row, name)) for name in names]
+        writer.writerow("" if value is None else value for value in values)
+    return out.getvalue()
+
+
+def as_json(table: Sequence[FrameQuality]) -> str:
+    """A list of objects; unknown values are null, remarks an object of figures."""
+    rows = []
+    for row in table:
+        known = {name: _known(value) for name, value in vars(row).items()}
+        rows.append(known | {"remarks": {name: _known(value) for name, value in row.remarks}})
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+
+
+def _known(value: object) -> object:
+    unknown = (isinstance(value, float) and not math.isfinite(value)) or (isinstance(value, int) and value == -1)
+    return None if unknown else round(value, 5) if isinstance(value, float) else value
+
+
+def write_report(path: Path, text: str) -> None:
+    """Write a table to a file, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another file.") from error
