@@ -165,10 +165,12 @@ def _near(mask: BoolArray, x: DoubleArray, y: DoubleArray, radius: float) -> Boo
 
 def _detect(light: FloatArray, full: BoolArray, damaged: BoolArray | None) -> _Detections | None:
     """Take the sky off the luminance, in place, and find what looks like a star; None when nothing does."""
-    background = sep.Background(light, bw=BACKGROUND_CELL, bh=BACKGROUND_CELL)
-    light -= background.back()
+    # the luminance holds little more than every second pixel of it, which takes a quarter of the time
+    background = sep.Background(np.ascontiguousarray(light[::2, ::2]), bw=BACKGROUND_CELL // 2, bh=BACKGROUND_CELL // 2)
+    kernels.subtract_coarse(light, np.asarray(background.back(), np.float32))
     rms = background.globalrms
-    sep.set_extract_pixstack(light.size)
+    # sep clears its whole stack first: room for what it can hold, not for the frame (27 ms of 39)
+    sep.set_extract_pixstack(np.count_nonzero(light > DETECTION * rms) + light.shape[1])
     sep.set_sub_object_limit(SUB_OBJECTS)
     found = sep.extract(light, DETECTION * rms, minarea=MIN_PIXELS, filter_kernel=None, deblend_nthresh=DEBLEND_LEVELS)
     found = found[np.argsort(-found["flux"], kind="stable")]

@@ -1,4 +1,4 @@
-"""Single stars: the radius that holds half of their light, the sky in a ring around them."""
+"""Stars: the background taken off, the radius that holds half of their light, the sky in a ring around them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
 
-__all__ = ["half_light_radii", "ring_means"]
+__all__ = ["half_light_radii", "ring_means", "subtract_coarse"]
 
 RINGS = 64  # in which the light of a star is added up
+SOME = 4  # every such pixel of a ring gives the first bounds
 SPLIT = 5  # most parts of a pixel along each axis, each in its ring; wide rings need fewer
 CORE = 0.6  # of the reach, within which half of a star's light is found; beyond, a pixel is one part but at the edge
 
@@ -109,21 +110,25 @@ def ring_means(
 ) -> None:
     """Clipped mean of the pixels at offsets (dy, dx) from the pixel nearest to each place.
 
-    The first bounds are `clip` times 1.4826 MAD about the median, those of `rounds` - 1 more the standard deviation of what was
-    kept about its mean. Places beyond the image stand for the nearest pixel of it.
+    The first bounds are `clip` times 1.4826 MAD about the median of some of the pixels, those of `rounds` - 1 more the standard
+    deviation of what was kept about its mean. Places beyond the image stand for the nearest pixel of it.
 
     image : (h, w) float32, without NaN; x, y, out : (n,); dy, dx : (m,)
     """
     values, scratch = np.empty(dy.size), np.empty(dy.size)
     for star in range(x.size):
         row, column = int(np.rint(y[star])), int(np.rint(x[star]))
+        some = 0
         for k in range(dy.size):
             j = min(max(row + dy[k], 0), image.shape[0] - 1)
-            values[k] = scratch[k] = image[j, min(max(column + dx[k], 0), image.shape[1] - 1)]
-        middle = _median(scratch, dy.size)
-        for k in range(dy.size):
-            scratch[k] = abs(values[k] - middle)
-        spread = 1.4826 * _median(scratch, dy.size)
+            values[k] = image[j, min(max(column + dx[k], 0), image.shape[1] - 1)]
+            if k % SOME == 0:
+                scratch[some] = values[k]
+                some += 1
+        middle = _median(scratch, some)
+        for k in range(some):
+            scratch[k] = abs(values[SOME * k] - middle)
+        spread = 1.4826 * _median(scratch, some)
         for _ in range(rounds):
             total = square = 0.0
             count = 0
@@ -134,3 +139,24 @@ def ring_means(
             mean = total / max(count, 1)
             middle, spread = middle + mean, math.sqrt(max(square / max(count, 1) - mean * mean, 0.0))
         out[star] = middle
+
+
+@kernel
+def subtract_coarse(image: NDArray[np.float32], coarse: NDArray[np.float32]) -> None:
+    """Take off what is known at every second pixel along both axes, interpolated bilinearly; beyond the last it stays the same.
+
+    image : (h, w) float32, in and out; coarse : (ceil(h / 2), ceil(w / 2)) float32
+    """
+    h, w = image.shape
+    row = np.empty(coarse.shape[1] + 1, np.float32)
+    half = np.float32(0.5)
+    for y in range(h):
+        below = min((y + 1) // 2, coarse.shape[0] - 1)
+        for i in range(coarse.shape[1]):
+            row[i] = half * (coarse[y // 2, i] + coarse[below, i])
+        row[-1] = row[-2]
+        for i in range(w // 2):
+            image[y, 2 * i] -= row[i]
+            image[y, 2 * i + 1] -= half * (row[i] + row[i + 1])
+        if w % 2 == 1:
+            image[y, w - 1] -= row[w // 2]
