@@ -16,6 +16,7 @@ $(READY): pyproject.toml
 		{ echo "Python 3.11 or later is needed; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target .venv/zarr2 'zarr>=2.18,<3' 'numcodecs<0.16'
 	@touch $@
 
 $(NIGHT)/ready: $(READY)

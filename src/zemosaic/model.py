@@ -342,6 +342,7 @@ class Plan:
     lattice: int  # px between the nodes on which the WCS is evaluated
     memory: int  # bytes that one assembly task needs
     disk: int  # bytes that the workspace needs
+    chunk: int = 256  # px, side of the squares in which planes lie on the disk; superblocks end at multiples of it
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from zemosaic.events import (
 from zemosaic.execution import Workers, memory_budget, open_executor, worker_count
 from zemosaic.ledger import Ledger, to_json
 from zemosaic.model import Frame, FrameState, Grid, Group, LeftOut, Masters, Measurement, Mosaic, Plan, Solution
-from zemosaic.phases.assemble import Exposure, Recipe, assemble, visits
+from zemosaic.phases.assemble import Assembly, Exposure, Recipe
 from zemosaic.phases.export import Outputs, export, rows_to_write
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import TASK_OVERHEAD, make_grid, make_plan
@@ -168,14 +168,6 @@ class _Finished:
     outputs: Outputs
     stamps: tuple[tuple[int, int], ...]  # size and modification time of each file
     used: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Assembled:
-    """Planes that are complete and not yet saved."""
-
-    manifest: str  # hash; "" when there are none
-    mosaic: Mosaic
 
 
 def _stamps(outputs: Outputs) -> tuple[tuple[int, int], ...]:
@@ -318,49 +310,43 @@ class _Run(Survey):
                 self.ledger.record_used(before.used)
                 outcome.append(Unchanged(len(before.used)))
             return before.outputs, len(before.used)
-        mosaic = self._assembled(name, manifest, plan, exposures, recipe, night.executor)
+        mosaic = self._assembled(name, plan, exposures, recipe, night.executor)
         self.ledger.record_used(mosaic.frames)
-        kept = set(mosaic.frames)
+        kept = {*mosaic.frames, *self._lost(exposures)}
         reason = "no pixel of it is in the mosaic: all were cropped, rejected, or have no weight"
         self.leave_out(LeftOut(e.frame.path, FrameState.OUTSIDE, reason) for i, e in exposures.items() if i not in kept)
-        told = provenance(self.settings, plan, frames, mosaic.frames, night.solved, matched)
+        made = provenance(self.settings, plan, frames, mosaic.frames, night.solved, matched)
         if before:  # from here on its files may be overwritten by those of this run
             self.ledger.put(ledger_key("finished", name), replace(before, manifest=""))
         rows = rows_to_write(plan.grid.height, plan.channels, mosaic.sides is not None, form)
         with self.phase("export", rows, "rows") as outcome:
-            outputs = export(mosaic, frames, told, _made_folder(folder), self.reporter, part.filter, form)
+            outputs = export(mosaic, frames, made, _made_folder(folder), self.reporter, part.filter, form)
             outcome.append(Exported(outputs.mosaic))
         self.ledger.put(ledger_key("finished", name), _Finished(files, outputs, _stamps(outputs), mosaic.frames))
-        self.ledger.put(ledger_key("assembled", name), _Assembled("", mosaic))
         shutil.rmtree(self.ledger.workspace / "mosaic" / name)
         return outputs, len(mosaic.frames)
 
+    def _lost(self, exposures: Mapping[int, Exposure]) -> set[int]:
+        """Frames that are left out already."""
+        paths = {each.path for each in self.left_out}
+        return {i for i, e in exposures.items() if e.frame.path in paths}
+
     def _assembled(
-        self,
-        name: str,
-        manifest: str,
-        plan: Plan,
-        exposures: Mapping[int, Exposure],
-        recipe: Recipe,
-        executor: Executor,
+        self, name: str, plan: Plan, exposures: Mapping[int, Exposure], recipe: Recipe, executor: Executor
     ) -> Mosaic:
-        """The planes of the mosaic; those of an earlier run that could not save them, when made from exactly the same."""
-        before = self.ledger.get(ledger_key("assembled", name), _Assembled)
-        if before and before.manifest == manifest and before.mosaic.data.is_file():
-            return before.mosaic
-        if before:
-            self.ledger.put(ledger_key("assembled", name), replace(before, manifest=""))
-        with self.phase("assemble", visits(plan, recipe), "visits") as outcome:
-            folder = self.ledger.workspace / "mosaic" / name
-            sensors = self.ledger.workspace / "sensors" / name
-            mosaic, rejected, learnt = assemble(plan, exposures, recipe, folder, sensors, executor, self.reporter)
-            total = sum(r.total for r in rejected)
-            share = sum(r.pixels for r in rejected) / total if total else 0.0
-            outcome.append(Assembled(len(mosaic.frames), 100.0 * share, sum(r.streaks > 0 for r in rejected)))
-        for each in learnt:
+        """The planes of the mosaic, as far as no earlier run has made them."""
+        workspace = self.ledger.workspace
+        work = Assembly(plan, exposures, recipe, workspace / "mosaic" / name, workspace / "sensors" / name)
+        with self.phase("assemble", work.visits, "visits") as outcome:
+            result = work.run(executor, self.reporter)
+            total = sum(r.total for r in result.rejected)
+            share = sum(r.pixels for r in result.rejected) / total if total else 0.0
+            trails = sum(r.streaks > 0 for r in result.rejected)
+            outcome.append(Assembled(len(result.mosaic.frames), 100.0 * share, trails))
+        for each in result.learnt:
             self.reporter.emit(SensorLearnt(each.name, len(each.frames), 100.0 * each.pattern, each.bad))
-        self.ledger.put(ledger_key("assembled", name), _Assembled(manifest, mosaic))
-        return mosaic
+        self.leave_out(LeftOut(exposures[i].frame.path, FrameState.DAMAGED, why) for i, why in result.lost.items())
+        return result.mosaic
 
 
 def _hash(value: object) -> str:

@@ -11,13 +11,14 @@ import pytest
 from astropy.io import fits
 
 from nights import Inline
+from zemosaic.chunks import opened
 from zemosaic.events import Silent
 from zemosaic.imaging.calibrate import Feather, response_at
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.imaging.projection import grid_to_sky, pixel_area, sky_to_pixel
 from zemosaic.model import Correction, Distortion, Frame, FrameKind, Grid, Group, Mosaic, Plan, Solution, Superblock
 from zemosaic.phases._assemble_blocks import BlockTask, provisional_block
-from zemosaic.phases._assemble_canvas import Canvas
+from zemosaic.phases._assemble_canvas import create_canvas
 from zemosaic.phases.assemble import Exposure, Recipe, Rejected, assemble
 from zemosaic.phases.plan import sample_bytes
 
@@ -83,7 +84,7 @@ def planned(exposures, side: int = 512, depth: int = 0) -> Plan:
         for y in range(0, GRID.height, side)
         for x in range(0, GRID.width, side)
     )
-    return Plan(GRID, exposures[0].frame.channels, (Group(0, RA, DEC, ids),), blocks, 32, 0, 0)
+    return Plan(GRID, exposures[0].frame.channels, (Group(0, RA, DEC, ids),), blocks, 32, 0, 0, side)
 
 
 def combine(
@@ -91,10 +92,14 @@ def combine(
 ) -> tuple[Mosaic, tuple[Rejected, ...]]:
     with Inline() as executor:
         by_id = {e.frame.id: e for e in exposures}
-        found = assemble(
+        made = assemble(
             planned(exposures, side, depth), by_id, recipe, folder / "mosaic", folder / "sensors", executor, Silent()
         )
-        return found[:2]
+    return made.mosaic, made.rejected
+
+
+def planes(path: Path) -> np.ndarray:
+    return opened(path).read()
 
 
 def raw_of(sky_light, where: Pointing, response=(), *, rng=None, seed_noise: float = 0.0) -> np.ndarray:
@@ -157,7 +162,7 @@ def test_mean_and_weights_are_those_of_numpy(aligned, tmp_path, equal):
     _, data, exposures = aligned
     mosaic, _ = combine(tmp_path, exposures, replace(PLAIN, equal_weights=equal))
     mean, weight, count = naive(data, equal)
-    found, formal, frames = (np.load(path) for path in (mosaic.data, mosaic.weight, mosaic.coverage))
+    found, formal, frames = (planes(path) for path in (mosaic.data, mosaic.weight, mosaic.coverage))
     # frames whose border lies on half a pixel of the taper's start may count one pixel more
     inside = (count == frames) & (count > 0)
     assert np.mean(count != frames) < 0.03
@@ -177,8 +182,8 @@ def test_unequal_weights_beat_equal_ones(aligned, tmp_path):
     for equal in (False, True):
         where = tmp_path / str(equal)
         mosaic, _ = combine(where, exposures, replace(PLAIN, equal_weights=equal))
-        weight = np.load(mosaic.weight)
-        spread.append(float(np.median(weight[np.load(mosaic.coverage)[None] == 4])))
+        weight = planes(mosaic.weight)
+        spread.append(float(np.median(weight[planes(mosaic.coverage)[None] == 4])))
     assert spread[0] > 1.1 * spread[1]
 
 
@@ -189,7 +194,7 @@ def test_pixels_do_not_depend_on_superblocks(aligned, tmp_path, depth):
     whole, _ = combine(tmp_path / "one", exposures, recipe, depth=depth)
     parts, _ = combine(tmp_path / "many", exposures, recipe, side=75, depth=depth)
     for name in ("data", "weight", "coverage", "rejected", "sides"):
-        assert getattr(whole, name).read_bytes() == getattr(parts, name).read_bytes(), name
+        assert planes(getattr(whole, name)).tobytes() == planes(getattr(parts, name)).tobytes(), name
     assert whole.frames == parts.frames == (0, 1, 2, 3)
 
 
@@ -212,8 +217,8 @@ def test_constant_sky_stays_constant_over_frame_edges(tmp_path):
         exposures.append(exposure(tmp_path, k, raw_of(light, where, VIGNETTING), where, False, VIGNETTING))
     for recipe in (SOFT, HARD):
         mosaic, _ = combine(tmp_path, exposures, recipe)
-        data = np.load(mosaic.data)
-        assert len(np.unique(np.load(mosaic.coverage))) > 5
+        data = planes(mosaic.data)
+        assert len(np.unique(planes(mosaic.coverage))) > 5
         # interpolation of F on a lattice of 16 px: 1.6e-4 of the sky of 900
         assert np.nanmax(np.abs(data - 50.0 - np.array(LEVEL)[:, None, None])) < 0.15
 
@@ -229,7 +234,7 @@ def test_flux_is_conserved(tmp_path):
         raw = raw_of(gaussians(*stars, flux, 3.2), where, VIGNETTING)
         exposures.append(exposure(tmp_path, k, raw, where, False, VIGNETTING))
     mosaic, _ = combine(tmp_path, exposures, HARD)
-    data = np.load(mosaic.data)
+    data = planes(mosaic.data)
     for px, py, light in zip(x, y, flux, strict=True):
         cut = np.s_[:, round(py) - 11 : round(py) + 12, round(px) - 11 : round(px) + 12]
         star = data[cut] - np.array(LEVEL)[:, None, None]
@@ -285,7 +290,7 @@ def test_hot_pixels_and_trail_are_rejected(noisy):
 
 def test_nothing_of_them_is_left_in_the_mosaic(noisy, tmp_path):
     exposures, mosaic, _, hot, _, truth, _ = noisy
-    data, coverage = np.load(mosaic.data), np.load(mosaic.coverage)
+    data, coverage = planes(mosaic.data), planes(mosaic.coverage)
     residual = data - truth - np.array(LEVEL)[:, None, None]
     residual[:, truth > 2.0] = np.nan
     sigma = 1.4826 * np.nanmedian(np.abs(residual), axis=(1, 2))
@@ -336,7 +341,7 @@ def test_every_rejection_side_by_side_finds_the_same(beside, noisy, tmp_path):
 def test_maps_say_which_side_was_rejected(beside, noisy):
     """Hot pixels and a trail are too bright; each frame's rejected raw pixels are counted once where it lies alone."""
     _, mosaic, rejected = beside
-    dark, bright = np.load(mosaic.sides)
+    dark, bright = planes(mosaic.sides)
     assert bright.sum() > 10 * dark.sum()
     total = sum(r.pixels for r in rejected)
     # the taper takes nothing away from the maps, frames and mosaic have the same pixel size
@@ -350,9 +355,9 @@ def test_the_median_is_robust_without_any_rejection(noisy, tmp_path):
     for combine_by in ("mean", "median"):
         recipe = replace(SOFT, rejection="none", combine=combine_by)
         mosaic, _ = combine(tmp_path / combine_by, exposures, recipe, depth=8)
-        residual = (np.load(mosaic.data) - truth - np.array(LEVEL)[:, None, None])[:, 120:240, 130:250]
+        residual = (planes(mosaic.data) - truth - np.array(LEVEL)[:, None, None])[:, 120:240, 130:250]
         residual = residual[:, truth[120:240, 130:250] < 1.0]
-        formal = np.sqrt(np.median(np.load(mosaic.weight)[:, 120:240, 130:250], axis=(1, 2)))
+        formal = np.sqrt(np.median(planes(mosaic.weight)[:, 120:240, 130:250], axis=(1, 2)))
         found[combine_by] = 1.4826 * np.median(np.abs(residual), axis=1), formal, np.percentile(residual, 99.9, axis=1)
     spread, formal, tail = (a / b for a, b in zip(found["median"], found["mean"], strict=True))
     assert np.all((spread > 1.0) & (spread < 1.25))
@@ -362,10 +367,7 @@ def test_the_median_is_robust_without_any_rejection(noisy, tmp_path):
 
 def test_peak_memory_of_a_block_is_as_stated(noisy):
     exposures, mosaic, *_ = noisy
-    folder = mosaic.data.parent
-    canvas = Canvas(*(folder / f"memory_{name}.npy" for name in Canvas.__dataclass_fields__))
-    np.save(canvas.provisional, np.zeros((3, GRID.height, GRID.width), np.float32))
-    np.save(canvas.samples, np.zeros((GRID.height, GRID.width), np.uint16))
+    canvas = create_canvas(planned(exposures), mosaic.data.parent / "memory", maps=False)
     block = planned(exposures).superblocks[0]
     task = BlockTask(GRID, 3, block, tuple(exposures), SOFT, canvas)
     tracemalloc.start()
@@ -380,10 +382,7 @@ def test_peak_memory_of_a_block_is_as_stated(noisy):
 
 def test_peak_memory_side_by_side_is_as_stated(noisy):
     exposures, mosaic, *_ = noisy
-    folder = mosaic.data.parent
-    canvas = Canvas(*(folder / f"beside_{name}.npy" for name in Canvas.__dataclass_fields__))
-    np.save(canvas.provisional, np.zeros((3, GRID.height, GRID.width), np.float32))
-    np.save(canvas.samples, np.zeros((GRID.height, GRID.width), np.uint16))
+    canvas = create_canvas(planned(exposures), mosaic.data.parent / "beside", maps=False)
     block = planned(exposures, depth=8).superblocks[0]
     tracemalloc.start()
     provisional_block(BlockTask(GRID, 3, block, tuple(exposures), SOFT, canvas))
@@ -401,6 +400,6 @@ def test_missing_pixels_spread_nowhere(tmp_path, rejection):
     data[1][120, 130], data[1][121, 60] = np.inf, -np.inf
     exposures = [exposure(tmp_path, k, d, w, False) for k, (d, w) in enumerate(zip(data, SHIFTED[:3], strict=True))]
     mosaic, _ = combine(tmp_path, exposures, replace(PLAIN, rejection=rejection, level=LEVEL))
-    found, coverage = np.load(mosaic.data), np.load(mosaic.coverage)
+    found, coverage = planes(mosaic.data), planes(mosaic.coverage)
     assert np.isfinite(found[:, coverage > 0]).all()
     assert np.abs(found[:, coverage > 0] - np.array(LEVEL)[:, None]).max() < 100

@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from zemosaic.chunks import opened, save
 from zemosaic.events import Silent
 from zemosaic.fits import inspect, read_image
 from zemosaic.model import Grid, Mosaic
@@ -28,8 +29,8 @@ def mosaic(folder, channels: int = 3) -> Mosaic:
     coverage = np.where(np.isnan(data[0]), 0, 12).astype(np.uint16)
     files = {"data": data, "weight": weight, "coverage": coverage, "rejected": np.zeros_like(coverage)}
     for name, values in files.items():
-        np.save(folder / f"{name}.npy", values)
-    return Mosaic(GRID, *(folder / f"{name}.npy" for name in files), frames=())
+        save(folder / name, values, (*values.shape[:-2], 64, 64))
+    return Mosaic(GRID, *(folder / name for name in files), frames=())
 
 
 def written(folder, form: Format, channels: int = 3):
@@ -38,7 +39,7 @@ def written(folder, form: Format, channels: int = 3):
         "ab", (), 0.2,
     )  # fmt: skip
     outputs = export(mosaic(folder, channels), [], told, folder, Silent(), form=form)
-    return outputs, np.load(folder / "data.npy")
+    return outputs, opened(folder / "data").read()
 
 
 def sky_of(header: fits.Header, x: float, y: float) -> tuple[float, float]:

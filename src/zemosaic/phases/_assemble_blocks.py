@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zemosaic.calibrated import read_calibrated
 from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
 from zemosaic.imaging.coadd import location, median, median_variance
 from zemosaic.imaging.warp import LATTICE, Window, colours_apart, window
 from zemosaic.kernels import coadd as sample_kernels
 from zemosaic.kernels import resample as mosaic_kernels
 from zemosaic.model import Grid, Superblock
-from zemosaic.phases._assemble_canvas import Canvas, load, store
+from zemosaic.phases._assemble_canvas import Canvas, Checkpoint, load, record, store
 from zemosaic.phases._assemble_frame import (
     BAYER_SHARE,
     CLIPPED,
     Exposure,
+    Lost,
+    LostFrameError,
     Recipe,
     fill_pixels,
     lanes,
     lattices_of,
     lone_pixels,
     mend_missing,
+    read_rows,
     subtract,
     taper_border,
     unclip,
@@ -33,7 +38,7 @@ from zemosaic.phases._assemble_frame import (
 from zemosaic.phases._assemble_reject import blotted, load_rejected
 from zemosaic.phases._assemble_sensor import corrected
 
-__all__ = ["BlockTask", "final_block", "provisional_block"]
+__all__ = ["BlockTask", "final_block", "first_record", "last_record", "provisional_block"]
 
 LEAST_VALID = 0.02  # share of its raw pixels that a sample of the final mean must have kept, as `add_to_sums` has it
 BAND = 64  # rows of the mosaic resampled at a time: what lies between the kernels stays in the cache
@@ -48,6 +53,12 @@ class BlockTask:
     exposures: tuple[Exposure, ...]
     recipe: Recipe
     canvas: Canvas
+    key: str = ""  # hash of what the block is made from in this pass
+    checkpoint: float = math.inf  # s between two checkpoints of running sums
+
+    @property
+    def name(self) -> str:
+        return f"{self.block.y0}_{self.block.x0}_{self.block.y1}_{self.block.x1}"
 
     @property
     def plane(self) -> tuple[int, int]:
@@ -74,23 +85,44 @@ class Prepared:
         return colours_apart(self.exposure.solution)
 
 
-def provisional_block(task: BlockTask) -> None:
+def provisional_block(task: BlockTask) -> set[int] | Lost:
     """Pass 1 over one superblock."""
-    centre, samples = _side_by_side(task) if task.block.depth else _running(task)
+    try:
+        centre, samples = _side_by_side(task) if task.block.depth else _running(task)
+    except LostFrameError as lost:
+        return Lost(lost.frame_id, lost.reason)
     store(task.canvas.provisional, task.block, centre)
     store(task.canvas.samples, task.block, samples)
+    record(first_record(task), task.key, ())
+    _first_checkpoint(task).drop()
+    return set()
+
+
+def first_record(task: BlockTask) -> Path:
+    return task.canvas.done / f"provisional_{task.name}.json"
+
+
+def last_record(task: BlockTask) -> Path:
+    return task.canvas.done / f"final_{task.name}.json"
+
+
+def _first_checkpoint(task: BlockTask) -> Checkpoint:
+    return Checkpoint(task.canvas.checkpoints / f"provisional_{task.name}", task.key, task.checkpoint)
 
 
 def _running(task: BlockTask) -> tuple[Float32Array, NDArray[np.uint16]]:
     """Median of nine interleaved running means, and the samples behind it: any number of frames in constant memory."""
     buckets = np.zeros((mosaic_kernels.BUCKETS, *task.plane, 2 * task.channels), np.float32)
     samples = np.zeros(task.plane, np.uint16)
-    for each in _visited(task, _plain):
+    checkpoint = _first_checkpoint(task)
+    begun, _ = checkpoint.restore((buckets, samples))
+    for done, each in _visited(task, _plain, begun):
         mosaic_kernels.add_to_buckets(
             each.image, each.view.rows.start, each.exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
             each.view.nodes_x, each.view.nodes_y, each.view.node0, LATTICE, each.lattices.weight, STEP,
             _margins(task, each), each.apart, task.origin, each.view.box, buckets, samples,
         )  # fmt: skip
+        checkpoint.keep((buckets, samples), done, ())
     centre = np.empty((task.channels, *task.plane), np.float32)
     mosaic_kernels.bucket_centre(buckets, centre)
     return centre, samples
@@ -99,8 +131,11 @@ def _running(task: BlockTask) -> tuple[Float32Array, NDArray[np.uint16]]:
 def _side_by_side(task: BlockTask) -> tuple[Float32Array, NDArray[np.uint16]]:
     """Location of all samples of each pixel by the named rejection, and how many there are."""
     samples, count = _no_samples(task), np.zeros(task.plane, np.uint16)
-    for each in _visited(task, _plain):
+    checkpoint = _first_checkpoint(task)
+    begun, _ = checkpoint.restore((samples, count))
+    for done, each in _visited(task, _plain, begun):
         _add_samples(task, each, 0.5, samples, count)
+        checkpoint.keep((samples, count), done, ())
     _check_depth(task, count)
     recipe = task.recipe
     shares = BAYER_SHARE if any(e.frame.bayer for e in task.exposures) else (1.0,) * task.channels
@@ -111,42 +146,86 @@ def _side_by_side(task: BlockTask) -> tuple[Float32Array, NDArray[np.uint16]]:
     return centre, count
 
 
-def final_block(task: BlockTask) -> set[int]:
+@dataclass(frozen=True)
+class _Sums:
+    """What the final pass adds up over one superblock."""
+
+    sums: Float32Array  # (h, w, 3 * channels)
+    count: NDArray[np.uint16]  # (h, w)
+    rejected: NDArray[np.uint16]  # (h, w)
+    sides: NDArray[np.uint16] | None  # (2, h, w), when asked for
+    beside: Float32Array | None  # (depth, h, w, 2 * channels + 1), for the median
+    found: NDArray[np.uint16] | None  # (h, w), samples of these
+
+    @classmethod
+    def empty(cls, task: BlockTask) -> _Sums:
+        plane, median = task.plane, task.recipe.combine == "median"
+        return cls(
+            np.zeros((*plane, 3 * task.channels), np.float32),
+            np.zeros(plane, np.uint16),
+            np.zeros(plane, np.uint16),
+            np.zeros((2, *plane), np.uint16) if task.canvas.sides else None,
+            _no_samples(task) if median else None,
+            np.zeros(plane, np.uint16) if median else None,
+        )
+
+    @property
+    def arrays(self) -> list[NDArray[Any]]:
+        return [each for each in vars(self).values() if each is not None]
+
+
+def final_block(task: BlockTask) -> set[int] | Lost:
     """Pass 2 over one superblock; the ids of the frames that gave it at least one pixel."""
-    sums = np.zeros((*task.plane, 3 * task.channels), np.float32)
-    count, rejected = np.zeros(task.plane, np.uint16), np.zeros(task.plane, np.uint16)
-    sides = np.zeros((2, *task.plane), np.uint16) if task.canvas.sides else None
-    beside = _no_samples(task) if task.recipe.combine == "median" else None
-    found, contributed = np.zeros(task.plane, np.uint16), set()
-    for each in _visited(task, _mended):
-        before = int(count.sum(dtype=np.int64))
-        view, lattices = each.view, each.lattices
-        mosaic_kernels.add_to_sums(
-            each.image, view.rows.start, each.exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
-            view.nodes_x, view.nodes_y, view.node0, LATTICE, lattices.weight, lattices.variance, STEP,
-            _margins(task, each), each.apart, task.origin, view.box, sums, count, rejected,
-        )  # fmt: skip
-        if beside is not None:
-            _add_samples(task, each, LEAST_VALID, beside, found)
-        if sides is not None:
-            _count_sides(task, each, sides)
-        if int(count.sum(dtype=np.int64)) > before:
-            contributed.add(each.exposure.frame.id)
-    _check_depth(task, found)
-    _store_final(task, sums, count, None if beside is None else median(beside, found, task.recipe.equal_weights))
-    store(task.canvas.coverage, task.block, count)
-    store(task.canvas.rejected, task.block, rejected)
-    if sides is not None and task.canvas.sides is not None:
-        store(task.canvas.sides, task.block, sides)
+    total = _Sums.empty(task)
+    checkpoint = Checkpoint(task.canvas.checkpoints / f"final_{task.name}", task.key, task.checkpoint)
+    begun, contributed = checkpoint.restore(total.arrays)
+    try:
+        for done, each in _visited(task, _mended, begun):
+            before = int(total.count.sum(dtype=np.int64))
+            _add_final(task, each, total)
+            if int(total.count.sum(dtype=np.int64)) > before:
+                contributed.add(each.exposure.frame.id)
+            checkpoint.keep(total.arrays, done, contributed)
+    except LostFrameError as lost:
+        return Lost(lost.frame_id, lost.reason)
+    middle = None
+    if total.beside is not None and total.found is not None:
+        _check_depth(task, total.found)
+        middle = median(total.beside, total.found, task.recipe.equal_weights)
+    _store_final(task, total.sums, total.count, middle)
+    store(task.canvas.coverage, task.block, total.count)
+    store(task.canvas.rejected, task.block, total.rejected)
+    if total.sides is not None and task.canvas.sides is not None:
+        store(task.canvas.sides, task.block, total.sides)
+    record(last_record(task), task.key, contributed)
+    checkpoint.drop()
     return contributed
 
 
+def _add_final(task: BlockTask, each: Prepared, total: _Sums) -> None:
+    view, lattices = each.view, each.lattices
+    mosaic_kernels.add_to_sums(
+        each.image, view.rows.start, each.exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
+        view.nodes_x, view.nodes_y, view.node0, LATTICE, lattices.weight, lattices.variance, STEP,
+        _margins(task, each), each.apart, task.origin, view.box, total.sums, total.count, total.rejected,
+    )  # fmt: skip
+    if total.beside is not None and total.found is not None:
+        _add_samples(task, each, LEAST_VALID, total.beside, total.found)
+    if total.sides is not None:
+        _count_sides(task, each, total.sides)
+
+
 def _visited(
-    task: BlockTask, read: Callable[[BlockTask, Exposure, Window, Calibration], tuple[Float32Array, NDArray[np.bool_]]]
-) -> Iterator[Prepared]:
-    """The frames that reach into the block, in their order; `read` gives the raw rows and what is left out of them."""
+    task: BlockTask,
+    read: Callable[[BlockTask, Exposure, Window, Calibration], tuple[Float32Array, NDArray[np.bool_]]],
+    begun: int,
+) -> Iterator[tuple[int, Prepared]]:
+    """The frames that reach into the block, in their order, and how many of its frames are dealt with after each.
+
+    read : gives the raw rows and what is left out of them; begun : frames that an earlier run dealt with
+    """
     block = task.block
-    for exposure in task.exposures:
+    for done, exposure in enumerate(task.exposures[begun:], begun + 1):
         view = window(exposure.solution, exposure.shape, task.grid, (block.y0, block.y1, block.x0, block.x1))
         if view is None:
             continue
@@ -154,7 +233,7 @@ def _visited(
         raw, mask = read(task, exposure, view, lattices)
         image = lanes(raw, view.rows.start, exposure, lattices, mask)
         taper_border(image, exposure, view.rows, task.recipe.feather.taper)
-        yield Prepared(exposure, view, lattices, image, mask)
+        yield done, Prepared(exposure, view, lattices, image, mask)
 
 
 def _margins(task: BlockTask, each: Prepared) -> NDArray[np.float64]:
@@ -215,7 +294,7 @@ def _plain(
 ) -> tuple[Float32Array, NDArray[np.bool_]]:
     """The frame's rows as they are, what its own pixels tell to be damaged left out."""
     del lattices
-    raw = read_calibrated(exposure.frame, exposure.masters, view.rows)
+    raw = read_rows(exposure, view.rows)
     hot = mend_missing(raw, exposure, view.rows)
     if task.recipe.reject:
         hot |= lone_pixels(raw, exposure)
@@ -228,7 +307,7 @@ def _mended(
     task: BlockTask, exposure: Exposure, view: Window, lattices: Calibration
 ) -> tuple[Float32Array, NDArray[np.bool_]]:
     """The frame's rows with the rejected pixels filled from the model, and which they are."""
-    raw = read_calibrated(exposure.frame, exposure.masters, view.rows)
+    raw = read_rows(exposure, view.rows)
     mask = mend_missing(raw, exposure, view.rows) | corrected(raw, exposure, view.rows)
     if exposure.clipped > CLIPPED:
         model, _, _ = blotted(exposure, task.grid, task.canvas, lattices, exposure.colours)

@@ -1,23 +1,48 @@
-"""Arrays of the mosaic on disk, written block by block while it is assembled."""
+"""What an assembly keeps on the disk: the planes of the mosaic, which parts of them are done, and running sums half-way.
+
+All of it is whole or absent. A part counts as done when its record says of what it was made, in a hash, and all of its chunks
+are as they were written: so whatever ended a run, the next one finds what is missing and makes that only.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from zemosaic.chunks import DamagedError, create, opened, put_file, save
+from zemosaic.ledger import to_json
 from zemosaic.model import Plan, Superblock
 
-__all__ = ["Canvas", "create_canvas", "load", "store"]
+__all__ = [
+    "Canvas",
+    "Checkpoint",
+    "create_canvas",
+    "digest",
+    "is_done",
+    "load",
+    "record",
+    "recorded",
+    "region",
+    "store",
+]
+
+PIECE = 2**22  # numbers of running sums in one file: 16 MB
+PATIENCE = 8.0  # checkpoints take at most this part of the time
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Arrays of the mosaic on disk, each written block by block."""
+    """Arrays of the mosaic on disk (`zemosaic.chunks`), each written block by block."""
 
     provisional: Path  # (channels, h, w) float32
     samples: Path  # (h, w) uint16
@@ -27,37 +52,131 @@ class Canvas:
     rejected: Path
     sides: Path | None  # (2, h, w) uint16, when asked for
 
+    @property
+    def done(self) -> Path:
+        """Folder of the records of what is done."""
+        return self.data.parent / "done"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.data.parent / "checkpoints"
+
+    @property
+    def first(self) -> tuple[Path, ...]:
+        """Planes of the provisional mosaic."""
+        return self.provisional, self.samples
+
+    @property
+    def last(self) -> tuple[Path, ...]:
+        """Planes of the final mosaic."""
+        return self.data, self.weight, self.coverage, self.rejected, *([self.sides] if self.sides else [])
+
 
 def create_canvas(plan: Plan, folder: Path, maps: bool) -> Canvas:
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {name: folder / f"{name}.npy" for name in Canvas.__dataclass_fields__}
+    """The arrays of a plan, empty, or as an earlier run left them."""
+    paths = {name: folder / name for name in Canvas.__dataclass_fields__}
     canvas = Canvas(**paths) if maps else replace(Canvas(**paths), sides=None)
-    plane = plan.grid.height, plan.grid.width
-    for path in (canvas.provisional, canvas.data, canvas.weight):
-        open_memmap(path, "w+", np.float32, (plan.channels, *plane))
+    canvas.done.mkdir(parents=True, exist_ok=True)
+    plane, chunk = (plan.grid.height, plan.grid.width), (plan.chunk, plan.chunk)
+    for path, fill in ((canvas.provisional, np.nan), (canvas.data, np.nan), (canvas.weight, 0.0)):
+        create(path, (plan.channels, *plane), (plan.channels, *chunk), np.float32, fill)
     for path in (canvas.samples, canvas.coverage, canvas.rejected):
-        open_memmap(path, "w+", np.uint16, plane)
+        create(path, plane, chunk, np.uint16)
     if canvas.sides is not None:
-        open_memmap(canvas.sides, "w+", np.uint16, (2, *plane))
-    for path in (canvas.provisional, canvas.data):
-        _blank(path)
+        create(canvas.sides, (2, *plane), (2, *chunk), np.uint16)
     return canvas
 
 
-def _blank(path: Path) -> None:
-    """No data everywhere: blocks that no frame touches are never visited."""
-    array = open_memmap(path, "r+")
-    for plane in array:
-        for row in range(0, plane.shape[0], 256):
-            plane[row : row + 256] = np.nan
-    array.flush()
+def region(block: Superblock, planes: int) -> tuple[slice, ...]:
+    """Where a block lies in an array of so many dimensions."""
+    return (*[slice(None)] * (planes - 2), slice(block.y0, block.y1), slice(block.x0, block.x1))
 
 
-def store(path: Path, block: Superblock, values: NDArray[Any]) -> None:
-    array = open_memmap(path, "r+")
-    array[..., block.y0 : block.y1, block.x0 : block.x1] = values
-    array.flush()
+def store(path: Path, block: Superblock, values: Array) -> None:
+    opened(path).write((*[0] * (values.ndim - 2), block.y0, block.x0), values)
 
 
-def load(path: Path, block: Superblock) -> NDArray[Any]:
-    return np.array(open_memmap(path, "r")[..., block.y0 : block.y1, block.x0 : block.x1])
+def load(path: Path, block: Superblock) -> Array:
+    """A block that is known to be done."""
+    array = opened(path)
+    return array.read(region(block, len(array.shape)), complete=True)
+
+
+def digest(*parts: object) -> str:
+    """A hash of values that JSON knows."""
+    return hashlib.sha256(to_json(parts).encode()).hexdigest()
+
+
+def record(path: Path, key: str, used: Iterable[int]) -> None:
+    """Write down that something is done: `key` says of what it was made."""
+    put_file(path, json.dumps({"key": key, "used": sorted(used)}).encode())
+
+
+def recorded(path: Path, key: str) -> set[int] | None:
+    """What was written down for that key; None when nothing was, or for another one."""
+    try:
+        found = json.loads(path.read_bytes())
+        return set(found["used"]) if found["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def is_done(path: Path, key: str, arrays: Iterable[Path], block: Superblock) -> bool:
+    """Whether a block was recorded as done for that key and all its chunks are as they were written."""
+    if recorded(path, key) is None:
+        return False
+    found = [opened(each) for each in arrays]
+    return all(array.whole(region(block, len(array.shape))) for array in found)
+
+
+class Checkpoint:
+    """Running sums of a block, kept about every `every` seconds: a run that was ended goes on from there.
+
+    Writing is spread so that it takes an eighth of the time at most. In the folder lie the arrays of one state, and a record that
+    names it; the next state is complete before the record changes.
+    """
+
+    def __init__(self, folder: Path, key: str, every: float) -> None:
+        self.folder, self.key, self.every = folder, key, every
+        self._began, self._cost = time.monotonic(), 0.0
+
+    def restore(self, arrays: Sequence[Array]) -> tuple[int, set[int]]:
+        """Fill the arrays as they were kept; how many frames they hold, and the ids of those that gave something."""
+        for path in sorted(self.folder.glob("*.json"), key=lambda each: -int(each.stem)):
+            used = recorded(path, self.key)
+            frames = int(path.stem)
+            kept = [self.folder / f"{frames}_{k}" for k in range(len(arrays))]
+            if used is None or not all(each.is_dir() for each in kept):
+                continue
+            try:
+                for each, array in zip(kept, arrays, strict=True):
+                    array.ravel()[:] = opened(each).read(complete=True)
+            except DamagedError:
+                for array in arrays:
+                    array[...] = 0
+                continue
+            return frames, used
+        return 0, set()
+
+    def keep(self, arrays: Sequence[Array], frames: int, used: Iterable[int]) -> None:
+        """Keep the arrays when it is time: they hold the first `frames` frames."""
+        now = time.monotonic()
+        if now - self._began < max(self.every, PATIENCE * self._cost):
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        before = list(self.folder.iterdir())
+        for k, array in enumerate(arrays):
+            save(self.folder / f"{frames}_{k}", array.ravel(), (PIECE,))
+        record(self.folder / f"{frames}.json", self.key, used)
+        for old in before:
+            if old.is_dir():
+                shutil.rmtree(old)
+            else:
+                old.unlink()
+        self._began = time.monotonic()
+        self._cost = self._began - now
+
+    def drop(self) -> None:
+        """Nothing is needed any more: what the sums led to is on the disk."""
+        if self.folder.is_dir():
+            shutil.rmtree(self.folder)

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from zemosaic.calibrated import read_calibrated
+from zemosaic.errors import FrameError
 from zemosaic.imaging.calibrate import STEP, Calibration, Feather, calibration, clipping_bias
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.imaging.panels import edge_weight
@@ -24,20 +26,39 @@ __all__ = [
     "BAYER_SHARE",
     "CLIPPED",
     "Exposure",
+    "Lost",
+    "LostFrameError",
     "Recipe",
     "fill_pixels",
     "lanes",
     "lattices_of",
     "lone_pixels",
     "mend_missing",
+    "read_rows",
     "subtract",
     "taper_border",
     "unclip",
 ]
 
+Float32Array = NDArray[np.float32]
 BAYER_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
 CLIPPED = 1e-3  # share of pixels at exactly 0 from which a frame counts as cut at 0
-Float32Array = NDArray[np.float32]
+
+
+class LostFrameError(FrameError):
+    """A frame that could be read before cannot any more."""
+
+    def __init__(self, frame_id: int, reason: str) -> None:
+        super().__init__(reason)
+        self.frame_id, self.reason = frame_id, reason
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What a task gives back that could not be done for want of a frame."""
+
+    frame_id: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -92,6 +113,24 @@ class Exposure:
     def colours(self) -> NDArray[np.int64]:
         """(2, 2) channel of each pixel of the colour filter array; zeros without one."""
         return cfa_colours(self.frame.bayer) if self.frame.bayer else np.zeros((2, 2), np.int64)
+
+
+def read_rows(exposure: Exposure, rows: slice | None = None) -> Float32Array:
+    """Calibrated pixels of a frame, or rows of it.
+
+    Raises LostFrameError when the file is not the one that was measured, or cannot be read.
+    """
+    frame = exposure.frame
+    try:
+        about = frame.path.stat()
+        if frame.size and (about.st_size, about.st_mtime_ns) != (frame.size, frame.mtime_ns):
+            raise FrameError(
+                f"{frame.path}: the file was changed after it was measured ({frame.size} bytes then, {about.st_size} now); "
+                "leave the input alone during a run and start the command again"
+            )
+        return read_calibrated(frame, exposure.masters, rows)
+    except (FrameError, OSError) as error:
+        raise LostFrameError(frame.id, str(error)) from error
 
 
 def lattices_of(exposure: Exposure, grid: Grid, recipe: Recipe) -> Calibration:

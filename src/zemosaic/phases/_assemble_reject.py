@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from zemosaic.calibrated import read_calibrated
+from zemosaic.chunks import DamagedError, opened, put_file
 from zemosaic.imaging.calibrate import STEP, Calibration
 from zemosaic.imaging.reject import Judged, judge, outliers, too_dark
 from zemosaic.imaging.sensor import SensorSums
@@ -18,11 +20,21 @@ from zemosaic.imaging.warp import LATTICE, colours_apart, frame_nodes
 from zemosaic.kernels.blot import blot
 from zemosaic.kernels.calibrate import calibrate
 from zemosaic.model import FrameKind, Grid
-from zemosaic.phases._assemble_canvas import Canvas
-from zemosaic.phases._assemble_frame import CLIPPED, Exposure, Recipe, lattices_of, lone_pixels, mend_missing
+from zemosaic.phases._assemble_canvas import Canvas, record
+from zemosaic.phases._assemble_frame import (
+    CLIPPED,
+    Exposure,
+    Lost,
+    LostFrameError,
+    Recipe,
+    lattices_of,
+    lone_pixels,
+    mend_missing,
+    read_rows,
+)
 from zemosaic.phases._assemble_sensor import save_sums
 
-__all__ = ["RejectTask", "Rejected", "blotted", "load_rejected", "reject_frames"]
+__all__ = ["RejectTask", "Rejected", "blotted", "known_rejected", "load_rejected", "reject_frames"]
 
 AGREED = 2.5  # sigma of a residual; hot pixels that dither have left out of the model are far beyond
 STARLIGHT = 3.0  # sky noise, light of the model from which a pixel may be a star's
@@ -36,6 +48,11 @@ class RejectTask:
     recipe: Recipe
     canvas: Canvas
     sums: Path | None  # where what they have in common is added up
+    keys: tuple[str, ...] = ()  # of each frame: hash of what its rejected pixels are found from
+    key: str = ""  # of the sums
+
+    def key_of(self, exposure: Exposure) -> str:
+        return self.keys[[e.frame.id for e in self.exposures].index(exposure.frame.id)]
 
 
 @dataclass(frozen=True)
@@ -48,20 +65,24 @@ class Rejected:
     total: int
 
 
-def reject_frames(task: RejectTask) -> tuple[Rejected, ...]:
+def reject_frames(task: RejectTask) -> tuple[Rejected, ...] | Lost:
     """Write down the raw pixels of each frame that the model cannot explain, and add up the residuals of their sensor."""
     sums = SensorSums.empty(task.exposures[0].shape) if task.sums else None
-    rejected = tuple(_reject_frame(task, exposure, sums) for exposure in task.exposures)
+    try:
+        rejected = tuple(_reject_frame(task, exposure, sums) for exposure in task.exposures)
+    except LostFrameError as lost:
+        return Lost(lost.frame_id, lost.reason)
     if task.sums and sums:
         save_sums(task.sums, sums)
+        record(task.sums.with_suffix(".json"), task.key, ())
     return rejected
 
 
 def _reject_frame(task: RejectTask, exposure: Exposure, sums: SensorSums | None) -> Rejected:
     """Blot the provisional mosaic back onto one frame and write down the raw pixels that it cannot explain."""
     if exposure.frame.stack:  # who made it has rejected, and its noise is none that the model of a raw pixel knows
-        return _nothing_rejected(exposure)
-    raw = read_calibrated(exposure.frame, exposure.masters)
+        return _nothing_rejected(task, exposure)
+    raw = read_rows(exposure)
     planes = raw[None] if raw.ndim == 2 else raw
     colours = [exposure.colours] if raw.ndim == 2 else [np.full((2, 2), c, np.int64) for c in range(3)]
     lattices = lattices_of(exposure, task.grid, task.recipe)
@@ -85,15 +106,17 @@ def _reject_frame(task: RejectTask, exposure: Exposure, sums: SensorSums | None)
         worst = score if len(planes) == 1 else np.where(np.abs(np.nan_to_num(score)) > np.abs(worst), score, worst)
     places = np.flatnonzero(mask)
     fill = np.stack([m.ravel()[places] for m in models])
-    _save_rejected(exposure.rejected, places, fill, too_dark(worst, mask, places) & ~trails.ravel()[places])
-    return Rejected(exposure.frame.id, places.size, streaks, mask.size)
+    found = Rejected(exposure.frame.id, places.size, streaks, mask.size)
+    _save_rejected(task, exposure, found, places, fill, too_dark(worst, mask, places) & ~trails.ravel()[places])
+    return found
 
 
-def _nothing_rejected(exposure: Exposure) -> Rejected:
+def _nothing_rejected(task: RejectTask, exposure: Exposure) -> Rejected:
     planes = 3 if exposure.frame.kind is FrameKind.RGB else 1
     empty = np.zeros(0, np.intp)
-    _save_rejected(exposure.rejected, empty, np.zeros((planes, 0), np.float32), empty.astype(bool))
-    return Rejected(exposure.frame.id, 0, 0, exposure.frame.width * exposure.frame.height)
+    found = Rejected(exposure.frame.id, 0, 0, exposure.frame.width * exposure.frame.height)
+    _save_rejected(task, exposure, found, empty, np.zeros((planes, 0), np.float32), empty.astype(bool))
+    return found
 
 
 def _stars_among(
@@ -112,11 +135,10 @@ def blotted(
     """Model of the frame's raw pixels, its spread around each (both ADU), and the samples behind it."""
     shape = exposure.shape
     nodes_x, nodes_y = frame_nodes(exposure.solution, shape, grid)
-    provisional = open_memmap(canvas.provisional, "r")
     y0, x0 = max(0, int(nodes_y.min()) - 4), max(0, int(nodes_x.min()) - 4)
     y1, x1 = int(nodes_y.max()) + 5, int(nodes_x.max()) + 5
-    region = np.array(provisional[:, y0:y1, x0:x1])
-    count = np.array(open_memmap(canvas.samples, "r")[y0:y1, x0:x1])
+    region = opened(canvas.provisional).read((slice(None), slice(y0, y1), slice(x0, x1)))
+    count = opened(canvas.samples).read((slice(y0, y1), slice(x0, x1)))
     model, spread = np.empty(shape, np.float32), np.empty(shape, np.float32)
     samples = np.empty(shape, np.uint16)
     apart = colours_apart(exposure.solution)
@@ -129,14 +151,41 @@ def blotted(
     return model, spread, samples
 
 
-def _save_rejected(path: Path, places: NDArray[np.intp], fill: Float32Array, dark: NDArray[np.bool_]) -> None:
+def _save_rejected(
+    task: RejectTask,
+    exposure: Exposure,
+    found: Rejected,
+    places: NDArray[np.intp],
+    fill: Float32Array,
+    dark: NDArray[np.bool_],
+) -> None:
+    path, file, flat, key = exposure.rejected, io.BytesIO(), places.astype(np.uint32), task.key_of(exposure)
+    np.savez(file, places=flat, fill=fill, dark=dark, key=np.array(key), streaks=found.streaks, total=found.total)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial.npz")
-    np.savez(temporary, places=places.astype(np.uint32), fill=fill, dark=dark)
-    temporary.replace(path)
+    put_file(path, file.getvalue())
+
+
+def _read_rejected(path: Path) -> dict[str, NDArray[Any]]:
+    """All that was written down about a frame; DamagedError when it is not there as it was written (a zip has checksums)."""
+    try:
+        with np.load(path) as table:
+            return {name: table[name] for name in ("places", "fill", "dark", "key", "streaks", "total")}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise DamagedError(f"{path} is damaged ({error}): start the same command again, it is made anew") from error
 
 
 def load_rejected(path: Path) -> tuple[NDArray[np.int64], Float32Array, NDArray[np.bool_]]:
     """Flat places of the rejected pixels, (planes, n) the model there in raw ADU, and which of them were too dark."""
-    with np.load(path) as table:
-        return table["places"].astype(np.int64), table["fill"], table["dark"]
+    table = _read_rejected(path)
+    return table["places"].astype(np.int64), table["fill"], table["dark"]
+
+
+def known_rejected(exposure: Exposure, key: str) -> Rejected | None:
+    """What an earlier run found on this frame, from exactly the same."""
+    try:
+        table = _read_rejected(exposure.rejected)
+    except DamagedError:
+        return None
+    if str(table["key"]) != key:
+        return None
+    return Rejected(exposure.frame.id, table["places"].size, int(table["streaks"]), int(table["total"]))

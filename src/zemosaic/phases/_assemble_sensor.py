@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import re
+import shutil
+import zipfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from zemosaic.chunks import opened, put_file, save
 from zemosaic.imaging.sensor import LEAST_FRAMES, SensorSums, learn_sensor
 from zemosaic.model import FrameKind
+from zemosaic.phases._assemble_canvas import digest
 from zemosaic.phases._assemble_frame import Exposure
 
-__all__ = ["Batch", "SensorFound", "SensorTotals", "batches", "corrected", "learn_one", "save_sums", "with_maps"]
+__all__ = [
+    "Batch",
+    "SensorFound",
+    "SensorTask",
+    "batches",
+    "corrected",
+    "known_sensor",
+    "learn_one",
+    "remove_sums",
+    "save_sums",
+    "sensor_tasks",
+    "with_maps",
+]
 
 Float32Array = NDArray[np.float32]
-LARGEST_BATCH = 8  # frames; the sums of a batch are 16 bytes a pixel, written once and read once
+BATCH = 8, 128  # frames, least and most; the sums of a batch are 16 bytes a pixel, written once and read once
+BATCHES = 32  # of a sensor, while they stay within these limits
+ROWS = 256  # of a sensor, in one file of its sums
 
 
 @dataclass(frozen=True)
@@ -33,6 +51,10 @@ class Batch:
     sums: Path | None
     number: int  # among those of its sensor: even ones are one half of its frames, odd ones the other
 
+    @property
+    def record(self) -> Path | None:
+        return self.sums and self.sums.with_suffix(".json")
+
 
 @dataclass(frozen=True)
 class SensorTask:
@@ -40,9 +62,10 @@ class SensorTask:
 
     name: str  # for people
     frames: tuple[int, ...]
-    halves: tuple[Path, Path]  # sums over the frames of each half
+    sums: tuple[Path, ...]  # of its batches, in their order
     period: int  # 2 with a colour filter array, 1 without
     path: Path  # of the map, .npz
+    key: str  # hash of all that it is made from
 
 
 @dataclass(frozen=True)
@@ -86,68 +109,83 @@ def batches(exposures: Mapping[int, Exposure], folder: Path) -> tuple[Batch, ...
         if len(frames) < LEAST_FRAMES or mixed:
             found += [Batch(name, (i,), None, k) for k, i in enumerate(frames)]
             continue
-        parts = max(2, -(-len(frames) // LARGEST_BATCH))
+        size = min(max(-(-len(frames) // BATCHES), BATCH[0]), BATCH[1])
+        parts = max(2, -(-len(frames) // size))
         cuts = [round(len(frames) * k / parts) for k in range(parts + 1)]
         for k, (start, stop) in enumerate(zip(cuts[:-1], cuts[1:])):
-            found.append(Batch(name, tuple(frames[start:stop]), folder / f"{name}.{k}.npy", k))
+            found.append(Batch(name, tuple(frames[start:stop]), folder / f"{name}.{k}.sums", k))
     return tuple(found)
 
 
 def save_sums(path: Path, sums: SensorSums) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, sums.planes)
+    height, width = sums.planes.shape[1:]
+    save(path, sums.planes, (1, min(ROWS, height), width))
 
 
-class SensorTotals:
-    """The sums of the batches, added up as they come, in their order; on disk, 32 bytes a pixel and sensor."""
-
-    def __init__(self, exposures: Mapping[int, Exposure], folder: Path) -> None:
-        self._exposures, self._folder = exposures, folder
-        self._frames = defaultdict[str, list[int]](list)
-
-    def add(self, batch: Batch) -> None:
-        """Take over the sums of a batch."""
-        if batch.sums is None:
-            return
-        self._frames[batch.sensor] += batch.frames
-        total = self._halves(batch.sensor)[batch.number % 2]
-        if batch.number < 2:
-            batch.sums.replace(total)
-            return
-        sums = open_memmap(total, "r+")
-        for plane, more in zip(sums, open_memmap(batch.sums, "r")):
-            plane += more
-        sums.flush()
-        batch.sums.unlink()
-
-    def _halves(self, sensor: str) -> tuple[Path, Path]:
-        return self._folder / f"{sensor}.even.npy", self._folder / f"{sensor}.odd.npy"
-
-    def tasks(self) -> list[SensorTask]:
-        """The sensors, each ready to be learnt."""
-        found = []
-        for name, frames in self._frames.items():
-            frame = self._exposures[frames[0]].frame
-            period = 2 if frame.kind is FrameKind.BAYER else 1
-            path = self._folder / f"{name}.npz"
-            found.append(SensorTask(frame.instrument, tuple(frames), self._halves(name), period, path))
-        return found
+def sensor_tasks(
+    exposures: Mapping[int, Exposure], parts: Sequence[Batch], keys: Mapping[Batch, str], folder: Path
+) -> tuple[SensorTask, ...]:
+    """The sensors of which something is learnt, from the sums of their batches."""
+    by_sensor = defaultdict[str, list[Batch]](list)
+    for batch in parts:
+        if batch.sums is not None:
+            by_sensor[batch.sensor].append(batch)
+    tasks = []
+    for name, members in by_sensor.items():
+        frames = tuple(i for batch in members for i in batch.frames)
+        frame = exposures[frames[0]].frame
+        period = 2 if frame.kind is FrameKind.BAYER else 1
+        sums = tuple(batch.sums for batch in members if batch.sums is not None)
+        key = digest([keys[batch] for batch in members])
+        tasks.append(SensorTask(frame.instrument, frames, sums, period, folder / f"{name}.npz", key))
+    return tuple(tasks)
 
 
 def learn_one(task: SensorTask) -> SensorFound:
-    """Make the map of a sensor from its sums, which are removed.
+    """Make the map of a sensor from the sums of its batches, which are removed.
 
     Peak memory: 110 bytes a pixel of the sensor.
     """
-    even, odd = (SensorSums(np.load(half)) for half in task.halves)
+    halves: list[SensorSums | None] = [None, None]
+    for k, path in enumerate(task.sums):
+        planes = opened(path).read(complete=True)
+        half = halves[k % 2]
+        if half is None:
+            halves[k % 2] = SensorSums(planes)
+        else:
+            half.planes += planes
+    even, odd = halves
+    if even is None or odd is None:
+        raise ValueError(f"{len(task.sums)} batches of {task.name}: expected two or more")
     learnt = learn_sensor(even, odd, task.period)
-    temporary = task.path.with_suffix(".partial.npz")
+    file = io.BytesIO()
     # half floats hold an offset to 0.05 %
-    np.savez(temporary, offset=learnt.offset.astype(np.float16), bad=np.flatnonzero(learnt.bad).astype(np.uint32))
-    temporary.replace(task.path)
-    for half in task.halves:
-        half.unlink()
+    np.savez(
+        file, offset=learnt.offset.astype(np.float16), bad=np.flatnonzero(learnt.bad).astype(np.uint32),
+        pattern=learnt.pattern, key=np.array(task.key),
+    )  # fmt: skip
+    put_file(task.path, file.getvalue())
+    for path in task.sums:
+        remove_sums(path)
     return SensorFound(task.name, task.frames, learnt.pattern, int(np.count_nonzero(learnt.bad)), task.path)
+
+
+def remove_sums(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    path.with_suffix(".json").unlink(missing_ok=True)
+
+
+def known_sensor(task: SensorTask) -> SensorFound | None:
+    """What an earlier run learnt from exactly the same."""
+    try:
+        with np.load(task.path) as table:
+            if str(table["key"]) != task.key:
+                return None
+            for name in ("offset", "bad"):  # the checksums of the archive are looked at
+                table[name]
+            return SensorFound(task.name, task.frames, float(table["pattern"]), table["bad"].size, task.path)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None
 
 
 def with_maps(exposures: Mapping[int, Exposure], found: Sequence[SensorFound]) -> dict[int, Exposure]:

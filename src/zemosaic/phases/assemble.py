@@ -12,24 +12,243 @@ per pixel of its superblock and channel, plus one frame in work (about 60 bytes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from zemosaic import __version__
+from zemosaic.chunks import DamagedError, opened
+from zemosaic.errors import InputError
 from zemosaic.events import PhaseProgress, Reporter
 from zemosaic.execution import run_each
-from zemosaic.model import Mosaic, Plan
-from zemosaic.phases._assemble_blocks import BlockTask, final_block, provisional_block
-from zemosaic.phases._assemble_canvas import create_canvas
-from zemosaic.phases._assemble_frame import Exposure, Recipe
-from zemosaic.phases._assemble_reject import Rejected, RejectTask, reject_frames
-from zemosaic.phases._assemble_sensor import SensorFound, SensorTotals, batches, learn_one, with_maps
+from zemosaic.model import Mosaic, Plan, Superblock
+from zemosaic.phases._assemble_blocks import BlockTask, final_block, first_record, last_record, provisional_block
+from zemosaic.phases._assemble_canvas import create_canvas, digest, is_done, recorded
+from zemosaic.phases._assemble_frame import Exposure, Lost, Recipe
+from zemosaic.phases._assemble_reject import Rejected, RejectTask, known_rejected, reject_frames
+from zemosaic.phases._assemble_sensor import (
+    Batch,
+    SensorFound,
+    batches,
+    known_sensor,
+    learn_one,
+    remove_sums,
+    sensor_tasks,
+)
 
-__all__ = ["Exposure", "Recipe", "Rejected", "SensorFound", "assemble", "visits"]
+__all__ = ["Assembly", "Exposure", "Recipe", "Rejected", "Result", "SensorFound", "Widths", "assemble"]
 
-Task = TypeVar("Task", BlockTask, RejectTask)
-Result = TypeVar("Result")
+CHECKPOINT = 45.0  # s; running sums are kept so often, so that what a sudden end costs stays below two minutes
+MOST_DAMAGED = 3  # times that chunks may be found damaged in one run; more often the disk is no good
+
+Task = TypeVar("Task")
+
+
+@dataclass(frozen=True)
+class Widths:
+    """How many tasks may run at once; None: as many as there are workers."""
+
+    first: int | None = None  # of the provisional pass
+    others: int | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A mosaic whose planes are complete."""
+
+    mosaic: Mosaic
+    rejected: tuple[Rejected, ...]  # frame by frame
+    learnt: tuple[SensorFound, ...]  # of each sensor
+    lost: Mapping[int, str]  # frames that could not be read any more, and why
+
+
+class Assembly:
+    """The assembly of a plan into arrays under `folder`, as far as earlier runs have not done it.
+
+    Every part has a key, a hash of all that it is made from: a block of the provisional mosaic of its frames, the rejected
+    pixels of a frame of the blocks that it lies on, a block of the final mosaic of the first and of its frames' rejected
+    pixels. What is on the disk under that key, and whole, is not made again.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        exposures: Mapping[int, Exposure],
+        recipe: Recipe,
+        folder: Path,
+        sensors: Path,
+        checkpoint: float | None = None,
+    ) -> None:
+        self.plan, self.recipe, self.sensors = plan, recipe, sensors
+        self.checkpoint = CHECKPOINT if checkpoint is None else checkpoint  # s between two of running sums
+        sensors.mkdir(parents=True, exist_ok=True)
+        self.canvas = create_canvas(plan, folder, recipe.maps and recipe.reject)
+        self._take(exposures)
+
+    def _take(self, exposures: Mapping[int, Exposure]) -> None:
+        """Plan what is to be done with these frames."""
+        self.exposures = dict(exposures)
+        hashes = {i: digest(e) for i, e in self.exposures.items()}
+        first, on = [], defaultdict[int, list[str]](list)
+        for block in self.plan.superblocks:
+            members = tuple(i for i in block.frames if i in self.exposures)
+            kept = replace(block, frames=members)
+            key = digest(self._common, kept, [hashes[i] for i in members])
+            first.append(self._block(kept, key))
+            for i in members:
+                on[i].append(key)
+        self.first = first
+        self.keys = {i: digest(hashes[i], on[i]) for i in sorted(self.exposures)}
+        self.batches = batches(self.exposures, self.sensors) if self.recipe.reject else ()
+        keys = {b: digest([self.keys[i] for i in b.frames]) for b in self.batches}
+        self.judged = {b: self._judging(b, keys[b]) for b in self.batches}
+        self.learnt = sensor_tasks(self.exposures, self.batches, keys, self.sensors)
+        maps = {i: (task.path, task.key) for task in self.learnt for i in task.frames}
+        self.last = [
+            self._block(t.block, digest(t.key, [(self.keys[i], maps.get(i)) for i in t.block.frames]), maps)
+            for t in first
+        ]
+        self._forget_others()
+        self._find_missing()
+
+    @property
+    def _common(self) -> tuple[object, ...]:
+        return __version__, self.plan.grid, self.plan.lattice, self.plan.channels, self.recipe
+
+    def _block(self, block: Superblock, key: str, maps: Mapping[int, tuple[Path, str]] | None = None) -> BlockTask:
+        exposures = [self.exposures[i] for i in block.frames]
+        if maps:
+            exposures = [replace(e, sensor=maps[e.frame.id][0]) if e.frame.id in maps else e for e in exposures]
+        plan = self.plan
+        return BlockTask(
+            plan.grid, plan.channels, block, tuple(exposures), self.recipe, self.canvas, key, self.checkpoint
+        )
+
+    def _judging(self, batch: Batch, key: str) -> RejectTask:
+        exposures = tuple(self.exposures[i] for i in batch.frames)
+        keys = tuple(self.keys[i] for i in batch.frames)
+        return RejectTask(self.plan.grid, exposures, self.recipe, self.canvas, batch.sums, keys, key)
+
+    def _forget_others(self) -> None:
+        """Records of anything else go before a chunk is written: they would vouch for what is no longer there."""
+        keys = {first_record(t).name: t.key for t in self.first} | {last_record(t).name: t.key for t in self.last}
+        for path in self.canvas.done.iterdir():
+            if path.name not in keys or recorded(path, keys[path.name]) is None:
+                path.unlink()
+
+    def _find_missing(self) -> None:
+        """The tasks of the passes that are to be run."""
+        self.last_missing = [t for t in self.last if not is_done(last_record(t), t.key, self.canvas.last, t.block)]
+        needed = {i for t in self.last_missing for i in t.block.frames}
+        unlearnt = [t for t in self.learnt if needed.intersection(t.frames) and known_sensor(t) is None]
+        wanted = {path for t in unlearnt for path in t.sums}
+        self.sensors_missing = unlearnt
+        self.frames_missing = [
+            t if b.sums in wanted else replace(t, sums=None)
+            for b, t in self.judged.items()
+            if self._is_missing(b, t, needed, wanted)
+        ]
+        for batch in self.batches:
+            if batch.sums is not None and batch.sums not in wanted:
+                remove_sums(batch.sums)
+        needed |= {e.frame.id for t in self.frames_missing for e in t.exposures}
+        own = {t.name for t in self.last_missing}
+        self.first_missing = [
+            t
+            for t in self.first
+            if (t.name in own or needed.intersection(t.block.frames))
+            and not is_done(first_record(t), t.key, self.canvas.first, t.block)
+        ]
+
+    def _is_missing(self, batch: Batch, task: RejectTask, needed: set[int], wanted: set[Path]) -> bool:
+        """Whether frames of a batch are to be judged: their rejected pixels, or the sums over them, are needed and not there."""
+        if batch.sums in wanted and not (
+            batch.record and batch.sums and recorded(batch.record, task.key) is not None and opened(batch.sums).whole()
+        ):
+            return True
+        return any(e.frame.id in needed and known_rejected(e, key) is None for e, key in zip(task.exposures, task.keys))
+
+    @property
+    def visits(self) -> int:
+        """How often a frame will be read: what the progress counts."""
+        blocks = sum(len(task.exposures) for task in (*self.first_missing, *self.last_missing))
+        return blocks + sum(len(task.exposures) for task in self.frames_missing)
+
+    def run(self, executor: Executor, reporter: Reporter, widths: Widths = Widths()) -> Result:
+        """Do what is to be done; frames that cannot be read any more are left out.
+
+        Raises
+        ------
+        InputError
+            Most of the frames are gone.
+        OutputError
+            The workspace cannot be written.
+        """
+        lost: dict[int, str] = {}
+        damaged = 0
+        while True:
+            try:
+                gone = self._passes(executor, reporter, widths)
+            except DamagedError:
+                damaged += 1
+                if damaged > MOST_DAMAGED:
+                    raise
+                self._find_missing()
+                continue
+            if not gone:
+                return self._result(lost)
+            lost |= gone
+            self._check_losses(len(lost))
+            self._take({i: e for i, e in self.exposures.items() if i not in lost})
+
+    def _passes(self, executor: Executor, reporter: Reporter, widths: Widths) -> dict[int, str]:
+        """The three passes; frames that were lost on the way, with the reason, as soon as a pass has met any."""
+        counter = _Counter(reporter, self.visits)
+        passes: list[tuple[Callable[[Any], Any], Sequence[Any], int | None]] = [
+            (provisional_block, self.first_missing, widths.first),
+            (reject_frames, self.frames_missing, widths.others),
+            (learn_one, self.sensors_missing, widths.others),
+            (final_block, self.last_missing, widths.others),
+        ]
+        for function, tasks, width in passes:
+            results = counter.run(executor, function, tasks, width)
+            lost = {each.frame_id: each.reason for each in results if isinstance(each, Lost)}
+            if lost:
+                return lost | self._also_gone()
+        return {}
+
+    def _also_gone(self) -> dict[int, str]:
+        """Where one file is gone, others may be: a folder was moved, a disk was unplugged."""
+        return {i: f"{e.frame.path}: the file is gone" for i, e in self.exposures.items() if not e.frame.path.is_file()}
+
+    def _check_losses(self, lost: int) -> None:
+        if 2 * lost > len(self.exposures) + lost:
+            example = next(iter(self.exposures.values())).frame.path.parent
+            raise InputError(
+                f"{lost} of {lost + len(self.exposures)} subs can no longer be read ({example}): was the disk unplugged, or the "
+                "folder moved? Bring it back and start the same command again; what was done is kept"
+            )
+
+    def _result(self, lost: Mapping[int, str]) -> Result:
+        used = set[int]()
+        for task in self.last:
+            used |= recorded(last_record(task), task.key) or set()
+        rejected = [known_rejected(self.exposures[i], self.keys[i]) for i in sorted(used)] if self.recipe.reject else []
+        learnt = [known_sensor(task) for task in self.learnt]
+        canvas = self.canvas
+        mosaic = Mosaic(
+            self.plan.grid,
+            canvas.data,
+            canvas.weight,
+            canvas.coverage,
+            canvas.rejected,
+            tuple(sorted(used)),
+            canvas.sides,
+        )
+        return Result(mosaic, tuple(filter(None, rejected)), tuple(filter(None, learnt)), dict(lost))
 
 
 def assemble(
@@ -40,42 +259,9 @@ def assemble(
     sensors: Path,
     executor: Executor,
     reporter: Reporter,
-) -> tuple[Mosaic, tuple[Rejected, ...], tuple[SensorFound, ...]]:
-    """Assemble the mosaic of a plan into arrays under `folder`.
-
-    Also what was rejected, frame by frame, and what was learnt of each sensor, whose maps are kept in `sensors`.
-    """
-    canvas = create_canvas(plan, folder, recipe.maps and recipe.reject)
-    counter = _Counter(reporter, visits(plan, recipe))
-
-    def blocks(of: Mapping[int, Exposure]) -> list[BlockTask]:
-        return [
-            BlockTask(plan.grid, plan.channels, b, tuple(of[i] for i in b.frames), recipe, canvas)
-            for b in plan.superblocks
-        ]
-
-    for _ in counter.run(executor, provisional_block, blocks(exposures)):
-        continue
-    totals = SensorTotals(exposures, sensors)
-    parts = batches(exposures, sensors) if recipe.reject else ()
-    tasks = [RejectTask(plan.grid, tuple(exposures[i] for i in b.frames), recipe, canvas, b.sums) for b in parts]
-    rejected = list[Rejected]()
-    for batch, result in zip(parts, counter.run(executor, reject_frames, tasks)):
-        rejected += result
-        totals.add(batch)
-    learnt = tuple(run_each(executor, learn_one, totals.tasks(), cancelled=reporter.cancelled))
-    used = list(counter.run(executor, final_block, blocks(with_maps(exposures, learnt))))
-    canvas.provisional.unlink()
-    canvas.samples.unlink()
-    contributed = tuple(sorted(set().union(*used)))
-    mosaic = Mosaic(plan.grid, canvas.data, canvas.weight, canvas.coverage, canvas.rejected, contributed, canvas.sides)
-    return mosaic, tuple(sorted(rejected, key=lambda r: r.frame_id)), learnt
-
-
-def visits(plan: Plan, recipe: Recipe) -> int:
-    """How often a frame is read: what the progress counts."""
-    frames = {i for block in plan.superblocks for i in block.frames}
-    return 2 * sum(len(block.frames) for block in plan.superblocks) + (len(frames) if recipe.reject else 0)
+) -> Result:
+    """Assemble the mosaic of a plan into arrays under `folder`; what is learnt of each sensor goes into `sensors`."""
+    return Assembly(plan, exposures, recipe, folder, sensors).run(executor, reporter)
 
 
 class _Counter:
@@ -84,8 +270,13 @@ class _Counter:
     def __init__(self, reporter: Reporter, total: int) -> None:
         self.reporter, self.total, self.done = reporter, total, 0
 
-    def run(self, executor: Executor, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
-        for task, result in zip(tasks, run_each(executor, function, tasks, cancelled=self.reporter.cancelled)):
-            self.done += len(task.exposures)
+    def run(
+        self, executor: Executor, function: Callable[[Task], Any], tasks: Sequence[Task], width: int | None
+    ) -> list[Any]:
+        results = []
+        done = run_each(executor, function, tasks, in_flight=width, cancelled=self.reporter.cancelled)
+        for task, result in zip(tasks, done):
+            self.done += len(getattr(task, "exposures", ()))
             self.reporter.emit(PhaseProgress("assemble", self.done, self.total))
-            yield result
+            results.append(result)
+        return results

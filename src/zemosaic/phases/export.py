@@ -1,7 +1,7 @@
 """Export: the mosaic, its coverage and weight maps as FITS, and a preview as PNG.
 
-Peak memory: about 5 x STRIP_BYTES while a FITS file is written; for the preview 40 bytes x PREVIEW_PIXELS. Both stay
-below 200 MB, whatever the size of the mosaic.
+Peak memory: about 5 x STRIP_BYTES while a FITS file is written, or 5 rows of chunks where these are more (12 bytes x 256 px x the
+width, each); for the preview 40 bytes x PREVIEW_PIXELS.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from zemosaic.chunks import opened
 from zemosaic.errors import Cancelled, OutputError
 from zemosaic.events import PhaseProgress, Reporter
 from zemosaic.imaging.stretch import autostretch, block_mean
@@ -111,7 +112,7 @@ def export(
     contributing = set(mosaic.frames)
     used = [frame for frame in frames if frame.id in contributing]
     name = f"zemosaic_MT{provenance.groups}_R{len(used)}" + (f"_{label}" if label else "")
-    grid, channels = mosaic.grid, int(np.load(mosaic.data, mmap_mode="r").shape[0])
+    grid, channels = mosaic.grid, opened(mosaic.data).shape[0]
     plane = grid.height, grid.width
     cube = plane if channels == 1 else (channels, *plane)
     progress = _Progress(reporter, rows_to_write(grid.height, channels, mosaic.sides is not None, form))
@@ -161,17 +162,17 @@ class _Progress:
 
 
 def _strips(path: Path, multiple: int = 1) -> Iterator[Pixels]:
-    """Row blocks of a .npy file of shape (h, w) or (c, h, w), a multiple of `multiple` rows each but the last.
+    """Row blocks of an array of shape (h, w) or (c, h, w), a multiple of `multiple` rows each but the last.
 
-    The file is mapped anew for each block, so that pages that were read do not count as this process's memory.
+    A row of its chunks is read at least, so that no chunk is read more than twice.
     """
-    shape = np.load(path, mmap_mode="r").shape
-    height = shape[-2]
-    row_bytes = 4 * math.prod(shape) // height
-    rows = max(1, STRIP_BYTES // (row_bytes * multiple)) * multiple
+    array = opened(path)
+    height = array.shape[-2]
+    row_bytes = 4 * math.prod(array.shape) // height
+    rows = max(STRIP_BYTES // row_bytes, array.chunks[-2], multiple) // multiple * multiple
     for start in range(0, height, rows):
-        stop = min(start + rows, height)
-        yield np.array(np.load(path, mmap_mode="r")[..., start:stop, :])
+        part = slice(start, min(start + rows, height))
+        yield array.read((*[slice(None)] * (len(array.shape) - 2), part))
 
 
 def _no_data_is_zero(weight: Pixels) -> Pixels:
@@ -357,7 +358,7 @@ def _small_mosaic(mosaic: Mosaic, progress: _Progress) -> tuple[Pixels, Pixels]:
     """Block means of the mosaic, (channels, h, w), and of its weight over the channels, (h, w)."""
     factor = math.ceil(math.sqrt(mosaic.grid.width * mosaic.grid.height / PREVIEW_PIXELS))
     height, width = -(-mosaic.grid.height // factor), -(-mosaic.grid.width // factor)
-    channels = int(np.load(mosaic.data, mmap_mode="r").shape[0])
+    channels = opened(mosaic.data).shape[0]
     data, weight = np.empty((channels, height, width), np.float32), np.zeros((height, width), np.float32)
     row = 0
     strips = zip(progress.counted(_strips(mosaic.data, factor)), _strips(mosaic.weight, factor), strict=True)

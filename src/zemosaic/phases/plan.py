@@ -21,7 +21,8 @@ __all__ = ["TASK_OVERHEAD", "SideBySide", "group_frames", "make_grid", "make_pla
 BYTES_PER_PIXEL = 9 * 2 * 4  # of a superblock, per channel: nine buckets, sum and weight, float32
 TASK_OVERHEAD = 400 * 2**20  # bytes: interpreter with its libraries ~250 MB, one S50 frame in work ~120 MB
 LARGEST_BLOCK = 4096 * 4096  # px; a larger one saves no reading worth having and makes progress lumpy
-SMALLEST_BLOCK = 256 * 256  # px
+CHUNK = 256  # px, side of the squares in which planes lie on the disk
+SMALLEST_BLOCK = CHUNK * CHUNK  # px
 LEAST_JOINT = 512 * 512  # px; smaller blocks read a frame more than three times over (2.8 times at this size)
 CELL = 64  # px of the mosaic on which the subs over a pixel are counted
 COARSEST = 1.5  # times the frames' own pixel size: beyond, the interpolation leaves out pixels between its samples
@@ -107,7 +108,7 @@ def make_plan(
         _area(b) * (sample_bytes(b.depth, channels) if b.depth else BYTES_PER_PIXEL * channels) for b in blocks
     )
     disk = grid.width * grid.height * (3 * channels * 4 + 6) + sum(f.width * f.height // 16 for f in frames)
-    return Plan(grid, channels, groups, blocks, LATTICE, TASK_OVERHEAD + needed, disk)
+    return Plan(grid, channels, groups, blocks, LATTICE, TASK_OVERHEAD + needed, disk, CHUNK)
 
 
 def make_grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], output_scale: float) -> Grid:
@@ -149,7 +150,7 @@ def _depths(frames: Sequence[Frame], solutions: Mapping[int, Solution], grid: Gr
 
 def _deepened(block: Superblock, depths: NDArray[np.int64]) -> Superblock:
     cells = depths[block.y0 // CELL : -(-block.y1 // CELL), block.x0 // CELL : -(-block.x1 // CELL)]
-    return replace(block, depth=max(1, int(cells.max())))
+    return replace(block, depth=max(1, min(len(block.frames), int(cells.max()))))
 
 
 def _chosen(block: Superblock, samples: SideBySide, budget: int, channels: int) -> Superblock:
@@ -224,7 +225,9 @@ def _superblocks(
 
 
 def _cuts(length: int, pieces: int) -> list[int]:
-    return [round(length * k / pieces) for k in range(pieces + 1)]
+    """Where a side of the grid is cut: at multiples of CHUNK, so that every chunk belongs to one superblock."""
+    chunks = -(-length // CHUNK)
+    return sorted({min(round(chunks * k / pieces) * CHUNK, length) for k in range(pieces + 1)})
 
 
 def _pieces(grid: Grid, largest: int, workers: int) -> tuple[int, int]:
@@ -234,5 +237,15 @@ def _pieces(grid: Grid, largest: int, workers: int) -> tuple[int, int]:
     """
     area = grid.height * grid.width
     wanted = max(math.ceil(area / max(largest, SMALLEST_BLOCK)), min(workers, area // SMALLEST_BLOCK), 1)
-    cuts = [(math.ceil(wanted / columns), columns) for columns in range(1, wanted + 1)]
-    return min(cuts, key=lambda cut: (cut[0] - 1) * grid.width + (cut[1] - 1) * grid.height)
+    most = max(largest, SMALLEST_BLOCK)
+    while True:  # blocks that end at multiples of CHUNK are larger than their share
+        cuts = [(math.ceil(wanted / columns), columns) for columns in range(1, wanted + 1)]
+        fitting = [cut for cut in cuts if _block_area(grid, cut) <= most]
+        if fitting:
+            return min(fitting, key=lambda cut: (cut[0] - 1) * grid.width + (cut[1] - 1) * grid.height)
+        wanted += 1
+
+
+def _block_area(grid: Grid, pieces: tuple[int, int]) -> int:
+    rows, columns = _cuts(grid.height, pieces[0]), _cuts(grid.width, pieces[1])
+    return int(np.diff(rows).max() * np.diff(columns).max())

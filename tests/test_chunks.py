@@ -1,0 +1,143 @@
+"""Arrays in chunks: what is written comes back, what was spoilt is found, and Zarr's own packages read it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zemosaic.chunks import Chunked, DamagedError, create, opened, put_file, save
+from zemosaic.errors import OutputError
+
+ZARR_2 = Path(sys.prefix) / "zarr2"  # `make setup` puts it there: both cannot be installed side by side
+ZARRS = [pytest.param(None, id="installed"), pytest.param(ZARR_2, id="2")]
+
+
+def filled(folder: Path, seed: int = 1, shape=(3, 50, 70), chunks=(3, 16, 16)) -> tuple[Chunked, np.ndarray]:
+    data = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return save(folder / "array", data, chunks), data
+
+
+def test_what_is_written_comes_back(tmp_path):
+    array, data = filled(tmp_path)
+    assert np.array_equal(array.read(), data)
+    assert np.array_equal(opened(array.path).read((slice(1, 3), slice(10, 40), slice(69, 200))), data[1:3, 10:40, 69:])
+    assert array.read((slice(0, 1), slice(5, 5))).shape == (1, 0, 70)
+    assert array.whole() and opened(array.path) == array
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 17),
+    st.integers(0, 39),
+    st.integers(0, 39),
+    st.integers(0, 20),
+)
+def test_any_part_of_any_array(tmp_path_factory, height, width, chunk, y, x, size):
+    folder = tmp_path_factory.mktemp("part")
+    array, data = filled(folder, shape=(height, width), chunks=(chunk, chunk))
+    part = slice(y, y + size), slice(x, x + size)
+    assert np.array_equal(array.read(part), data[part])
+
+
+def test_what_was_never_written_is_the_fill(tmp_path):
+    array = create(tmp_path / "a", (2, 40, 40), (2, 16, 16), np.float32, np.nan)
+    array.write((0, 16, 16), np.ones((2, 10, 16), np.float32))
+    found = array.read()
+    assert np.isfinite(found).sum() == 2 * 10 * 16 and (found[:, 16:26, 16:32] == 1).all()
+    with pytest.raises(DamagedError, match="absent"):
+        array.read(complete=True)
+    assert not array.whole() and array.whole((slice(None), slice(16, 32), slice(16, 32)))
+    # the chunk belongs to whoever writes it: nothing of before is left
+    array.write((0, 16, 16), np.zeros((2, 2, 2), np.float32))
+    assert np.isfinite(array.read()).sum() == 8
+
+
+@pytest.mark.parametrize("spoil", ["one bit", "half", "empty", "longer"])
+def test_a_spoilt_chunk_is_found(tmp_path, spoil):
+    array, data = filled(tmp_path)
+    file = array.path / "0.1.2"
+    good = file.read_bytes()
+    flipped = bytearray(good)
+    flipped[1000] ^= 4
+    file.write_bytes(
+        {"one bit": bytes(flipped), "half": good[: len(good) // 2], "empty": b"", "longer": good + b"x"}[spoil]
+    )
+    assert not array.whole()
+    assert array.whole((slice(None), slice(0, 16)))
+    with pytest.raises(DamagedError, match=r"0\.1\.2 is damaged"):
+        array.read()
+    array.write((0, 16, 32), data[:, 16:32, 32:48])
+    assert array.whole() and np.array_equal(array.read(), data)
+
+
+def test_an_array_of_another_shape_begins_empty(tmp_path):
+    array, _ = filled(tmp_path)
+    assert create(array.path, array.shape, array.chunks, array.dtype).whole()
+    assert not create(array.path, (3, 50, 71), array.chunks, array.dtype).whole()
+    assert [path.name for path in array.path.iterdir()] == [".zarray"]
+
+
+@pytest.mark.parametrize("header", [None, "", "{}", '{"shape": 3}'])
+def test_what_is_no_array_is_said_to_be_damaged(tmp_path, header):
+    (tmp_path / "a").mkdir()
+    if header is not None:
+        (tmp_path / "a" / ".zarray").write_text(header)
+    with pytest.raises(DamagedError):
+        opened(tmp_path / "a")
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_and_says_why(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OutputError, match=r"cannot be written .* make room"):
+        put_file(tmp_path / "a", b"data")  # a folder of that name
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+READ = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+import numpy, zarr
+array = zarr.open(sys.argv[1], mode="r")
+try:
+    numpy.save(sys.argv[2], array[:])
+    damaged = False
+except Exception:
+    damaged = True
+print(json.dumps([zarr.__version__, damaged, str(array.dtype)]))
+"""
+
+
+@pytest.mark.parametrize("zarr", ZARRS)
+def test_the_packages_of_zarr_read_it_and_find_what_is_spoilt(tmp_path, zarr):
+    if zarr is not None and not zarr.is_dir():
+        pytest.skip(f"no Zarr 2 in {zarr}: make setup")
+    data = np.random.default_rng(3).normal(size=(3, 50, 70)).astype(np.float32)
+    array = create(tmp_path / "a", data.shape, (3, 16, 16), data.dtype, np.nan)
+    array.write((0, 0, 0), data[:, :32])
+    expected = np.where(np.arange(50)[:, None] < 32, data, np.nan).astype(np.float32)
+
+    def read() -> list[object]:
+        environment = os.environ | ({"PYTHONPATH": str(zarr)} if zarr else {})
+        command = [sys.executable, "-c", READ, str(array.path), str(tmp_path / "read.npy")]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    version, damaged, _ = read()
+    assert version.startswith("2." if zarr else ("2.", "3.")) and not damaged
+    assert np.array_equal(np.load(tmp_path / "read.npy"), expected, equal_nan=True)
+    file = array.path / "0.0.0"
+    spoilt = bytearray(file.read_bytes())
+    spoilt[500] ^= 1
+    file.write_bytes(bytes(spoilt))
+    assert read()[1]
