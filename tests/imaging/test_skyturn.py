@@ -47,6 +47,16 @@ def test_turns_that_are_not_steady() -> None:
     assert np.abs(error).max() < 3.0 * claimed < 10.0
 
 
+def test_two_nights_tell_nothing() -> None:
+    """Two telescopes, two nights: a turn and a circle go through any two directions."""
+    rng = np.random.default_rng(6)
+    angle = np.repeat([0.3, 2.0], [12, 6]) + 0.02 * rng.normal(size=18)
+    length = np.repeat([0.1, 0.17], [12, 6]) + 0.002 * rng.normal(size=18)
+    time = np.concatenate([10.0 * np.arange(12), 1.2e6 + 10.0 * np.arange(6)])
+    _, information = turning_centre(gradients(angle, length) - COMMON, np.full(18, 200.0), time)
+    assert np.abs(information).max() < 1e-6
+
+
 def test_one_outlier_in_ten_changes_little() -> None:
     rng = np.random.default_rng(3)
     angle = np.radians(np.linspace(0.0, 500.0, N))

@@ -9,7 +9,8 @@ fitted gradients is the common plane. The residuals say how far that is true.
 *Gradients that turn anyhow* (several nights). They keep their share of the sky's brightness better than their direction: in
 units of each sky they lie on a circle, and the common plane moved its centre.
 
-Gradients that do not turn tell nothing of it, nor do a few alike.
+Gradients that do not turn tell nothing of it, nor do a few alike; two nights, each with a direction of its own, can be laid onto
+a steady turn and onto a circle exactly, whatever the common plane is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ FEWEST = 6  # frames
 ENOUGH = 2000  # frames, among which the rate of turning is looked for
 MOST_TURNS, TURN_STEP, TURN_FRAMES = 6.0, 0.1, 8.0  # over all frames; a turn takes so many frames at least
 LEAST_TURN = 0.25  # of the circle over all frames, for a steady turn to be told from a common plane
+LONGEST_LEAP = 0.2  # of the circle between two frames: a gap in which nobody saw it turn
+SECTORS, FEWEST_SECTORS, IN_SECTOR = 12, 4, 0.03  # of the circle, how many must hold so large a share of the frames
 SURER = 0.1  # variance of directions over that of lengths, at least
 SAME = 0.01  # of the gradients: what all of them together may be longer in one direction than in another
 BLOCKS = 8  # of frames in a row, whose gradients err alike
@@ -62,7 +65,8 @@ def _steady_centre(gradients: FloatArray, sky: FloatArray, time: FloatArray) -> 
         values, covariance, scatter = _improved(shape, sky, phase, values)
     typical = float(np.hypot(values[0], values[1]))
     covariance = covariance[2:4, 2:4] + (SAME * typical * float(sky.mean())) ** 2 * np.eye(2)
-    found = abs(values[4]) >= LEAST_TURN and scatter < 0.5 * typical
+    seen = np.diff(phase).max() * abs(values[4]) <= 2.0 * np.pi * LONGEST_LEAP
+    found = seen and abs(values[4]) >= LEAST_TURN and scatter < 0.5 * typical
     information = np.asarray(np.linalg.inv(covariance), np.float64)
     return values[2:4], information if found else np.zeros((2, 2))
 
@@ -144,9 +148,16 @@ def _circle_centre(gradients: FloatArray, sky: FloatArray) -> tuple[FloatArray, 
     covariance = np.linalg.inv(way.T @ way / variance + NOTHING * np.eye(2)) + (SAME * typical * unit) ** 2 * np.eye(2)
     # gradients in a row, longer and shorter, are no circle: they must spread across by more than their lengths do
     across = float(np.linalg.eigvalsh(np.cov(gradients.T))[0])
-    share = max(0.0, 1.0 - variance * unit**2 / max(across, NOTHING))
+    share = max(0.0, 1.0 - variance * unit**2 / max(across, NOTHING)) if _spread(gradients + centre) else 0.0
     information: FloatArray = share * np.asarray(np.linalg.inv(covariance + NOTHING * np.eye(2)), np.float64)
     return centre, information
+
+
+def _spread(gradients: FloatArray) -> bool:
+    """Whether the directions of the gradients lie in enough places of the circle."""
+    angle = np.arctan2(gradients[:, 1], gradients[:, 0])
+    frames = np.bincount(((angle / (2.0 * np.pi) + 0.5) * SECTORS).astype(int) % SECTORS, minlength=SECTORS)
+    return int(np.count_nonzero(frames >= IN_SECTOR * len(angle))) >= FEWEST_SECTORS
 
 
 def _variance(off: FloatArray) -> float:
