@@ -27,6 +27,8 @@ NIGHTS: dict[str, dict[str, object]] = {
     "standard": {},
     "seed 3": {"seed": 3},
     "galactic pole": {"ra": 192.86, "dec": 27.13},
+    "clipped": {"clipped": True},
+    "isolated panel": {"isolated": 3.0},
     "equatorial 2 x 2": {"subs": 48, "transparency": (0.5, 1.0), "rotation": 0.0, "seed": 11},
     "alt-azimuth 2 x 2": {"subs": 48, "transparency": (0.5, 1.0), "rotation": 20.0, "seed": 12},
     "equatorial 4 x 4": {**FOUR, "transparency": (0.5, 1.0), "rotation": 0.0, "seed": 13},

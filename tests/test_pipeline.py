@@ -34,7 +34,7 @@ from zemosaic.imaging.demosaic import bilinear
 from zemosaic.imaging.projection import angular_separation, pixel_to_sky
 from zemosaic.model import FrameState
 from zemosaic.phases.export import Outputs
-from zemosaic.score import Score, judge
+from zemosaic.score import Score, score
 from zemosaic.score.scene import Scene, boxes_of, load_scene
 from zemosaic.score.smooth import residual_of
 from zemosaic.score.starlight import judge_stars
@@ -47,6 +47,8 @@ LIMITS = {
     "astrometry, median": 0.1,  # arcsec: a fiftieth of these pixels
     "photometry, 1.48 MAD": 15.0,  # mmag
     "photometry, rms": 15.0,
+    "zonal error": 5.0,
+    "vignetting, rms": 0.25,  # %
     "FWHM over that of the subs": 1.12,
     # a panel holds 4 x 6 cells of 96 px instead of 11 x 20, and a sixth of the star light that gives the response
     "background, rms": 4.0,  # % of the nebula's 99th percentile
@@ -68,7 +70,7 @@ class Run:
 
     @cached_property
     def score(self) -> Score:
-        return judge(self.scene)
+        return score(self.outputs.mosaic, self.night.truth)
 
     @cached_property
     def scene(self) -> Scene:

@@ -40,7 +40,10 @@ STEADY = 0.03  # expected error below which a star tells of uneven cloud
 FEWEST_BRIGHT = 60  # for the noise of bright stars of an instrument and channel
 NOISE_BINS = 4
 RESPONSE_PRIOR = 0.3  # standard deviation of r1, r2
-COLOUR_PRIOR = 0.02  # of ln(a_c / a_green) about the mean of instrument and night
+# of ln(a_c / a_green) about the mean of instrument and night, least and most: haze is nearly grey; the data choose between
+COLOUR_PRIOR = (0.001, 0.02)
+# variance of a frame's colour over that from its own stars' errors: 1.2 to 1.8 where all have one colour
+COLOUR_NOISE = 1.5
 CATALOGUE_PRIOR = 0.08 * np.log(10.0) / 2.5  # 0.08 mag between VT and green flux
 FREE_PRIOR = 10.0  # of ln a, ln S: only removes exact degeneracies
 # the first one is plain least squares: telescopes whose fluxes differ by 3 and that share few of their stars start so far from
@@ -54,6 +57,8 @@ STEPS = (
     ("linear", 4.685),
     ("linear", 4.685),
 )
+TINT_LIMIT = 5.0  # sigma, beyond which a frame's colour counts no more
+TINT_STEP = 2  # steps that are left when the colours of frames are looked at
 ROUGH, FINAL = 1e-6, 1e-8  # tolerances of the equations of a step that others follow, and of the last
 MIN_ANCHORS = 3  # catalogue stars that tie a group of frames without common stars to the others
 
@@ -90,6 +95,7 @@ class _State:
     zero: float
     floor: float
     photon: FloatArray  # (instruments, channels) ADU
+    tint: float = COLOUR_PRIOR[1]  # of the colours of frames
     converged: bool = True
 
 
@@ -154,7 +160,28 @@ def _iterate(
         weight = np.where(takes_part, _tukey(residual / np.sqrt(variance), cut) / variance, 0.0)
         residual, tolerance = np.where(takes_part, residual, 0.0), ROUGH if left else FINAL
         state = _step(table, powers, state, active, residual, weight, patch, tolerance)
+        if left == TINT_STEP:
+            state = replace(state, tint=_tint(table, state, weight))
     return state
+
+
+def _tint(table: StarTable, state: _State, weight: FloatArray) -> float:
+    """Scatter of the frames' colours beyond what the errors of their stars explain, from a fit with the weakest prior."""
+    n_frames, reference = len(table.instrument), table.reference
+    known = np.stack([np.bincount(table.frame, column, n_frames) for column in weight.T], axis=1)
+    excess, count = 0.0, 0
+    for c in range(table.channels):
+        some = (known[:, c] > 0) & (known[:, reference] > 0)
+        if c == reference or not some.any():
+            continue
+        variance = COLOUR_NOISE * (1.0 / known[some, c] + 1.0 / known[some, reference])
+        colour = (state.ln_gain[:, c] - state.ln_gain[:, reference] - state.colour[table.night, c])[some]
+        square = (colour * (1.0 + variance / state.tint**2)) ** 2  # what it was before the prior drew it in
+        excess += float(np.sum(np.minimum(square, TINT_LIMIT**2 * variance) - variance))
+        count += len(square)
+    if not count:
+        return state.tint
+    return float(np.sqrt(np.clip(excess / count, COLOUR_PRIOR[0] ** 2, COLOUR_PRIOR[1] ** 2)))
 
 
 def _model(table: StarTable, powers: FloatArray, state: _State) -> tuple[FloatArray, FloatArray]:
@@ -352,8 +379,8 @@ def _priors(table: StarTable, state: _State, active: BoolArray) -> tuple[sp.csr_
         (np.concatenate(entries), (np.concatenate(rows), np.concatenate(columns))),
         shape=(len(residuals) * n_frames, size),
     )
-    right = colour.T @ np.concatenate(residuals) / COLOUR_PRIOR**2 - precision * value
-    return sp.csr_array(sp.diags_array(precision) + colour.T @ colour / COLOUR_PRIOR**2), right
+    right = colour.T @ np.concatenate(residuals) / state.tint**2 - precision * value
+    return sp.csr_array(sp.diags_array(precision) + colour.T @ colour / state.tint**2), right
 
 
 def _anchors(table: StarTable, state: _State) -> tuple[FloatArray, FloatArray]:

@@ -15,7 +15,7 @@ from zemosaic.kernels.render import add_stars
 from zemosaic.score.scene import BOX, Scene
 from zemosaic.simulate.camera import star_radius
 
-__all__ = ["ISOLATION", "StarScore", "enclosed", "half_flux_diameter", "judge_stars"]
+__all__ = ["ISOLATION", "StarScore", "enclosed", "half_flux_diameter", "judge_stars", "zonal_error"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -24,7 +24,10 @@ RING = (3.5, 5.5)  # FWHM, where the background of a star is measured
 ISOLATION = (4.0, 0.02)  # no neighbours within so many FWHM with more than this share of the flux in sum
 PHOTOMETRY_SNR = 200.0  # in the aperture
 CENTROID_SNR = 60.0  # in the aperture: noise alone moves a centroid by 0.04" at the median
-FEWEST = 3  # stars that make a scatter
+FEWEST = 3  # stars that make a scatter, or a zone
+ZONE = 0.25  # of the height of a frame, side of a zone of the mosaic
+FEWEST_ZONES = 4
+OUTLYING = 4.0  # of the scatter in a zone
 CEILING = 50000.0  # ADU at the peak of the sharpest sub above which a star may be saturated
 EDGE = 2  # px beyond the ring that must have data too
 
@@ -41,6 +44,7 @@ class StarScore:
     scatter: tuple[float, ...]  # mmag, 1.48 MAD
     rms: tuple[float, ...]  # mmag
     stars: tuple[int, ...]
+    zonal: tuple[float, ...]  # mmag, rms over zones of the mosaic
     sharpness: float  # FWHM from the half-flux radius over the subs'
 
 
@@ -88,6 +92,7 @@ def judge_stars(scene: Scene) -> StarScore:
                 f"The scale of the mosaic against the true stars is {scale}: this is no mosaic of that night."
             )
     scatter, rms, count = zip(*(_scatter(flux[snr > PHOTOMETRY_SNR]) for flux, snr in fluxes), strict=True)
+    zone = _zones(targets, ZONE * plan.height * ratio)
     dx, dy = _offsets(scene, targets, fwhm, scale[1])
     arcsec = pixel_scale(scene.wcs)
     reference = np.median([half_flux_diameter(*_stamp(each, plan.beta), APERTURE * fwhm)[0] for each in seen])
@@ -100,6 +105,7 @@ def judge_stars(scene: Scene) -> StarScore:
         scatter=scatter,
         rms=rms,
         stars=count,
+        zonal=tuple(zonal_error(2500.0 * np.log10(np.maximum(flux, 1e-3)), 1085.7 / snr, zone) for flux, snr in fluxes),
         sharpness=float(np.median(sizes) / reference),
     )
 
@@ -242,3 +248,33 @@ def _scatter(ratio: F64) -> tuple[float, float, int]:
         return float("nan"), float("nan"), len(ratio)
     mag = -2500.0 * np.log10(np.maximum(ratio / np.median(ratio), 1e-3))
     return float(1.4826 * np.median(np.abs(mag - np.median(mag)))), float(np.std(mag)), len(ratio)
+
+
+def _zones(targets: _Targets, side: float) -> NDArray[np.int64]:
+    """(n,) number of the square of the mosaic in which each star lies."""
+    place = np.stack([targets.x // side, targets.y // side], axis=1)
+    return np.unique(place, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+
+
+def zonal_error(value: F64, error: F64, zone: NDArray[np.int64]) -> float:
+    """Standard deviation of the zones' own means: their scatter beyond what the scatter within zones explains; NaN with few.
+
+    value : (n,), e.g. mmag; error : (n,) expected of each; zone : (n,) numbers. The variance between groups of the random-effects
+    model by moments (DerSimonian & Laird 1986, Controlled Clinical Trials 7, 177), errors scaled to the scatter within zones.
+    """
+    weight = error**-2.0
+    for _ in range(3):
+        total = np.bincount(zone, weight)
+        mean = np.bincount(zone, weight * value) / np.maximum(total, 1e-300)
+        away = (value - mean[zone]) * np.sqrt(weight)
+        count = np.bincount(zone, weight > 0)
+        used = (weight > 0) & (count[zone] >= FEWEST)
+        freedom = np.count_nonzero(used) - np.count_nonzero(count >= FEWEST)
+        spread = float(np.sum(away[used] ** 2)) / max(int(freedom), 1)
+        weight = np.where(np.abs(away) > OUTLYING * np.sqrt(spread), 0.0, weight)
+    good = (count >= FEWEST) & (total > 0)
+    if np.count_nonzero(good) < FEWEST_ZONES:
+        return float("nan")
+    mean, total = mean[good], total[good]
+    between = float(np.sum(total * (mean - np.average(mean, weights=total)) ** 2)) - (len(mean) - 1) * spread
+    return float(np.sqrt(max(0.0, between / (total.sum() - np.sum(total**2) / total.sum()))))
