@@ -78,7 +78,8 @@ def judge_corrections(truth: Truth, corrections: Mapping[str, Correction]) -> Co
         noise = PIXEL_RATIO / float(np.sqrt(np.median(sums.weight[c][seen]))) / scale
         level = np.where(seen, light / scale - sums.nebula[c], np.nan)
         step = panel_step(level, sums.frames, sums.frames.sum(axis=0)) / noise
-        gains = np.array([correction.gain[c] / sub.transparency for sub, correction in used])
+        true = [sub.transparency * truth.instruments[sub.instrument].colours[c] for sub, _ in used]
+        gains = np.array([correction.gain[c] for _, correction in used]) / true
         gain = 2500.0 * float(np.std(np.log10(gains)))
         figures.append((gain, float(np.nanstd(zones)), rms, untilted, largest, step))
     gain, zonal, rms, untilted, largest, step = (float(max(column)) for column in zip(*figures))
@@ -145,13 +146,14 @@ def _add(truth: Truth, sub: Sub, correction: Correction, ra: F64, dec: F64, sums
     rise = np.clip(inner[here] / taper, 0.0, 1.0)
     x, y = x[here], y[here]
     u, v = (x - 0.5 * (plan.width - 1)) / plan.radius, (y - 0.5 * (plan.height - 1)) / plan.radius
-    gain, flat = transparency(sub, u, v), response(truth.instruments[sub.instrument].response, u * u + v * v)
+    instrument = truth.instruments[sub.instrument]
+    flat = response(instrument.response, u * u + v * v)
     found = response_at(correction, u, v)
     omega = pixel_area(sub.solution, x, y) / (plan.scale / 3600.0) ** 2
     sums.frames[sub.panel][here] += 1
     for c, share in enumerate((0.25, 0.5, 0.25)):
         c0, c1, c2 = sub.sky[c]
-        sky = c0 + c1 * u + c2 * v
+        sky, gain = c0 + c1 * u + c2 * v, transparency(sub, u, v) * instrument.colours[c]
         raw = flat * (gain * omega * sums.nebula[c][here] + sky)
         light = (raw / found - surface_at(correction.sky[c], u, v)) / (correction.gain[c] * omega)
         noise = sub.noise[c] / np.sqrt(share) / (found * correction.gain[c] * omega)

@@ -92,7 +92,7 @@ def judge_stars(scene: Scene) -> StarScore:
                 f"The scale of the mosaic against the true stars is {scale}: this is no mosaic of that night."
             )
     scatter, rms, count = zip(*(_scatter(flux[snr > PHOTOMETRY_SNR]) for flux, snr in fluxes), strict=True)
-    zone = _zones(targets, ZONE * plan.height * ratio)
+    zone = _zones(targets, ZONE * plan.height * plan.scale / pixel_scale(scene.wcs))
     dx, dy = _offsets(scene, targets, fwhm, scale[1])
     arcsec = pixel_scale(scene.wcs)
     reference = np.median([half_flux_diameter(*_stamp(each, plan.beta), APERTURE * fwhm)[0] for each in seen])
