@@ -36,7 +36,7 @@ from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import TASK_OVERHEAD, make_grid, make_plan
 from zemosaic.phases.solve import SolveResult
 from zemosaic.quality import FrameQuality, frame_table
-from zemosaic.recipes import assembly_recipe, output_format, provenance, side_by_side
+from zemosaic.recipes import assembly_recipe, output_format, provenance, side_by_side, unlike_profiles
 from zemosaic.settings import Settings
 from zemosaic.survey import MatchedPart, Survey, ledger_key, seen
 from zemosaic.targets import Target
@@ -273,6 +273,9 @@ class _Run(Survey):
     def exposures(self, frames: Sequence[Frame], night: _Night, matched: MatchResult) -> dict[int, Exposure]:
         """What the assembly needs to know of each frame."""
         folder = self.ledger.workspace / "rejected"
+        unlike = unlike_profiles(
+            [f for f in frames if f.id in matched.corrections], night.measurements, night.solved.solutions
+        )
         return {
             f.id: Exposure(
                 frame=f,
@@ -283,6 +286,7 @@ class _Run(Survey):
                 clipped=night.measurements[f.id].clipped,
                 rejected=folder / f"{f.id}.npz",
                 masters=night.masters.get(f.id),
+                unlike=unlike[f.id],
                 border=night.measurements[f.id].border,
             )
             for f in frames

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import statistics
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from zemosaic import __version__
 from zemosaic.errors import SettingsError
 from zemosaic.imaging.calibrate import Feather
-from zemosaic.model import Frame, Plan
+from zemosaic.imaging.projection import pixel_scale
+from zemosaic.model import Frame, Measurement, Plan, Solution
 from zemosaic.phases.assemble import Recipe
 from zemosaic.phases.export import Format, Provenance
 from zemosaic.phases.match import MatchResult
@@ -19,7 +20,10 @@ from zemosaic.phases.plan import SideBySide
 from zemosaic.phases.solve import SolveResult
 from zemosaic.settings import Settings, fractions
 
-__all__ = ["assembly_recipe", "median", "output_format", "provenance", "side_by_side"]
+__all__ = ["assembly_recipe", "median", "output_format", "provenance", "side_by_side", "unlike_profiles"]
+
+SEEING = 0.2  # of a star's light, that seeing moves anyway and the rejection tolerates
+KAPPA = 3.0  # sigma that a difference between two telescopes may amount to
 
 
 def provenance(
@@ -108,3 +112,27 @@ def median(values: Iterable[float]) -> float:
     """Median of the known values; NaN when none is known."""
     known = [value for value in values if value == value]
     return statistics.median(known) if known else math.nan
+
+
+def unlike_profiles(
+    frames: Sequence[Frame], measurements: Mapping[int, Measurement], solutions: Mapping[int, Solution]
+) -> dict[int, float]:
+    """Share of a star's light by which each frame may differ from a mosaic of several telescopes, by frame id.
+
+    The stars of an S30 are 1.7 times as wide as those of an S50. A model of such stars has less light in a core, in proportion to
+    the square, and one of sharper stars more; without this, an S50 among S30 lost a fifth of its starlight to the rejection.
+    """
+    widths = defaultdict(list)
+    for f in frames:
+        if math.isfinite(width := measurements[f.id].fwhm * pixel_scale(solutions[f.id])):
+            widths[f.instrument].append(width)
+    own = {name: statistics.median(each) for name, each in widths.items()}
+    if len(own) < 2:
+        return {f.id: 0.0 for f in frames}
+    widest, narrowest = max(own.values()), min(own.values())
+    result = {}
+    for f in frames:
+        width = own.get(f.instrument, widest)
+        apart = max((widest / width) ** 2 - 1.0, 1.0 - (narrowest / width) ** 2)
+        result[f.id] = max(apart - SEEING, 0.0) / KAPPA
+    return result

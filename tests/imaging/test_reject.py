@@ -155,3 +155,26 @@ def test_seeing_at_the_gradient_of_a_star_is_tolerated():
     spread[1:-1, 1:-1] = np.max(around, axis=0) - np.min(around, axis=0)
     residual = (sharp - soft).astype(np.float32)
     assert np.abs(scores(residual, model, spread, 30.0, 8)).max() < 4.0
+
+
+def test_cores_of_another_profile_are_tolerated_and_outliers_are_not() -> None:
+    """In a quarter of the frame the model has an S30's stars, 1.7 times as wide, with a third of the light in their cores."""
+    y, x = np.mgrid[-20:21, -20:21]
+    star, wide = (20000.0 / w**2 * np.exp(-(x * x + y * y) / (2 * w * w)) for w in (1.45, 2.45))
+    raw = np.tile(star, (12, 12)) + 100.0 + np.random.default_rng(1).normal(0.0, 20.0, (492, 492))
+    raw[5::41, 5::41] += 300.0
+    model = np.tile(star, (12, 12)) + 100.0
+    model[:246, :246] = np.tile(wide, (6, 6)) + 100.0
+    spread = np.max([np.abs(model - np.roll(model, s, axis=k)) for s in (-1, 1) for k in (0, 1)], axis=0)
+    raw, model, spread = (each.astype(np.float32) for each in (raw, model, spread))
+
+    def wrong(unlike):
+        samples = np.full(model.shape, 9, np.uint16)
+        score = judge(raw, model, spread, samples, GREY, (100.0,), (20.0,), False, unlike).score
+        mask = outliers(score, 4.0, 4.0).mask
+        return mask[20:246:41, 20:246:41].mean(), mask[5::41, 5::41].mean()
+
+    cores, planted = wrong(0.0)
+    assert cores > 0.9 and planted == 1.0
+    cores, planted = wrong(0.55)
+    assert cores == 0.0 and planted == 1.0

@@ -85,6 +85,7 @@ def judge(
     sky: Sequence[float],
     sigma: Sequence[float],
     cut: bool,
+    unlike: float = 0.0,
 ) -> Judged:
     """Residual of each raw pixel in units of what is tolerated there.
 
@@ -95,6 +96,7 @@ def judge(
     colours : (2, 2) channel of the pixel at (y % 2, x % 2).
     sky, sigma : ADU per channel.
     cut : whether the firmware has cut the frame at 0.
+    unlike : share of the light that may differ besides, since the stars of the model have the profile of other telescopes.
     """
     levels, noise = np.asarray(sky, np.float32), np.asarray(sigma, np.float32)
     table = _cut_table() if cut else np.empty(0, np.float32)
@@ -107,7 +109,7 @@ def judge(
     curve = np.stack([noise_curve(r, float(s)) for r, s in zip(residuals, sigma, strict=True)])
     judged = Judged(*(np.empty(model.shape, np.float32) for _ in range(3)))
     kernels.score_pixels(
-        raw, model, spread, samples, colours, levels, noise, table, curve,
+        raw, model, spread, samples, colours, levels, noise, table, curve, unlike,
         judged.expected, judged.tolerated, judged.score,
     )  # fmt: skip
     return judged

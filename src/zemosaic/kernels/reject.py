@@ -124,6 +124,7 @@ def score_pixels(
     sigma: Float32Array,
     cut: Float32Array,
     curve: Float32Array,
+    unlike: float,
     expected: Float32Array,
     tolerated: Float32Array,
     score: Float32Array,
@@ -133,10 +134,12 @@ def score_pixels(
     raw, spread : (h, w) float32, ADU; samples : (h, w) uint16, frames behind the model
     curve : (channels, BINS + 1, 2) float32: variance, ADU^2, at light l of 1 to MIDDLES[-1] in section s: [s, 0] + [s, 1] l;
         section 0 ends at MIDDLES[0]
+    unlike : added to the shares of the light and of its spread: stars of another profile than the model's
     expected, tolerated, score : (h, w) float32, out: what the pixel should show and one sigma of the difference, ADU, and the
         difference over that; NaN where there is no model or no data
     """
     zero, one = np.float32(0.0), np.float32(1.0)
+    of_light, of_gradient = (LIGHT + np.float32(unlike)) ** 2, (GRADIENT + np.float32(unlike)) ** 2
     for y in range(model.shape[0]):
         for x in range(model.shape[1]):
             c = colours[y % 2, x % 2]
@@ -151,7 +154,7 @@ def score_pixels(
             # what the spread of the model owes to its own noise is no gradient: 2 sigma of it are taken off
             gradient = max(spread[y, x] - np.float32(2.0) * math.sqrt(noise) - np.float32(0.5) * sigma[c], zero)
             variance = curve[c, section, 0] + curve[c, section, 1] * ratio
-            variance += noise + LIGHT * LIGHT * light * light + GRADIENT * GRADIENT * gradient * gradient
+            variance += noise + of_light * light * light + of_gradient * gradient * gradient
             tolerance = math.sqrt(variance)
             # of two samples the centre is the mean: what lies below it is the frame that the outlier of the other pulled up
             few = samples[y, x] <= FEW and residual < zero

@@ -92,6 +92,9 @@ class Exposure:
     clipped: float  # share of raw pixels at exactly 0
     rejected: Path  # where its rejected pixels are written down
     masters: Masters | None = None
+    unlike: float = (
+        0.0  # share of a star's light by which its profile may differ from the mosaic's, see `imaging.reject`
+    )
     border: Path | None = None  # of a stack: where its pixels' distances from what has no data lie
     sensor: Path | None = None  # the map of its sensor, learnt during the rejection
 

@@ -92,7 +92,7 @@ def _reject_frame(task: RejectTask, exposure: Exposure, sums: SensorSums | None)
     for plane, cfa in zip(planes, colours):
         model, spread, samples = blotted(exposure, task.grid, task.canvas, lattices, cfa)
         cut = exposure.clipped > CLIPPED
-        judged = judge(plane, model, spread, samples, cfa, exposure.sky, exposure.sigma, cut)
+        judged = judge(plane, model, spread, samples, cfa, exposure.sky, exposure.sigma, cut, exposure.unlike)
         score = judged.score
         lines = find_streaks(score, mask)  # hot pixels must not line up to a streak
         streaks = max(streaks, len(lines))
