@@ -285,6 +285,7 @@ class _Run(Survey):
                 sky=night.measurements[f.id].sky,
                 clipped=night.measurements[f.id].clipped,
                 rejected=folder / f"{f.id}.npz",
+                measured=night.measurements[f.id].path,
                 masters=night.masters.get(f.id),
                 unlike=unlike[f.id],
                 border=night.measurements[f.id].border,

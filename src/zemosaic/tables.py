@@ -17,22 +17,27 @@ __all__ = [
     "border_file",
     "is_measurement",
     "load_border",
+    "load_damaged",
     "load_mesh",
     "load_stars",
     "save_border",
     "save_measurement",
 ]
 
-MEASURE_VERSION = 2  # raise it with any change of what is measured on a frame: all are then measured anew
-MEMBERS = {"mesh_mean.npy", "mesh_cell.npy", *(f"star_{field.name}.npy" for field in fields(Stars))}
+MEASURE_VERSION = 3  # raise it with any change of what is measured on a frame: all are then measured anew
+MEMBERS = {"mesh_mean.npy", "mesh_cell.npy", "damaged.npy", *(f"star_{field.name}.npy" for field in fields(Stars))}
 
 
-def save_measurement(path: Path, stars: Stars, mesh: SkyMesh) -> None:
-    """Write under a temporary name, onto the disk, then rename: the file is whole or absent, after a power cut too."""
+def save_measurement(path: Path, stars: Stars, mesh: SkyMesh, damaged: NDArray[np.bool_] | None = None) -> None:
+    """Write under a temporary name, onto the disk, then rename: the file is whole or absent, after a power cut too.
+
+    damaged : (h, w), single hot and dead pixels; None for none
+    """
     temporary = path.with_suffix(".partial.npz")
     columns = {f"star_{field.name}": getattr(stars, field.name) for field in fields(Stars)}
     with temporary.open("wb") as file:
-        np.savez(file, mesh_mean=mesh.mean, mesh_cell=mesh.cell, **columns)
+        places = np.flatnonzero([] if damaged is None else damaged).astype(np.uint32)
+        np.savez(file, mesh_mean=mesh.mean, mesh_cell=mesh.cell, damaged=places, **columns)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -71,6 +76,12 @@ def load_stars(path: Path) -> Stars:
     """The stars of a frame."""
     with np.load(path) as table:
         return Stars(**{field.name: table[f"star_{field.name}"] for field in fields(Stars)})
+
+
+def load_damaged(path: Path) -> NDArray[np.int64]:
+    """Flat places of the single hot and dead pixels of a frame, rising."""
+    with np.load(path) as table:
+        return np.asarray(table["damaged"], np.int64)
 
 
 def load_mesh(path: Path) -> SkyMesh:

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import uniform_filter1d
 
-from zemosaic.imaging.sensor import LEAST_FRAMES, SensorSums, learn_sensor
+from zemosaic.imaging.sensor import LEAST_FRAMES, SensorSums, lasting, learn_sensor
 
 SHAPE = (240, 320)
 NOISE = 40.0  # ADU
@@ -129,3 +130,32 @@ def test_frames_that_see_nothing():
     assert found.pattern == 0.0
     assert not found.bad.any()
     assert not found.offset.any()
+
+
+def test_what_a_drift_cannot_tell_from_the_sky_is_not_believed():
+    """Warm pixels come off; a band that something else left in the mosaic, smooth along the drift, stays out of the map."""
+    rng = np.random.default_rng(10)
+    place = rng.permutation(SHAPE[0] * SHAPE[1])[:60]
+    pattern = 0.15 * NOISE * rng.normal(size=SHAPE)
+    pattern.flat[place] = 2.0 * NOISE
+    band = np.zeros(SHAPE)
+    band[100:104] = -0.1 * NOISE
+
+    def along(values):
+        return uniform_filter1d(values, 41, axis=1, mode="constant")
+
+    residuals = noise(40, 11) + pattern - along(pattern) + band
+    found = learn_sensor(*halves(residuals), 1, along)
+    believing = learn_sensor(*halves(residuals), 1)
+    assert np.mean(believing.offset[100:104, 60:-60]) < -0.03 * NOISE
+    assert abs(np.mean(found.offset[100:104, 60:-60])) < 0.015 * NOISE
+    assert np.mean(found.offset.flat[place]) > 1.8 * NOISE
+    assert np.std(pattern - found.offset) < 0.85 * np.std(pattern)
+
+
+def test_pixels_that_stand_out_often():
+    frames = [np.array([5, 9, 70]), np.array([5, 70]), np.array([5, 11]), np.array([], np.int64)]
+    assert lasting(frames).tolist() == [5]
+    assert lasting([*frames * 5]).tolist() == [5, 9, 11, 70]
+    assert lasting(frames[:2]).size == 0
+    assert lasting([]).size == 0

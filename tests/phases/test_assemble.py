@@ -16,6 +16,7 @@ from zemosaic.events import Silent
 from zemosaic.imaging.calibrate import Feather, response_at
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.imaging.projection import grid_to_sky, pixel_area, sky_to_pixel
+from zemosaic.imaging.sky import damaged_pixels
 from zemosaic.model import Correction, Distortion, Frame, FrameKind, Grid, Group, Mosaic, Plan, Solution, Superblock
 from zemosaic.phases._assemble_blocks import BlockTask, provisional_block
 from zemosaic.phases._assemble_canvas import create_canvas
@@ -70,7 +71,10 @@ def exposure(folder: Path, identity: int, data: np.ndarray, where: Pointing, mon
     channels = slice(0, 1) if mono else slice(0, 3)
     correction = replace(correction, gain=correction.gain[channels], sky=correction.sky[channels])
     sigma = tuple(where.sigma * s for s in SIGMA[channels])
-    return Exposure(frame, where.solution, correction, sigma, (SKY,) * len(sigma), 0.0, folder / f"{identity}.npz")
+    measured = folder / f"{identity}.measured.npz"
+    np.savez(measured, damaged=np.flatnonzero(damaged_pixels(data.astype(np.float32), frame.bayer, sigma)))
+    rejected = folder / f"{identity}.npz"
+    return Exposure(frame, where.solution, correction, sigma, (SKY,) * len(sigma), 0.0, rejected, measured)
 
 
 GRID = Grid(RA, DEC, STEP, 384, 352, 190.0, 175.0)

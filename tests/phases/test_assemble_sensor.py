@@ -80,7 +80,11 @@ def test_noise_is_that_of_a_sensor_without_marks(marked):
 def test_map_of_the_sensor_is_kept(marked):
     found, marks, place, _ = marked
     _, (_, _, (learnt,)), folder = found["marked"]
-    assert [path.name for path in (folder / "sensors").iterdir()] == [learnt.path.name]
+    (hot,) = (folder / "sensors").glob(f"{learnt.path.stem}.hot.*.npz")
+    assert {path.name for path in (folder / "sensors").iterdir()} == {learnt.path.name, hot.name}
+    with np.load(hot) as table:
+        assert np.isin(place[1], table["places"]).mean() >= 0.97
+        assert np.isin(table["places"], place[1]).mean() >= 0.9
     assert learnt.frames == tuple(range(FRAMES))
     assert learnt.pattern == pytest.approx(PATTERN, abs=0.07)
     with np.load(learnt.path) as table:

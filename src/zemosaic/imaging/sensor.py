@@ -8,6 +8,7 @@ two halves of the frames agree on it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from scipy.special import expit, ndtr
 
 from zemosaic.kernels import sensor as kernels
 
-__all__ = ["LEAST_FRAMES", "SensorMap", "SensorSums", "learn_sensor"]
+__all__ = ["LEAST_FRAMES", "SensorMap", "SensorSums", "lasting", "learn_sensor"]
 
 Float32Array = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
@@ -35,7 +36,21 @@ CREDIBLE = 5.0  # times its error that the common variance of two halves must ha
 ALONE = 4.2  # sigma: of a pixel beyond, one in a thousand, its own mean is believed and not the pattern's modest spread
 HOT = 3.0  # sky noise: a pixel further out is left out instead of corrected
 NOISY = 2.5  # times the variance of the others: such a pixel adds more noise than it takes away
+LASTING_FRAMES, LASTING_SHARE = 3, 0.2  # frames, and share of a sensor's, in which a pixel is damaged
 SURE = 6.0  # sigma, of the verdict on a single pixel: none of the 2e6 good ones is lost
+
+
+def lasting(damaged: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Flat places of pixels that so many frames of a sensor show to be damaged that the others must not be trusted.
+
+    damaged : flat places of the damaged pixels of each frame. A pixel of 4.2 sigma stands out by 5 in a fifth of the frames; by
+    chance, once in 2e6 pixels and frames, none does so three times.
+    """
+    if not damaged:
+        return np.zeros(0, np.int64)
+    places, times = np.unique(np.concatenate(damaged), return_counts=True)
+    often: NDArray[np.int64] = places[times >= max(LASTING_FRAMES, LASTING_SHARE * len(damaged))]
+    return often
 
 
 class SensorSums:
@@ -75,25 +90,33 @@ class SensorMap:
     )
 
 
-def learn_sensor(first: SensorSums, second: SensorSums, period: int) -> SensorMap:
+def learn_sensor(
+    first: SensorSums, second: SensorSums, period: int, smear: Callable[[Float32Array], Float32Array] | None = None
+) -> SensorMap:
     """The map of a sensor from the sums over two halves of its frames.
 
     period : 2 with a colour filter array, whose four phases are looked at by themselves; 1 without
+    smear : what a pattern (h, w) puts into the models that the frames were compared with (`zemosaic.imaging.smear`); None where
+        the field moved so that this is nothing. That part of the pattern cannot be told from the sky, and what is found of it is
+        what other things left in the model: it is not believed.
     """
     total = first.planes + second.planes
     halves = [_Means(each.planes[1], each.planes[2]).roughness(period) for each in (first, second)]
     whole = _Means(total[1], total[2]).roughness(period)
-    offset = np.zeros(whole.mean.shape, np.float32)
+    means, weights = [half.mean for half in halves], [half.weight for half in halves]
+    offset = np.zeros(total.shape[1:], np.float32)
     for axis in (0, 1):  # columns, rows
-        lines = _line_offsets([half.mean - offset for half in halves], [half.weight for half in halves], axis, period)
+        lines = _line_offsets([mean - offset for mean in means], weights, axis, period)
         offset += _spread_lines(lines, offset.shape, axis, period)
-    variance, scatter = _common([half.mean - offset for half in halves], [half.weight for half in halves])
+    variance, scatter = _common([mean - offset for mean in means], weights)
     error2 = (scatter / np.maximum(whole.weight, 1e-30)).astype(np.float32)
-    rest = _uncut(whole.mean - offset, total)
-    offset += _believed(rest, error2, variance)
-    bad = _hot(whole.mean, error2, total) | _noisy(total)
+    alone, pattern = _believed(_uncut(whole.mean - offset, total), error2, variance)
+    pattern += offset
+    if smear is not None:
+        pattern -= smear(pattern)
     noise = float(np.median(_noise(total)[total[0] > 0])) if (total[0] > 0).any() else 1.0
-    return SensorMap(offset, bad, float(np.sqrt(variance)) / noise)
+    bad = _hot(whole.mean, error2, total) | _noisy(total)
+    return SensorMap(pattern + alone, bad, float(np.sqrt(variance)) / noise)
 
 
 @dataclass(frozen=True)
@@ -176,8 +199,8 @@ def _spread_lines(lines: Float32Array, shape: tuple[int, ...], axis: int, period
     return lines[along] if axis == 0 else lines[along].T
 
 
-def _believed(mean: Float32Array, error2: Float32Array, variance: float) -> Float32Array:
-    """The most likely offset of each pixel.
+def _believed(mean: Float32Array, error2: Float32Array, variance: float) -> tuple[Float32Array, Float32Array]:
+    """The most likely offset of each pixel, in two parts: as a pixel by itself, and as one of the pattern.
 
     The pattern is normal with `variance`, but for one pixel in a thousand that may have any offset: a mean beyond `ALONE` sigma
     is such a pixel's (the posterior mean of a mixture of the two, with the wide one flat).
@@ -185,8 +208,7 @@ def _believed(mean: Float32Array, error2: Float32Array, variance: float) -> Floa
     z2 = mean**2 / (variance + error2)
     alone = expit(0.5 * (z2 - ALONE**2))
     narrow = variance / (variance + error2)
-    result: Float32Array = (mean * (alone + (1.0 - alone) * narrow)).astype(np.float32)
-    return result
+    return (mean * alone).astype(np.float32), (mean * (1.0 - alone) * narrow).astype(np.float32)
 
 
 def _noise(total: Float32Array) -> Float32Array:

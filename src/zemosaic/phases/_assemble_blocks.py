@@ -36,7 +36,7 @@ from zemosaic.phases._assemble_frame import (
     unclip,
 )
 from zemosaic.phases._assemble_reject import blotted, load_rejected
-from zemosaic.phases._assemble_sensor import corrected
+from zemosaic.phases._assemble_sensor import corrected, lasting_pixels
 
 __all__ = ["BlockTask", "final_block", "first_record", "last_record", "provisional_block"]
 
@@ -297,7 +297,7 @@ def _plain(
     raw = read_rows(exposure, view.rows)
     hot = mend_missing(raw, exposure, view.rows)
     if task.recipe.reject:
-        hot |= lone_pixels(raw, exposure)
+        hot |= lone_pixels(exposure, view.rows) | lasting_pixels(exposure, view.rows)
     if exposure.clipped > CLIPPED:
         subtract(raw, exposure, [float(clipping_bias(m, s)) for m, s in zip(exposure.sky, exposure.sigma)])
     return raw, hot

@@ -15,12 +15,11 @@ from zemosaic.errors import FrameError
 from zemosaic.imaging.calibrate import STEP, Calibration, Feather, calibration, clipping_bias
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.imaging.panels import edge_weight
-from zemosaic.imaging.sky import damaged_pixels
 from zemosaic.kernels.blot import invalidate
 from zemosaic.kernels.calibrate import calibrate
 from zemosaic.kernels.demosaic import calibrated_bilinear
 from zemosaic.model import Correction, Frame, FrameKind, Grid, Masters, Solution
-from zemosaic.tables import load_border
+from zemosaic.tables import load_border, load_damaged
 
 __all__ = [
     "BAYER_SHARE",
@@ -33,6 +32,7 @@ __all__ = [
     "lanes",
     "lattices_of",
     "lone_pixels",
+    "marked",
     "mend_missing",
     "read_rows",
     "subtract",
@@ -91,11 +91,13 @@ class Exposure:
     sky: tuple[float, ...]  # ADU per channel
     clipped: float  # share of raw pixels at exactly 0
     rejected: Path  # where its rejected pixels are written down
+    measured: Path  # .npz with what was measured on it, its damaged pixels among that
     masters: Masters | None = None
     unlike: float = (
         0.0  # share of a star's light by which its profile may differ from the mosaic's, see `imaging.reject`
     )
     border: Path | None = None  # of a stack: where its pixels' distances from what has no data lie
+    hot: Path | None = None  # .npz with the pixels that are damaged in many frames of its sensor
     sensor: Path | None = None  # the map of its sensor, learnt during the rejection
 
     @property
@@ -216,8 +218,15 @@ def unclip(raw: Float32Array, model: Float32Array, exposure: Exposure) -> None:
             raw[..., dy::2, dx::2] -= clipping_bias(mean, exposure.sigma[c])
 
 
-def lone_pixels(raw: Float32Array, exposure: Exposure) -> NDArray[np.bool_]:
-    """Hot and dead pixels that can be told from stars on the frame alone; none in frames debayered elsewhere."""
-    if exposure.frame.kind is FrameKind.RGB or exposure.frame.stack:
-        return np.zeros(raw.shape[-2:], bool)
-    return damaged_pixels(raw, exposure.frame.bayer, exposure.sigma)
+def lone_pixels(exposure: Exposure, rows: slice) -> NDArray[np.bool_]:
+    """Hot and dead pixels that could be told from stars on the frame alone, in some of its rows."""
+    return marked(load_damaged(exposure.measured), exposure, rows)
+
+
+def marked(places: NDArray[np.int64], exposure: Exposure, rows: slice) -> NDArray[np.bool_]:
+    """(rows, w) True at those of the flat places in a frame that lie in some of its rows."""
+    height, width = exposure.shape
+    first, last, _ = rows.indices(height)
+    mask = np.zeros((last - first, width), bool)
+    mask.ravel()[places[(places >= first * width) & (places < last * width)] - first * width] = True
+    return mask

@@ -86,7 +86,7 @@ def _reject_frame(task: RejectTask, exposure: Exposure, sums: SensorSums | None)
     planes = raw[None] if raw.ndim == 2 else raw
     colours = [exposure.colours] if raw.ndim == 2 else [np.full((2, 2), c, np.int64) for c in range(3)]
     lattices = lattices_of(exposure, task.grid, task.recipe)
-    missing, lone = mend_missing(raw, exposure, slice(None)), lone_pixels(raw, exposure)
+    missing, lone = mend_missing(raw, exposure, slice(None)), lone_pixels(exposure, slice(None))
     mask = missing | lone
     models, streaks, worst, trails = [], 0, np.zeros(mask.shape, np.float32), np.zeros(mask.shape, bool)
     for plane, cfa in zip(planes, colours):

@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.chunks import opened, put_file, save
-from zemosaic.imaging.sensor import LEAST_FRAMES, SensorSums, learn_sensor
-from zemosaic.model import FrameKind
+from zemosaic.imaging.sensor import LEAST_FRAMES, SensorSums, lasting, learn_sensor
+from zemosaic.imaging.smear import MOST_FRAMES, smear_of
+from zemosaic.model import FrameKind, Grid
 from zemosaic.phases._assemble_canvas import digest
-from zemosaic.phases._assemble_frame import Exposure
+from zemosaic.phases._assemble_frame import Exposure, marked
+from zemosaic.tables import load_damaged
 
 __all__ = [
     "Batch",
@@ -29,11 +31,12 @@ __all__ = [
     "batches",
     "corrected",
     "known_sensor",
+    "lasting_pixels",
     "learn_one",
     "remove_sums",
     "save_sums",
     "sensor_tasks",
-    "with_maps",
+    "with_lasting_pixels",
 ]
 
 Float32Array = NDArray[np.float32]
@@ -60,12 +63,17 @@ class Batch:
 class SensorTask:
     """A sensor whose frames have all been judged."""
 
-    name: str  # for people
     frames: tuple[int, ...]
+    some: tuple[Exposure, ...]  # of the frames, evenly chosen: they tell how the field moved
+    grid: Grid
     sums: tuple[Path, ...]  # of its batches, in their order
-    period: int  # 2 with a colour filter array, 1 without
     path: Path  # of the map, .npz
     key: str  # hash of all that it is made from
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.some[0].frame.instrument
 
 
 @dataclass(frozen=True)
@@ -94,19 +102,50 @@ def sensor_name(exposure: Exposure) -> str:
     return f"{readable[:100]}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
+def _by_sensor(exposures: Mapping[int, Exposure]) -> dict[str, list[int]]:
+    """Frames of each sensor, in their order."""
+    found = defaultdict[str, list[int]](list)
+    for i in sorted(exposures):
+        found[sensor_name(exposures[i])].append(i)
+    return found
+
+
+def _of_pixels(exposure: Exposure) -> bool:
+    """Whether a pixel of the frame is a pixel of the sensor; debayered elsewhere, or in a stack, it is a mixture."""
+    return exposure.frame.kind is not FrameKind.RGB and not exposure.frame.stack
+
+
+def with_lasting_pixels(exposures: Mapping[int, Exposure], folder: Path) -> dict[int, Exposure]:
+    """The exposures, each with the list of the pixels that are damaged in many frames of its sensor, written to `folder`.
+
+    The file's name tells its content: what was made with another list does not count as done.
+    """
+    found = dict(exposures)
+    for name, frames in _by_sensor(exposures).items():
+        if not _of_pixels(exposures[frames[0]]):
+            continue
+        places = lasting([load_damaged(exposures[i].measured) for i in frames]).astype(np.uint32)
+        path = folder / f"{name}.hot.{hashlib.sha256(places.tobytes()).hexdigest()[:8]}.npz"
+        for old in folder.glob(f"{name}.hot.*.npz"):
+            if old != path:
+                old.unlink()
+        if places.size:
+            file = io.BytesIO()
+            np.savez(file, places=places)
+            put_file(path, file.getvalue())
+            found |= {i: replace(exposures[i], hot=path) for i in frames}
+    return found
+
+
 def batches(exposures: Mapping[int, Exposure], folder: Path) -> tuple[Batch, ...]:
     """All frames in the batches in which they are judged: by sensor, each sensor's in the order of frames.
 
     They follow from the frames alone, not from the number of workers, and so do the sums. Of too few frames, of
     frames debayered elsewhere and of stacks, whose pixels are mixtures, nothing is learnt: each is judged by itself.
     """
-    by_sensor = defaultdict[str, list[int]](list)
-    for i in sorted(exposures):
-        by_sensor[sensor_name(exposures[i])].append(i)
     found = []
-    for name, frames in by_sensor.items():
-        mixed = any(exposures[i].frame.kind is FrameKind.RGB or exposures[i].frame.stack for i in frames)
-        if len(frames) < LEAST_FRAMES or mixed:
+    for name, frames in _by_sensor(exposures).items():
+        if len(frames) < LEAST_FRAMES or not _of_pixels(exposures[frames[0]]):
             found += [Batch(name, (i,), None, k) for k, i in enumerate(frames)]
             continue
         size = min(max(-(-len(frames) // BATCHES), BATCH[0]), BATCH[1])
@@ -123,7 +162,7 @@ def save_sums(path: Path, sums: SensorSums) -> None:
 
 
 def sensor_tasks(
-    exposures: Mapping[int, Exposure], parts: Sequence[Batch], keys: Mapping[Batch, str], folder: Path
+    exposures: Mapping[int, Exposure], grid: Grid, parts: Sequence[Batch], keys: Mapping[Batch, str], folder: Path
 ) -> tuple[SensorTask, ...]:
     """The sensors of which something is learnt, from the sums of their batches."""
     by_sensor = defaultdict[str, list[Batch]](list)
@@ -133,18 +172,18 @@ def sensor_tasks(
     tasks = []
     for name, members in by_sensor.items():
         frames = tuple(i for batch in members for i in batch.frames)
-        frame = exposures[frames[0]].frame
-        period = 2 if frame.kind is FrameKind.BAYER else 1
+        chosen = np.linspace(0, len(frames) - 1, min(len(frames), MOST_FRAMES)).astype(int)
+        some = tuple(exposures[frames[int(k)]] for k in chosen)
         sums = tuple(batch.sums for batch in members if batch.sums is not None)
         key = digest([keys[batch] for batch in members])
-        tasks.append(SensorTask(frame.instrument, frames, sums, period, folder / f"{name}.npz", key))
+        tasks.append(SensorTask(frames, some, grid, sums, folder / f"{name}.npz", key))
     return tuple(tasks)
 
 
 def learn_one(task: SensorTask) -> SensorFound:
     """Make the map of a sensor from the sums of its batches, which are removed.
 
-    Peak memory: 110 bytes a pixel of the sensor.
+    Peak memory: 130 bytes a pixel of the sensor.
     """
     halves: list[SensorSums | None] = [None, None]
     for k, path in enumerate(task.sums):
@@ -157,7 +196,11 @@ def learn_one(task: SensorTask) -> SensorFound:
     even, odd = halves
     if even is None or odd is None:
         raise ValueError(f"{len(task.sums)} batches of {task.name}: expected two or more")
-    learnt = learn_sensor(even, odd, task.period)
+    first = task.some[0]
+    share = len(task.frames) / len(task.some)
+    smear = smear_of([e.solution for e in task.some], share, first.shape, task.grid, first.colours)
+    period = 2 if first.frame.kind is FrameKind.BAYER else 1
+    learnt = learn_sensor(even, odd, period, None if smear.plain else smear)
     file = io.BytesIO()
     # half floats hold an offset to 0.05 %
     np.savez(
@@ -188,20 +231,19 @@ def known_sensor(task: SensorTask) -> SensorFound | None:
         return None
 
 
-def with_maps(exposures: Mapping[int, Exposure], found: Sequence[SensorFound]) -> dict[int, Exposure]:
-    """The exposures, each with the map of its sensor where there is one."""
-    path_of = {i: each.path for each in found for i in each.frames}
-    return {i: replace(e, sensor=path_of.get(i)) for i, e in exposures.items()}
-
-
 def corrected(raw: Float32Array, exposure: Exposure, rows: slice) -> NDArray[np.bool_]:
     """Take the fixed pattern off rows of a frame, in place; (rows, w) which pixels of them are to be left out."""
-    bad = np.zeros(raw.shape[-2:], bool)
     if exposure.sensor is None:
-        return bad
+        return np.zeros(raw.shape[-2:], bool)
     with np.load(exposure.sensor) as table:
         raw -= table["offset"][rows]
         places = table["bad"].astype(np.int64)
-    first, last = rows.start * exposure.frame.width, rows.stop * exposure.frame.width
-    bad.ravel()[places[(places >= first) & (places < last)] - first] = True
-    return bad
+    return marked(places, exposure, rows)
+
+
+def lasting_pixels(exposure: Exposure, rows: slice) -> NDArray[np.bool_]:
+    """(rows, w) pixels that are damaged in many frames of the sensor, whether this one shows it or not."""
+    if exposure.hot is None:
+        return marked(np.zeros(0, np.int64), exposure, rows)
+    with np.load(exposure.hot) as table:
+        return marked(table["places"].astype(np.int64), exposure, rows)

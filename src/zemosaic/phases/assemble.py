@@ -37,6 +37,7 @@ from zemosaic.phases._assemble_sensor import (
     learn_one,
     remove_sums,
     sensor_tasks,
+    with_lasting_pixels,
 )
 
 __all__ = ["Assembly", "Exposure", "Recipe", "Rejected", "Result", "SensorFound", "Widths", "assemble"]
@@ -90,7 +91,7 @@ class Assembly:
 
     def _take(self, exposures: Mapping[int, Exposure]) -> None:
         """Plan what is to be done with these frames."""
-        self.exposures = dict(exposures)
+        self.exposures = with_lasting_pixels(exposures, self.sensors) if self.recipe.reject else dict(exposures)
         hashes = {i: digest(e) for i, e in self.exposures.items()}
         first, on = [], defaultdict[int, list[str]](list)
         for block in self.plan.superblocks:
@@ -105,7 +106,7 @@ class Assembly:
         self.batches = batches(self.exposures, self.sensors) if self.recipe.reject else ()
         keys = {b: digest([self.keys[i] for i in b.frames]) for b in self.batches}
         self.judged = {b: self._judging(b, keys[b]) for b in self.batches}
-        self.learnt = sensor_tasks(self.exposures, self.batches, keys, self.sensors)
+        self.learnt = sensor_tasks(self.exposures, self.plan.grid, self.batches, keys, self.sensors)
         maps = {i: (task.path, task.key) for task in self.learnt for i in task.frames}
         self.last = [
             self._block(t.block, digest(t.key, [(self.keys[i], maps.get(i)) for i in t.block.frames]), maps)

@@ -126,7 +126,8 @@ def _measured(
     mesh = sky_mesh(data, pattern, damaged, sigma, clipped)
     sky = sky_level(mesh)
     found = _stars(task, pattern, data, damaged, sigma)
-    save_measurement(task.path, found.stars, mesh)
+    holes = np.isnan(data if data.ndim == 2 else data.sum(axis=0))
+    save_measurement(task.path, found.stars, mesh, damaged & ~holes)
     return Measurement(
         frame_id=frame.id,
         path=task.path,
