@@ -99,6 +99,7 @@ def _stars(rng, solution, ra, dec, flux) -> Stars:
         flux=(flux * shape)[:, None] + rng.normal(0, error),
         flux_err=error,
         snr=flux / 400.0,
+        place_err=np.full(len(x), 0.05),
         fwhm=np.full(len(x), 3.5),
         elongation=np.ones(len(x)),
         saturated=no,

@@ -56,7 +56,8 @@ def night(frames: int) -> tuple[list[Solution], list[Solution], list[Stars], tup
         n = min(STARS, np.count_nonzero(inside))
         x, y, light = x[inside][:n], y[inside][:n], flux[near][inside][:n]
         snr = light / np.sqrt(light + 2500)
-        noise = np.hypot(0.42 * 3.5 / snr, 0.05)
+        photons = 0.42 * 3.5 / snr
+        noise = np.hypot(photons, 0.05)
         no = np.zeros(n, bool)
         stars.append(
             Stars(
@@ -65,6 +66,7 @@ def night(frames: int) -> tuple[list[Solution], list[Solution], list[Stars], tup
                 flux=light[:, None],
                 flux_err=light[:, None] / snr[:, None],
                 snr=snr,
+                place_err=photons,
                 fwhm=np.full(n, 3.5),
                 elongation=np.ones(n),
                 saturated=no,

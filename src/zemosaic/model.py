@@ -176,7 +176,8 @@ class Stars:
     y: FloatArray  # (n,) px
     flux: FloatArray  # (n, channels) ADU in an aperture proportional to the frame's FWHM
     flux_err: FloatArray  # (n, channels) ADU
-    snr: FloatArray  # (n,) of the luminance; position error ~ 0.42 FWHM / snr
+    snr: FloatArray  # (n,) of the luminance
+    place_err: FloatArray  # (n,) px per axis, of x and y, from the noise
     fwhm: FloatArray  # (n,) px
     elongation: FloatArray  # (n,) major over minor axis
     saturated: NDArray[np.bool_]  # (n,)

@@ -122,6 +122,6 @@ def test_places_go_back_to_green():
 
 
 def test_a_star_without_light_has_no_weight():
-    stars = Stars(*(np.zeros(1),) * 2, np.zeros((1, 3)), np.ones((1, 3)), *(np.ones(1),) * 3, *(np.zeros(1, bool),) * 2)
+    stars = Stars(*(np.zeros(1),) * 2, np.zeros((1, 3)), np.ones((1, 3)), *(np.ones(1),) * 4, *(np.zeros(1, bool),) * 2)
     weights = colour_weights(stars.flux, (1.0, 1.0, 1.0), filtered=False)
     assert at_green(stars, ((1.0, 1.0),) * 3, weights) == (0.0, 0.0)

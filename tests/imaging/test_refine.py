@@ -116,11 +116,12 @@ def detections(
     snr = flux[number] / np.sqrt(flux[number] + 2500)
     number, snr = number[snr > 5][:300], snr[snr > 5][:300]
     n = len(number)
-    places = np.stack([x[number], y[number]]) + rng.normal(0, 1, (2, n)) * np.hypot(0.42 * 3.5 / snr, FLOOR)
+    noise = 0.42 * 3.5 / snr
+    places = np.stack([x[number], y[number]]) + rng.normal(0, 1, (2, n)) * np.hypot(noise, FLOOR)
     places += np.where(rng.random(n) < outliers, rng.uniform(-3, 3, (2, n)), 0.0)
     light = (flux[number] * rng.uniform(0.6, 1.0) * rng.normal(1, 1 / snr))[:, None]
     no = np.zeros(n, bool)
-    return number, Stars(places[0], places[1], light, light / snr[:, None], snr, np.full(n, 3.5), np.ones(n), no, no)
+    return number, Stars(*places, light, light / snr[:, None], snr, noise, np.full(n, 3.5), np.ones(n), no, no)
 
 
 def linear_fit(truth: Solution, x: np.ndarray, y: np.ndarray, ra: np.ndarray, dec: np.ndarray) -> Solution:
@@ -188,7 +189,7 @@ def test_residuals_are_the_noise_of_the_positions(two_by_two: tuple[Night, Refin
     sky, result = two_by_two
     expected = []
     for stars in sky.stars:
-        sigma = np.hypot(0.42 * 3.5 / stars.snr, FLOOR)
+        sigma = np.hypot(stars.place_err, FLOOR)
         expected.append([np.sqrt(np.mean(sigma**2)), np.sqrt(np.mean(sigma[stars.snr > 20] ** 2))])
     assert result.residual == pytest.approx(np.array(expected)[:, 0], rel=0.25)
     assert result.residual_bright == pytest.approx(np.array(expected)[:, 1], rel=0.25)

@@ -172,6 +172,7 @@ def photograph(
         flux=seen[order],
         flux_err=error[order],
         snr=snr[order],
+        place_err=jitter,
         fwhm=np.full(len(order), fwhm),
         elongation=np.full(len(order), 1.1),
         saturated=seen[order, 1] > 300_000,

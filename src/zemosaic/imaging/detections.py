@@ -14,8 +14,7 @@ __all__ = ["centroid_sigma", "chosen_detections"]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-CENTROID = 0.42  # position error = 0.42 FWHM / snr (photon noise of a Gaussian)
-CENTROID_FLOOR = 0.025  # px, pixelation and seeing; more where the frame's own scatter says so
+CENTROID_FLOOR = 0.025  # px, pixelation and seeing: 0.023 on real subs; more where the frame's own scatter says so
 POOR_FLOOR = 0.25  # px, saturated or blended stars, when there are no better ones
 ENOUGH = 15  # good stars in a frame, above which the poor ones are left out
 MAX_SIGHTINGS = 200_000  # over all frames
@@ -37,5 +36,4 @@ def chosen_detections(stars: Sequence[Stars]) -> list[IntArray]:
 def centroid_sigma(stars: Stars) -> FloatArray:
     """(n,) px per axis, error of a position."""
     poor = stars.saturated | stars.blended
-    photon = CENTROID * stars.fwhm / np.maximum(stars.snr, 1.0)
-    return np.hypot(np.where(np.isfinite(photon), photon, 1.0), np.where(poor, POOR_FLOOR, CENTROID_FLOOR))
+    return np.hypot(stars.place_err, np.where(poor, POOR_FLOOR, CENTROID_FLOOR))

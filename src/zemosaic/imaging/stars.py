@@ -206,7 +206,7 @@ def _typical(values: DoubleArray, good: BoolArray, fair: BoolArray) -> float:
 def _nothing(channels: int) -> StarsFound:
     empty, none = np.zeros(0), np.zeros(0, np.bool_)
     table = np.zeros((0, channels))
-    stars = Stars(empty, empty, table, table, empty, empty, empty, none, none)
+    stars = Stars(empty, empty, table, table, empty, empty, empty, empty, none, none)
     return StarsFound(stars, float("nan"), float("nan"))
 
 
@@ -240,7 +240,8 @@ def measure_stars(
     x, y, _ = sep.winpos(light, found.x, found.y, width / GAUSS, subpix=ROUGHLY)
     near = np.hypot(x - found.x, y - found.y) < fwhm  # else it ran away to a neighbour
     x, y = np.where(near, x, found.x), np.where(near, y, found.y)
-    x, y = fit_places(frame, colour_index(pattern), noise, x, y, fwhm)
+    place, place_err = fit_places(frame, colour_index(pattern), noise, x, y, fwhm)
+    x, y = place.T
     measured_in = bands(data, light, pattern, sigma)
     total, error = fluxes(measured_in[0], x, y, fwhm, SNR_APERTURE)
     measured = [fluxes(band, x, y, fwhm, APERTURE) for band in measured_in[1:]]
@@ -255,6 +256,7 @@ def measure_stars(
         flux=np.column_stack([flux for flux, _ in measured])[order],
         flux_err=np.tile([sky_error for _, sky_error in measured], (len(order), 1)),
         snr=total[order] / error,
+        place_err=place_err[order],
         fwhm=found.fwhm[order],
         elongation=elongation[order],
         saturated=found.saturated[order],

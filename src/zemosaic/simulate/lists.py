@@ -27,10 +27,10 @@ SHARE = np.array([0.25, 0.5, 0.25])  # of the pixels, R G B
 APERTURE = 1.2  # of the FWHM in the luminance, as in the measurement
 INSIDE = 0.92  # share of a star's light in it
 ANNULUS = 1.1  # noise with that of the sky's level, over that without
-CENTROID = 0.37  # position error = 0.37 FWHM / snr, the star's photons in the noise: measured on rendered frames
+CENTROID = 0.40  # position error = 0.40 FWHM / snr, the star's photons in the noise: measured on rendered frames
 FAINTEST = 4.0  # S/N, below which half of the stars are missed
 MISSED = 0.03  # of the stars above it
-FLOOR = 0.03  # px per axis: pixelation, seeing
+FLOOR = 0.02  # px per axis, seeing: stars of S/N > 100 on the real subs of M 94; on rendered frames 0.01
 SATURATED_ERROR = 0.15  # px per axis
 MERGED = 1.0  # FWHM of the luminance, within which the fainter star is not seen
 BLENDED = 2.0  # and within which it disturbs
@@ -62,7 +62,7 @@ def star_list(truth: Truth, sub: Sub, rng: np.random.Generator) -> Stars:
     if sub.shift:
         place += colour_weights(flux, sub.noise, filtered=True) @ np.array(sub.shift)
     noise = np.sqrt(sky**2 + flux / plan.gain) * rng.standard_normal(flux.shape)
-    columns = place[seen], (flux + noise)[seen], saturated[seen], blended[seen]
+    columns = place[seen], (flux + noise)[seen], saturated[seen], blended[seen], sigma[seen, 0]
     return _table(fwhm, sky, columns, _false(truth, sub, sky, rng))
 
 
@@ -102,16 +102,18 @@ def _false(truth: Truth, sub: Sub, sky: float, rng: np.random.Generator) -> tupl
 
 
 def _table(
-    fwhm: float, sky: float, stars: tuple[F64, F64, NDArray[np.bool_], NDArray[np.bool_]], false: tuple[F64, F64]
+    fwhm: float, sky: float, stars: tuple[F64, F64, NDArray[np.bool_], NDArray[np.bool_], F64], false: tuple[F64, F64]
 ) -> Stars:
     """Stars and false detections together, brightest first."""
     no = np.zeros(len(false[0]), bool)
     place, flux = np.concatenate([stars[0], false[0]]), np.concatenate([stars[1], false[1]])
     saturated, blended = np.concatenate([stars[2], no]), np.concatenate([stars[3], no])
     light = flux @ SHARE
+    error = np.concatenate([stars[4], CENTROID * fwhm * sky / light[len(stars[4]) :]])
     order = np.argsort(-light, kind="stable")[:MOST]
     n = len(order)
     return Stars(
         x=place[order, 0], y=place[order, 1], flux=flux[order], flux_err=np.full((n, 3), sky), snr=light[order] / sky,
-        fwhm=np.full(n, fwhm), elongation=np.full(n, 1.1), saturated=saturated[order], blended=blended[order],
+        place_err=error[order], fwhm=np.full(n, fwhm), elongation=np.full(n, 1.1), saturated=saturated[order],
+        blended=blended[order],
     )  # fmt: skip

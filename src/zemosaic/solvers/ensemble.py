@@ -188,7 +188,7 @@ def _field(ensemble: Ensemble, ra: FloatArray, dec: FloatArray, flux: FloatArray
     column = flux[order][:, None]
     stars = Stars(
         x=(x - left)[order], y=(y - low)[order], flux=column, flux_err=np.ones((n, 1)), snr=flux[order],
-        fwhm=np.full(n, 3.0), elongation=np.ones(n), saturated=no, blended=no,
+        place_err=np.full(n, 0.1), fwhm=np.full(n, 3.0), elongation=np.ones(n), saturated=no, blended=no,
     )  # fmt: skip
     return frame, stars, field
 
