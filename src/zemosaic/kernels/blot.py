@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
 from zemosaic.kernels._simd import four_by_four
-from zemosaic.kernels.resample import PHASES, row_ends
+from zemosaic.kernels.resample import PHASES, REST, SHIFT, row_ends
 
 __all__ = ["blot", "invalidate"]
 
@@ -56,7 +56,8 @@ def blot(
     shift = np.zeros((3, 2))
     for n in range(apart.shape[0]):
         shift[2 * n] = apart[n]
-    flat, found = mosaic.ravel(), np.empty(2, np.float32)
+    flat, found, inverse = mosaic.ravel(), np.empty(2, np.float32), 1.0 / step
+    last_x, last_y = W - 2.0 - 1.0 / PHASES, H - 2.0 - 1.0 / PHASES
     for cy in range((out.shape[0] + step - 1) // step):
         for cx in range((out.shape[1] + step - 1) // step):
             for y in range(cy * step, min((cy + 1) * step, out.shape[0])):
@@ -65,17 +66,16 @@ def blot(
                     down, across = y - cy * step - shift[c, 1], cx * step + shift[c, 0]
                     left_x, left_y, right_x, right_y = row_ends(nodes_x, nodes_y, cy, cx, down / step)
                     for x in range(cx * step + (cx * step + phase) % 2, min((cx + 1) * step, out.shape[1]), 2):
-                        share = (x - across) / step
+                        share = (x - across) * inverse
                         mx = left_x + (right_x - left_x) * share - origin[1]
                         my = left_y + (right_y - left_y) * share - origin[0]
-                        if not (mx >= 1.0 and my >= 1.0 and mx < W - 2.0 and my < H - 2.0):
+                        if not (mx >= 1.0 and my >= 1.0 and mx < last_x and my < last_y):
                             out[y, x], spread[y, x], samples[y, x] = np.nan, 0.0, 0
                             continue
-                        ix, iy = int(mx), int(my)
+                        column, row = int(mx * PHASES + 0.5), int(my * PHASES + 0.5)
                         four_by_four(
-                            flat, (c * H + iy - 1) * W + ix - 1, W,
-                            CUBIC_TABLE, 4 * int((mx - ix) * PHASES + 0.5),
-                            CUBIC_TABLE, 4 * int((my - iy) * PHASES + 0.5), found, 0,
+                            flat, (c * H + (row >> SHIFT) - 1) * W + (column >> SHIFT) - 1, W,
+                            CUBIC_TABLE, 4 * (column & REST), CUBIC_TABLE, 4 * (row & REST), found, 0,
                         )  # fmt: skip
                         out[y, x], spread[y, x] = found[0], found[1]
                         samples[y, x] = count[int(my + 0.5), int(mx + 0.5)]

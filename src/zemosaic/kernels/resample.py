@@ -21,7 +21,8 @@ __all__ = ["BUCKETS", "LANCZOS_TABLE", "add_to_buckets", "add_to_sums", "bucket_
 
 BUCKETS = 9
 NOWHERE, PARTLY, WHOLLY = 0, 1, 2  # whether a frame sees a cell of the lattice
-PHASES = 1024  # sub-pixel positions in the table: a quantisation of 0.0005 px
+SHIFT = 10  # binary digits of a place below the pixel: a quantisation of 0.0005 px
+PHASES, REST = 1 << SHIFT, (1 << SHIFT) - 1  # sub-pixel positions in the table
 
 
 def _lanczos_table() -> NDArray[np.float32]:
@@ -108,6 +109,25 @@ def _seen(nodes: NDArray[np.float64], j: int, i: int, last: float, margin: float
 
 
 @kernel
+def _interpolate(
+    image: NDArray[np.float32],
+    width: int,
+    row0: int,
+    tables: tuple[NDArray[np.float32], NDArray[np.float32]],
+    x: float,
+    y: float,
+    out: NDArray[np.float32],
+    o: int,
+) -> None:
+    """The four lanes of a frame at (x, y) into out[o : o + 4]; the 6 x 6 taps must lie inside the rows at hand."""
+    column, row = int(x * PHASES + 0.5), int(y * PHASES + 0.5)
+    six_by_six(
+        image, 4 * (((row >> SHIFT) - 2 - row0) * width + (column >> SHIFT) - 2), 4 * width,
+        tables[1], 24 * (column & REST), tables[0], 6 * (row & REST), out, o,
+    )  # fmt: skip
+
+
+@kernel
 def _see(
     image: NDArray[np.float32],
     shape: tuple[int, int],
@@ -132,10 +152,10 @@ def _see(
     lanes : (4 * step,), taper : (step,), out
     """
     height, width = shape
-    colours = np.empty(4, np.float32)
+    colours, inverse = np.empty(4, np.float32), 1.0 / step
     left_x, left_y, right_x, right_y = ends
     for k in range(span[0], span[1]):
-        share = k / step
+        share = k * inverse
         sx, sy = left_x + (right_x - left_x) * share, left_y + (right_y - left_y) * share
         taper[k] = 1.0
         if not wholly:
@@ -147,18 +167,9 @@ def _see(
             )
             if taper[k] <= 0.0:
                 continue
-        ix, iy = int(sx), int(sy)
-        six_by_six(
-            image, 4 * ((iy - 2 - row0) * width + ix - 2), 4 * width,
-            tables[1], 24 * int((sx - ix) * PHASES + 0.5), tables[0], 6 * int((sy - iy) * PHASES + 0.5), lanes, 4 * k,
-        )  # fmt: skip
+        _interpolate(image, width, row0, tables, sx, sy, lanes, 4 * k)
         for n in range(apart.shape[0]):
-            x, y = sx + apart[n, 0], sy + apart[n, 1]
-            ix, iy = int(x), int(y)
-            six_by_six(
-                image, 4 * ((iy - 2 - row0) * width + ix - 2), 4 * width,
-                tables[1], 24 * int((x - ix) * PHASES + 0.5), tables[0], 6 * int((y - iy) * PHASES + 0.5), colours, 0,
-            )  # fmt: skip
+            _interpolate(image, width, row0, tables, sx + apart[n, 0], sy + apart[n, 1], colours, 0)
             lanes[4 * k + 2 * n] = colours[2 * n]
 
 
