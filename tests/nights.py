@@ -36,6 +36,9 @@ class Inline(ThreadPoolExecutor):
     def __init__(self, workers: int = 1) -> None:
         super().__init__(1)
 
+    def peak(self) -> int:
+        return 0
+
 
 @dataclass
 class Recorder:

@@ -134,8 +134,14 @@ def test_the_first_release_s_command_line_is_accepted(
     assert main(["run", *" ".join(flags).split()]) == 0
     said = capsys.readouterr().out
     log = (tmp_path / "OUT" / LOG_NAME).read_text()
-    for text in ("reproject_coadd is taken as incremental", "coadd_memmap_dir"):
-        assert text in said and log.count(text) == 1
+    assert "no effect" not in said
+    for text in (
+        '"final_assembly_method":"reproject_coadd"',
+        '"winsor_worker_limit":2',
+        '"coadd_memmap_dir":"/scratch"',
+    ):
+        assert text in log
+    assert '"auto_limit_frames_per_master_tile":false' in log and '"assembly_process_workers":4' in log
     assert '"num_processing_workers":2' in log and '"cluster_panel_threshold":0.5' in log and "secret" not in log + said
 
 

@@ -23,7 +23,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from zemosaic.errors import OutputError
 
-__all__ = ["Chunked", "DamagedError", "create", "opened", "put_file", "save"]
+__all__ = ["Chunked", "DamagedError", "create", "opened", "put_file", "reserve", "save"]
 
 HEADER = ".zarray"
 Array = NDArray[Any]
@@ -179,6 +179,26 @@ def put_file(path: Path, data: bytes) -> None:
         raise OutputError(
             f"{path} cannot be written ({error.strerror or error}): make room, then start the same command again; it goes on "
             "from here"
+        ) from error
+
+
+def reserve(path: Path, size: int) -> None:
+    """A file of zeros for which there is room: what is mapped into memory and finds none later ends the process.
+
+    Raises OutputError with the reason of the system.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.truncate(size)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path}: no room for {size / 2**30:.1f} GB ({error.strerror or error}); free some, name another folder "
+            "(coadd_memmap_dir), or let the memory bound what lies side by side (auto_limit_frames_per_master_tile)"
         ) from error
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "Event",
     "Exported",
     "FiltersFound",
+    "Forecast",
     "FrameLeftOut",
     "Made",
     "ManyLeftOut",
@@ -25,6 +26,7 @@ __all__ = [
     "Measured",
     "Note",
     "Outcome",
+    "Outturn",
     "PhaseFinished",
     "PhaseProgress",
     "PhaseStarted",
@@ -179,6 +181,26 @@ class PhaseFinished:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """What the assembly will need, told before a pixel moves."""
+
+    memory: float  # MB, of all processes
+    disk: float  # MB, of the workspace and of what is written
+    least: float  # s
+    most: float  # s
+
+
+@dataclass(frozen=True)
+class Outturn:
+    """What it took, beside the forecast."""
+
+    memory: float  # MB, sum over the processes of the most that each held; NaN where the system does not tell
+    disk: float  # MB
+    seconds: float
+    forecast: Forecast
+
+
+@dataclass(frozen=True)
 class FrameLeftOut:
     what: LeftOut
 
@@ -276,6 +298,8 @@ Event = (
     | PhaseProgress
     | PhaseFinished
     | FrameLeftOut
+    | Forecast
+    | Outturn
     | ManyLeftOut
     | Vignetting
     | MasterUsed

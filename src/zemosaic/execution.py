@@ -52,6 +52,10 @@ class Workers(Executor):
     memory: int = 0  # bytes that they have together; 0 = those of this machine
     lost: tuple[type[BaseException], ...] = (BrokenExecutor,)  # what a future ends with when its worker died
 
+    def peak(self) -> int:
+        """Bytes that this process and its workers have held together at most, each by itself; 0 where nobody tells."""
+        return 0
+
 
 class WorkerPool(Workers):
     """Spawned worker processes; a pool that broke because a worker died is replaced at the next submit."""
@@ -72,8 +76,21 @@ class WorkerPool(Workers):
                 self._pool = self._fresh()
                 return self._pool.submit(fn, *args, **kwargs)
 
+    def peak(self) -> int:
+        found = [_peak(pid) for pid in (os.getpid(), *self._pool._processes)]
+        return 0 if 0 in found else sum(found)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
+def _peak(pid: int) -> int:
+    """Largest resident set of a process so far, bytes; 0 where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def open_executor(workers: int) -> WorkerPool:

@@ -320,6 +320,7 @@ class Superblock:
     x1: int
     frames: tuple[int, ...]  # ids, in the order in which they are added
     depth: int = 0  # room for so many samples of a pixel side by side; 0: running means, of any number
+    mapped: bool = False  # the samples lie in a file on the disk
 
 
 @dataclass(frozen=True)

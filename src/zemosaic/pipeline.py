@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from zemosaic.events import (
     Assembled,
     Exported,
     Made,
+    Outturn,
     Planned,
     Reporter,
     RunFinished,
@@ -28,9 +30,10 @@ from zemosaic.events import (
     Warned,
 )
 from zemosaic.execution import Workers, memory_budget, open_executor, worker_count
+from zemosaic.forecast import ENOUGH_VISITS, forecast, widths
 from zemosaic.ledger import Ledger, to_json
 from zemosaic.model import Frame, FrameState, Grid, Group, LeftOut, Masters, Measurement, Mosaic, Plan, Solution
-from zemosaic.phases.assemble import Assembly, Exposure, Recipe
+from zemosaic.phases.assemble import Assembly, Exposure, Recipe, Result
 from zemosaic.phases.export import Outputs, export, rows_to_write
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import TASK_OVERHEAD, make_grid, make_plan
@@ -72,7 +75,7 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
             masters = run.calibrate(frames, calibration, executor)
             measurements = run.measure(frames, masters, executor)
             solved = run.solve(frames, measurements, external, executor)
-            night = _Night(measurements, masters, solved, memory, executor)
+            night = _Night(measurements, masters, solved, memory, executor, _pace(ledger, executor))
             targets = run.targets(frames, solved.solutions)
             if len(targets) == 1:  # then it has the unsolved ones too
                 targets = (replace(targets[0], frames=frames),)
@@ -141,6 +144,12 @@ class _Night:
     solved: SolveResult
     memory: int  # bytes
     executor: Workers
+    pace: float | None  # s of a worker to measure a frame; None when all were known
+
+
+def _pace(ledger: Ledger, executor: Workers) -> float | None:
+    measured = [(seconds, items) for phase, seconds, items in ledger.phases() if phase == "measure" and items]
+    return sum(s for s, _ in measured) * executor.workers / sum(n for _, n in measured) if measured else None
 
 
 @dataclass(frozen=True)
@@ -244,21 +253,27 @@ class _Run(Survey):
             key = _hash((*about, grid, self.settings.memory_limit))
             frozen = self.ledger.get(ledger_key("frozen_plan", part.key), _Frozen)
             if frozen is None or frozen.key != key:  # memory that is free today moves no block of a plan that was begun
-                plan = make_plan(
-                    usable,
-                    solutions,
-                    panels,
-                    grid,
-                    memory=night.memory,
-                    workers=night.executor.workers,
-                    samples=samples,
-                )
+                workers = self.settings.assembly_process_workers or night.executor.workers
+                if samples and self.settings.coadd_use_memmap:
+                    samples = replace(samples, scratch=self._room() // workers)
+                plan = make_plan(usable, solutions, panels, grid, memory=night.memory, workers=workers, samples=samples)
                 frozen = _Frozen(key, plan)
                 self.ledger.put(ledger_key("frozen_plan", part.key), frozen)
             plan = frozen.plan
             outcome.append(_planned(plan))
         self._check_disk(plan)
         return plan
+
+    def _room(self) -> int:
+        """Bytes on the disk that samples may take: half of what is free where they are to lie."""
+        folder = Path(self.settings.coadd_memmap_dir or self.ledger.workspace)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return shutil.disk_usage(folder).free // 2
+        except OSError as error:
+            raise OutputError(
+                f"coadd_memmap_dir: cannot use {folder} ({error.strerror}); choose another folder"
+            ) from error
 
     def _check_disk(self, plan: Plan) -> None:
         free = shutil.disk_usage(self.ledger.workspace).free
@@ -315,7 +330,7 @@ class _Run(Survey):
                 self.ledger.record_used(before.used)
                 outcome.append(Unchanged(len(before.used)))
             return before.outputs, len(before.used)
-        mosaic = self._assembled(name, plan, exposures, recipe, night.executor)
+        mosaic = self._assembled(name, plan, exposures, recipe, night)
         self.ledger.record_used(mosaic.frames)
         kept = {*mosaic.frames, *self._lost(exposures)}
         reason = "no pixel of it is in the mosaic: all were cropped, rejected, or have no weight"
@@ -328,7 +343,8 @@ class _Run(Survey):
             outputs = export(mosaic, frames, made, _made_folder(folder), self.reporter, part.filter, form)
             outcome.append(Exported(outputs.mosaic))
         self.ledger.put(ledger_key("finished", name), _Finished(files, outputs, _stamps(outputs), mosaic.frames))
-        shutil.rmtree(self.ledger.workspace / "mosaic" / name)
+        if self.settings.coadd_cleanup_memmap:
+            shutil.rmtree(self.ledger.workspace / "mosaic" / name)
         return outputs, len(mosaic.frames)
 
     def _lost(self, exposures: Mapping[int, Exposure]) -> set[int]:
@@ -337,21 +353,52 @@ class _Run(Survey):
         return {i for i, e in exposures.items() if e.frame.path in paths}
 
     def _assembled(
-        self, name: str, plan: Plan, exposures: Mapping[int, Exposure], recipe: Recipe, executor: Executor
+        self, name: str, plan: Plan, exposures: Mapping[int, Exposure], recipe: Recipe, night: _Night
     ) -> Mosaic:
         """The planes of the mosaic, as far as no earlier run has made them."""
-        workspace = self.ledger.workspace
-        work = Assembly(plan, exposures, recipe, workspace / "mosaic" / name, workspace / "sensors" / name)
-        with self.phase("assemble", work.visits, "visits") as outcome:
-            result = work.run(executor, self.reporter)
-            total = sum(r.total for r in result.rejected)
-            share = sum(r.pixels for r in result.rejected) / total if total else 0.0
-            trails = sum(r.streaks > 0 for r in result.rejected)
-            outcome.append(Assembled(len(result.mosaic.frames), 100.0 * share, trails))
+        workspace, scratch = self.ledger.workspace, self.settings.coadd_memmap_dir
+        folders = workspace / "mosaic" / name, workspace / "sensors" / name
+        work = Assembly(plan, exposures, recipe, *folders, scratch=Path(scratch) if scratch else None)
+        with self._assemblers(night) as executor, self.phase("assemble", work.visits, "visits") as outcome:
+            result = self._run(work, night, executor)
+            outcome.append(_assembled(result))
         for each in result.learnt:
             self.reporter.emit(SensorLearnt(each.name, len(each.frames), 100.0 * each.pattern, each.bad))
         self.leave_out(LeftOut(exposures[i].frame.path, FrameState.DAMAGED, why) for i, why in result.lost.items())
         return result.mosaic
+
+    @contextmanager
+    def _assemblers(self, night: _Night) -> Iterator[Workers]:
+        """The workers of the assembly: those of the other phases, or more where the user wants more."""
+        wanted = self.settings.assembly_process_workers
+        if wanted <= night.executor.workers or self.settings.scheduler:
+            yield night.executor
+            return
+        with open_executor(wanted) as executor:
+            yield executor
+
+    def _run(self, work: Assembly, night: _Night, executor: Workers) -> Result:
+        """Assemble; what it will take is told before, what it took after, and the pace is kept for the next forecast."""
+        width = widths(self.settings, work.plan, work.recipe, night.memory, executor.workers)
+        workers, visits = min(executor.workers, width.others or executor.workers), work.visits
+        before = forecast(work.plan, visits, workers, self.ledger.get("pace", float), night.pace)
+        if visits:
+            self.reporter.emit(before)
+        began = time.monotonic()
+        result = work.run(executor, self.reporter, width)
+        seconds = time.monotonic() - began
+        if visits >= ENOUGH_VISITS:
+            self.ledger.put("pace", seconds * min(workers, len(work.plan.superblocks)) / visits)
+        if visits:
+            mega = 2.0**20
+            self.reporter.emit(Outturn(executor.peak() / mega or math.nan, 2 * work.disk / mega, seconds, before))
+        return result
+
+
+def _assembled(result: Result) -> Assembled:
+    total = sum(r.total for r in result.rejected)
+    share = sum(r.pixels for r in result.rejected) / total if total else 0.0
+    return Assembled(len(result.mosaic.frames), 100.0 * share, sum(r.streaks > 0 for r in result.rejected))
 
 
 def _hash(value: object) -> str:

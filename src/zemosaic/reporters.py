@@ -125,6 +125,17 @@ class _Words:
                 return self._target("event.TargetStarted", event.target, number=event.number, of=event.of)
             case events.TargetFailed():
                 return self._target("event.TargetFailed", event.target, reason=event.reason)
+            case events.Forecast():
+                least, most = say.duration(event.least), say.duration(event.most)
+                return say("event.Forecast", memory=event.memory, disk=event.disk, least=least, most=most)
+            case events.Outturn():
+                key = "event.Outturn" + (".unknown" if event.memory != event.memory else "")
+                before, seconds = event.forecast, say.duration(event.seconds)
+                least, most = say.duration(before.least), say.duration(before.most)
+                return say(
+                    key, memory=event.memory, disk=event.disk, seconds=seconds, memory_before=before.memory,
+                    disk_before=before.disk, least=least, most=most,
+                )  # fmt: skip
             case events.Note():
                 return say("event.Note", text=event.text)
             case events.Warned():

@@ -85,6 +85,37 @@ class Settings(BaseModel):
         "which must see inputs and output under the same paths.",
         unit="text",
     )
+    assembly_process_workers: int = _setting(
+        0,
+        "performance",
+        "Worker processes of the assembly; 0: as many as `num_processing_workers` gives.",
+        limits=(0, 1024),
+    )
+    winsor_worker_limit: int = _setting(
+        4,
+        "performance",
+        "For `winsorized_sigma_clip` with `reproject_coadd`: parts of the mosaic whose samples lie side by side at the same "
+        "time, at most; 0: no limit but the workers.",
+        limits=(0, 1024),
+    )
+    coadd_use_memmap: bool = _setting(
+        True,
+        "performance",
+        "For `reproject_coadd` without `auto_limit_frames_per_master_tile`, and for the median: samples that do not fit the "
+        "memory lie in a file on the disk. Without, the mosaic is cut into as small parts as it takes.",
+    )
+    coadd_memmap_dir: str = _setting(
+        "",
+        "performance",
+        "Folder for these files, when not the workspace in the output folder: a fast disk with much room.",
+        unit="path",
+    )
+    coadd_cleanup_memmap: bool = _setting(
+        True,
+        "performance",
+        "Remove what the assembly kept on the disk when the mosaic is finished (only what it made itself, never the folder). "
+        "Without, parts of the mosaic that nothing has changed are not made again when settings or subs change.",
+    )
     solver_method: Literal["auto", "header", "catalogue", "astap", "astrometry_net"] = _setting(
         "auto",
         "plate solving",
@@ -287,7 +318,8 @@ class Settings(BaseModel):
         True,
         "mosaic",
         "For `reproject_coadd`: let `memory_limit` bound how many frames lie side by side over a pixel; parts of the mosaic with "
-        "more are made like `incremental`. Without, the mosaic is cut into as small parts as it takes.",
+        "more are made like `incremental`. Without, all frames do, on the disk where the memory is too small "
+        "(`coadd_use_memmap`).",
     )
     max_raw_per_master_tile: int = _setting(
         0,
@@ -411,6 +443,7 @@ RENAMED = {
     "timeout": "solver_timeout",
     "downsample": "astap_default_downsample",
     "no_auto_limit_frames": "auto_limit_frames_per_master_tile",
+    "winsor_workers": "winsor_worker_limit",
 }
 
 # Values that mean something else today: the new value, and why ("" where it is only another word for the same).
@@ -425,21 +458,13 @@ RENAMED_VALUES: dict[str, dict[str, tuple[str, str]]] = {
     "solver_choice": {"ansvr": ("astrometry_net", ""), "astrometry": ("astrometry_net", ""), "none": ("header", "")},
 }
 
-_SIDE_BY_SIDE = "samples lie side by side in memory"
-_ONE_NUMBER = "one number of worker processes counts for all phases"
 # Names of the first release that are accepted and have no effect (yet), and why.
 NO_EFFECT = {
     "astap_default_sensitivity": "ASTAP has no such option",
     "force_lum": "solvers get the luminance or the list of stars, never one colour",
-    "winsor_worker_limit": _ONE_NUMBER,
-    "winsor_workers": _ONE_NUMBER,
     "use_gpu_phase5": "there is no GPU path",
     "gpu_id_phase5": "there is no GPU path",
     "gpu_selector": "there is no GPU path",
-    "coadd_use_memmap": _SIDE_BY_SIDE,
-    "coadd_memmap_dir": _SIDE_BY_SIDE,
-    "coadd_cleanup_memmap": _SIDE_BY_SIDE,
-    "assembly_process_workers": _ONE_NUMBER,
 }
 
 

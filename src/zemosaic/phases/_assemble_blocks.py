@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zemosaic.chunks import reserve
 from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
 from zemosaic.imaging.coadd import location, median, median_variance
 from zemosaic.imaging.warp import LATTICE, Window, colours_apart, window
@@ -55,6 +56,7 @@ class BlockTask:
     canvas: Canvas
     key: str = ""  # hash of what the block is made from in this pass
     checkpoint: float = math.inf  # s between two checkpoints of running sums
+    scratch: Path | None = None  # folder for samples that do not fit the memory
 
     @property
     def name(self) -> str:
@@ -91,6 +93,8 @@ def provisional_block(task: BlockTask) -> set[int] | Lost:
         centre, samples = _side_by_side(task) if task.block.depth else _running(task)
     except LostFrameError as lost:
         return Lost(lost.frame_id, lost.reason)
+    finally:
+        _remove_scratch(task)
     store(task.canvas.provisional, task.block, centre)
     store(task.canvas.samples, task.block, samples)
     record(first_record(task), task.key, ())
@@ -176,18 +180,24 @@ class _Sums:
 
 def final_block(task: BlockTask) -> set[int] | Lost:
     """Pass 2 over one superblock; the ids of the frames that gave it at least one pixel."""
+    try:
+        return _final_block(task)
+    except LostFrameError as lost:
+        return Lost(lost.frame_id, lost.reason)
+    finally:
+        _remove_scratch(task)
+
+
+def _final_block(task: BlockTask) -> set[int]:
     total = _Sums.empty(task)
     checkpoint = Checkpoint(task.canvas.checkpoints / f"final_{task.name}", task.key, task.checkpoint)
     begun, contributed = checkpoint.restore(total.arrays)
-    try:
-        for done, each in _visited(task, _mended, begun):
-            before = int(total.count.sum(dtype=np.int64))
-            _add_final(task, each, total)
-            if int(total.count.sum(dtype=np.int64)) > before:
-                contributed.add(each.exposure.frame.id)
-            checkpoint.keep(total.arrays, done, contributed)
-    except LostFrameError as lost:
-        return Lost(lost.frame_id, lost.reason)
+    for done, each in _visited(task, _mended, begun):
+        before = int(total.count.sum(dtype=np.int64))
+        _add_final(task, each, total)
+        if int(total.count.sum(dtype=np.int64)) > before:
+            contributed.add(each.exposure.frame.id)
+        checkpoint.keep(total.arrays, done, contributed)
     middle = None
     if total.beside is not None and total.found is not None:
         _check_depth(task, total.found)
@@ -241,7 +251,23 @@ def _margins(task: BlockTask, each: Prepared) -> NDArray[np.float64]:
 
 
 def _no_samples(task: BlockTask) -> Float32Array:
-    return np.zeros((task.block.depth, *task.plane, 2 * task.channels + 1), np.float32)
+    """Room for the samples of a block, in memory or in a file."""
+    shape = task.block.depth, *task.plane, 2 * task.channels + 1
+    if not task.block.mapped:
+        return np.zeros(shape, np.float32)
+    file = _scratch_file(task)
+    reserve(file, 4 * math.prod(shape))
+    return np.memmap(file, np.float32, "r+", shape=shape)
+
+
+def _scratch_file(task: BlockTask) -> Path:
+    folder = task.scratch or task.canvas.checkpoints.parent / "scratch"
+    return folder / f"zemosaic_{task.key[:12]}_{task.name}.samples"
+
+
+def _remove_scratch(task: BlockTask) -> None:
+    if task.block.mapped:
+        _scratch_file(task).unlink(missing_ok=True)
 
 
 def _add_samples(

@@ -82,9 +82,11 @@ class Assembly:
         folder: Path,
         sensors: Path,
         checkpoint: float | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self.plan, self.recipe, self.sensors = plan, recipe, sensors
         self.checkpoint = CHECKPOINT if checkpoint is None else checkpoint  # s between two of running sums
+        self.scratch = scratch
         sensors.mkdir(parents=True, exist_ok=True)
         self.canvas = create_canvas(plan, folder, recipe.maps and recipe.reject)
         self._take(exposures)
@@ -125,8 +127,9 @@ class Assembly:
             exposures = [replace(e, sensor=maps[e.frame.id][0]) if e.frame.id in maps else e for e in exposures]
         plan = self.plan
         return BlockTask(
-            plan.grid, plan.channels, block, tuple(exposures), self.recipe, self.canvas, key, self.checkpoint
-        )
+            plan.grid, plan.channels, block, tuple(exposures), self.recipe, self.canvas, key, self.checkpoint,
+            self.scratch,
+        )  # fmt: skip
 
     def _judging(self, batch: Batch, key: str) -> RejectTask:
         exposures = tuple(self.exposures[i] for i in batch.frames)
@@ -177,6 +180,11 @@ class Assembly:
         """How often a frame will be read: what the progress counts."""
         blocks = sum(len(task.exposures) for task in (*self.first_missing, *self.last_missing))
         return blocks + sum(len(task.exposures) for task in self.frames_missing)
+
+    @property
+    def disk(self) -> int:
+        """Bytes that lie in the folder now."""
+        return sum(path.stat().st_size for path in self.canvas.data.parent.rglob("*") if path.is_file())
 
     def run(self, executor: Executor, reporter: Reporter, widths: Widths = Widths()) -> Result:
         """Do what is to be done; frames that cannot be read any more are left out.

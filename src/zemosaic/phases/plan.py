@@ -38,6 +38,7 @@ class SideBySide:
     most: int = 0  # frames over a pixel; 0: as many as fit the memory
     everywhere: bool = False  # blocks are cut as small as it takes
     needed: bool = False  # the result cannot do without
+    scratch: int = 0  # bytes on the disk that a worker may use where the memory is too small for all
 
 
 def sample_bytes(depth: int, channels: int) -> int:
@@ -100,14 +101,14 @@ def make_plan(
     else:
         depths = _depths(frames, solutions, grid)
         fitting = budget // sample_bytes(int(depths.max()), channels)
-        least = SMALLEST_BLOCK if samples.everywhere or samples.needed else LEAST_JOINT
+        least = SMALLEST_BLOCK if (samples.everywhere or samples.needed) and not samples.scratch else LEAST_JOINT
         pieces = _pieces(grid, min(largest, max(fitting, least)), workers)
         deep = [_deepened(b, depths) for b in _superblocks(frames, solutions, grid, pieces)]
         blocks = tuple(_chosen(b, samples, budget, channels) for b in deep)
-    needed = max(
-        _area(b) * (sample_bytes(b.depth, channels) if b.depth else BYTES_PER_PIXEL * channels) for b in blocks
-    )
-    disk = grid.width * grid.height * (3 * channels * 4 + 6) + sum(f.width * f.height // 16 for f in frames)
+    needed = max(_in_memory(b, channels) for b in blocks)
+    disk = _whole_chunks(grid) * (3 * channels * 4 + 6) + sum(f.width * f.height // 16 for f in frames)
+    disk += workers * max(_area(b) * sample_bytes(b.depth, channels) if b.mapped else 0 for b in blocks)
+    disk += 16 * max(f.width * f.height for f in frames) * min(-(-len(frames) // 8), 32)  # sums of a sensor
     return Plan(grid, channels, groups, blocks, LATTICE, TASK_OVERHEAD + needed, disk, CHUNK)
 
 
@@ -128,8 +129,20 @@ def make_grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], output
     return _grid(frames, solutions, (output_scale or natural) / 3600.0)
 
 
+def _whole_chunks(grid: Grid) -> int:
+    """Pixels of the grid filled up to whole chunks, as they lie on the disk."""
+    return -(-grid.height // CHUNK) * -(-grid.width // CHUNK) * CHUNK * CHUNK
+
+
 def _area(block: Superblock) -> int:
     return (block.y1 - block.y0) * (block.x1 - block.x0)
+
+
+def _in_memory(block: Superblock, channels: int) -> int:
+    """Bytes that a task needs for its block."""
+    if block.depth == 0:
+        return _area(block) * BYTES_PER_PIXEL * channels
+    return _area(block) * sample_bytes(0 if block.mapped else block.depth, channels)
 
 
 def _depths(frames: Sequence[Frame], solutions: Mapping[int, Solution], grid: Grid) -> NDArray[np.int64]:
@@ -158,12 +171,18 @@ def _chosen(block: Superblock, samples: SideBySide, budget: int, channels: int) 
     few = samples.most == 0 or block.depth <= samples.most
     if few and _area(block) * sample_bytes(block.depth, channels) <= budget:
         return block
+    if (
+        few
+        and (samples.needed or samples.everywhere)
+        and _area(block) * sample_bytes(block.depth, channels) <= samples.scratch
+    ):
+        return replace(block, mapped=True)
     if samples.needed or (few and samples.everywhere):
         limit = f"max_raw_per_master_tile is {samples.most}" if not few else f"a worker has {budget / 2**20:.0f} MB"
         raise SettingsError(
             f"up to {block.depth} subs overlap and all their samples have to lie side by side, but {limit}: raise it or "
-            "memory_limit, take fewer workers (assembly_process_workers), or choose stacking_final_combine_method = mean "
-            "and auto_limit_frames_per_master_tile = true"
+            "memory_limit, take fewer workers (assembly_process_workers), make room on the disk (coadd_use_memmap), or choose "
+            "stacking_final_combine_method = mean and auto_limit_frames_per_master_tile = true"
         )
     return replace(block, depth=0)
 

@@ -1,0 +1,145 @@
+"""Memory, disk and workers of the assembly: what the settings promise, and the forecast beside what happened."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nights import FIELD, Recorder, assembled, same_bits, simulated
+from zemosaic.chunks import reserve
+from zemosaic.errors import OutputError, SettingsError
+from zemosaic.events import Forecast, Outturn
+from zemosaic.forecast import forecast, widths
+from zemosaic.model import Grid, Plan, Superblock
+from zemosaic.phases.assemble import Widths
+from zemosaic.recipes import assembly_recipe
+from zemosaic.settings import Settings
+
+COADD = {"final_assembly_method": "reproject_coadd", "stacking_rejection_algorithm": "winsorized_sigma_clip"}
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    return simulated(tmp_path_factory.mktemp("night"), replace(FIELD, subs=5))
+
+
+@pytest.fixture(scope="module")
+def plain(night, tmp_path_factory):
+    """Samples side by side in memory, and what was told about it."""
+    folder, recorder = tmp_path_factory.mktemp("plain"), Recorder()
+    return assembled(night.lights, folder, recorder, **COADD), recorder
+
+
+def test_the_forecast_comes_first_and_what_happened_after(plain):
+    _, recorder = plain
+    kinds = [type(e).__name__ for e in recorder.events]
+    assert kinds.count("Forecast") == kinds.count("Outturn") == 1
+    before = next(e for e in recorder.events if isinstance(e, Forecast))
+    after = next(e for e in recorder.events if isinstance(e, Outturn))
+    assert kinds.index("Forecast") < kinds.index("Outturn") and after.forecast == before
+    assert 0 < before.least < before.most and before.memory > 400
+    # planes are forecast to the pixel; what is known less well, running sums and rejected pixels, is forecast to be more
+    assert 0.3 * before.disk < after.disk < before.disk
+
+
+def test_the_pace_of_one_assembly_is_the_forecast_of_the_next(night, plain, tmp_path):
+    recorder = Recorder()
+    for taper in (80, 60):
+        recorder = Recorder()
+        assembled(night.lights, tmp_path, recorder, edge_taper=taper)
+    before, after = (next(e for e in recorder.events if isinstance(e, kind)) for kind in (Forecast, Outturn))
+    assert before.least < 2.0 * after.seconds and before.most > 0.5 * after.seconds
+
+
+def plan_of(depth: int, memory: int = 2**30) -> Plan:
+    block = Superblock(0, 512, 0, 512, (0, 1, 2), depth)
+    return Plan(Grid(0, 0, 1e-3, 512, 1024, 0, 0), 3, (), (block, block), 32, memory, 2**28)
+
+
+@pytest.mark.parametrize(
+    ("settings", "depth", "memory", "workers", "expected"),
+    [
+        ({}, 0, 8, 4, Widths(None, None)),
+        ({}, 0, 2, 4, Widths(2, 2)),  # gigabytes for tasks of one: less is free today than when it was planned
+        ({}, 0, 0.5, 4, Widths(1, 1)),
+        ({"assembly_process_workers": 3}, 0, 8, 4, Widths(3, 3)),
+        ({**COADD, "winsor_worker_limit": 2}, 5, 8, 4, Widths(2, None)),
+        ({**COADD, "winsor_worker_limit": 0}, 5, 8, 4, Widths(None, None)),
+        ({"winsor_worker_limit": 2}, 0, 8, 4, Widths(None, None)),  # nothing lies side by side
+    ],
+)
+def test_tasks_at_once(settings, depth, memory, workers, expected):
+    chosen = Settings.model_validate(settings)
+    recipe = assembly_recipe(chosen, (0.0,))
+    assert widths(chosen, plan_of(depth), recipe, int(memory * 2**30), workers) == expected
+
+
+def test_forecast_grows_with_what_there_is_to_do():
+    few, many = (forecast(plan_of(0), visits, 2, None, 0.3) for visits in (100, 400))
+    assert many.least == pytest.approx(4 * few.least) and many.memory == few.memory
+    assert forecast(plan_of(0), 100, 1, None, 0.3).most == pytest.approx(2 * few.most)
+    known = forecast(plan_of(0), 100, 2, 0.2, 0.3)
+    assert known.most / known.least < few.most / few.least
+    assert np.sqrt(known.least * known.most) == pytest.approx(100 * 0.2 / 2)
+
+
+def test_samples_on_the_disk_are_those_in_memory(night, plain, tmp_path, monkeypatch):
+    """Where the memory is too small and the user wants all side by side; the file goes, the folder and its other files stay."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (scratch / "mine.txt").touch()
+    reserved = []
+
+    def spy(path: Path, size: int) -> None:
+        reserved.append((path, size))
+        reserve(path, size)
+
+    monkeypatch.setattr("zemosaic.phases._assemble_blocks.reserve", spy)
+    monkeypatch.setattr("zemosaic.phases.plan.TASK_OVERHEAD", 2 * 2**30 - 10 * 2**20)  # leaves 10 MB for samples
+    monkeypatch.setattr("zemosaic.pipeline.LEAST_PER_WORKER", 1)
+    outputs = assembled(
+        night.lights,
+        tmp_path / "mosaic",
+        **COADD,
+        auto_limit_frames_per_master_tile=False,
+        coadd_memmap_dir=str(scratch),
+    )
+    assert reserved and all(path.parent == scratch and size > 2**20 for path, size in reserved)
+    assert [path.name for path in scratch.iterdir()] == ["mine.txt"]
+    assert same_bits(outputs, plain[0])
+
+
+def test_without_a_file_the_mosaic_is_cut_until_it_fits(night, plain, tmp_path, monkeypatch):
+    monkeypatch.setattr("zemosaic.phases.plan.TASK_OVERHEAD", 2 * 2**30 - 30 * 2**20)
+    monkeypatch.setattr("zemosaic.pipeline.LEAST_PER_WORKER", 1)
+    without = {"auto_limit_frames_per_master_tile": False, "coadd_use_memmap": False}
+    outputs = assembled(night.lights, tmp_path, **COADD, **without)
+    assert same_bits(outputs, plain[0])
+    monkeypatch.setattr("zemosaic.phases.plan.TASK_OVERHEAD", 2 * 2**30 - 4 * 2**20)
+    with pytest.raises(SettingsError, match=r"5 subs overlap .*coadd_use_memmap"):
+        assembled(night.lights, tmp_path / "small", **COADD, **without)
+
+
+def test_a_file_for_which_there_is_no_room_is_refused_in_words(tmp_path):
+    with pytest.raises(OutputError, match=r"no room for .*coadd_memmap_dir"):
+        reserve(tmp_path / "samples", 2**60)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_assembled_stays_where_the_user_wants_that(night, tmp_path):
+    """And then what nothing has changed is not made again: here all of it, for another form of the files."""
+    outputs = assembled(night.lights, tmp_path, coadd_cleanup_memmap=False)
+    recorder = Recorder()
+    outputs.mosaic.unlink()
+    assert same_bits(assembled(night.lights, tmp_path, recorder, coadd_cleanup_memmap=False), outputs)
+    assert recorder.items["assemble"] == 0 and recorder.items["export"] > 0
+
+
+def test_more_processes_for_the_assembly_alone(night, plain, tmp_path):
+    outputs = assembled(
+        night.lights, tmp_path, pool=True, num_processing_workers=1, assembly_process_workers=2, **COADD
+    )
+    assert same_bits(outputs, plain[0])
