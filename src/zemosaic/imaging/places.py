@@ -11,12 +11,12 @@ over its level is what one ADU more adds (too little where there is a pedestal, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.imaging.photometry import GAUSS
+from zemosaic.kernels import places as kernels
 
 __all__ = ["fit_places", "places_in_colour"]
 
@@ -47,11 +47,7 @@ def fit_places(
     x, y : (n,) px, first guess
     fwhm : px, of all stars
     """
-    iy, ix, inside = _squares(raw.shape, x, y, fwhm)
-    channel = colours[iy % 2, ix % 2]
-    one_of = channel[..., None] == np.arange(len(sigma))
-    stamps = _Stamps(iy, ix, raw[iy, ix].astype(np.float64), inside, sigma[channel], one_of, fwhm / GAUSS)
-    place, error = stamps.settled(x, y)
+    place, error = _fitted(raw, colours, sigma, x, y, fwhm)
     lost = ~(np.hypot(place[:, 0] - x, place[:, 1] - y) <= FARTHEST)
     place[lost] = np.column_stack([x, y])[lost]
     error[lost] = FARTHEST
@@ -71,83 +67,20 @@ def places_in_colour(
     own : (2, 2) bool, which pixels (y % 2, x % 2) have the colour; sigma : ADU, their sky noise. The rest as in `fit_places`;
     what runs away from its first guess is NaN.
     """
-    iy, ix, inside = _squares(raw.shape, x, y, fwhm)
-    one_of = np.ones((*iy.shape, 1), np.bool_)
-    noise = np.full(iy.shape, sigma)
-    used = inside & own[iy % 2, ix % 2]
-    stamps = _Stamps(iy, ix, raw[iy, ix].astype(np.float64), used, noise, one_of, fwhm / GAUSS)
-    place, error = stamps.settled(x, y)
+    place, error = _fitted(raw, np.where(own, 0, -1), np.array([sigma]), x, y, fwhm)
     place[~(np.hypot(place[:, 0] - x, place[:, 1] - y) <= FARTHEST)] = np.nan
     return place, error
 
 
-def _squares(
-    shape: tuple[int, ...], x: DoubleArray, y: DoubleArray, fwhm: float
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
-    """Rows and columns (n, m) of the pixels around each star, clipped into the frame, and whether they are in it."""
-    h, w = shape
+def _fitted(
+    raw: NDArray[np.float32],
+    colours: NDArray[np.int64],
+    sigma: DoubleArray,
+    x: DoubleArray,
+    y: DoubleArray,
+    fwhm: float,
+) -> tuple[DoubleArray, DoubleArray]:
+    place, error = np.empty((len(x), 2)), np.empty(len(x))
     half = max(math.ceil(REACH * fwhm), 2)
-    steps = np.arange(-half, half + 1)
-    iy, ix = (grid.ravel() for grid in np.meshgrid(steps, steps, indexing="ij"))
-    iy, ix = np.rint(y).astype(np.intp)[:, None] + iy, np.rint(x).astype(np.intp)[:, None] + ix
-    inside = (iy >= 0) & (iy < h) & (ix >= 0) & (ix < w)
-    return iy.clip(0, h - 1), ix.clip(0, w - 1), inside
-
-
-@dataclass(frozen=True)
-class _Stamps:
-    """The pixels (n, m) around n stars, and what is fitted to them."""
-
-    iy: NDArray[np.intp]
-    ix: NDArray[np.intp]
-    values: DoubleArray  # ADU
-    used: NDArray[np.bool_]
-    sigma: DoubleArray  # ADU, sky noise
-    one_of: NDArray[np.bool_]  # (n, m, channels) the colour of each
-    s: float  # px, width of the profile
-
-    def settled(self, x: DoubleArray, y: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
-        """Places (n, 2) after a few steps from the first guess, and their errors (n,) px per axis."""
-        px, py, sky_weight = x.copy(), y.copy(), self.used / self.sigma**2
-        weight = sky_weight
-        for _ in range(STEPS):
-            design, residual, light = self.model(px, py, weight)
-            step = np.clip(np.nan_to_num(_solve(design, residual, weight)[:, :2]), -LONGEST_STEP, LONGEST_STEP)
-            px, py = px + step[:, 0], py + step[:, 1]
-            weight = sky_weight / (1.0 + light)
-        covariance = np.linalg.inv(_normal(self.model(px, py, weight)[0], weight))
-        error = np.sqrt(0.5 * (covariance[:, 0, 0] + covariance[:, 1, 1]))
-        return np.column_stack([px, py]), np.where(np.isfinite(error), error, FARTHEST)
-
-    def model(
-        self, px: DoubleArray, py: DoubleArray, weight: DoubleArray
-    ) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
-        """Derivatives (n, m, k) by place, amplitudes and skies, at the best amplitudes for a place.
-
-        Also what these leave (n, m), and the light of the star over that of the sky (n, m).
-        """
-        dx, dy = self.ix - px[:, None], self.iy - py[:, None]
-        profile = np.exp(-0.5 * (dx**2 + dy**2) / self.s**2)
-        linear = np.concatenate([self.one_of * profile[..., None], self.one_of.astype(float)], axis=2)
-        found = _solve(linear, self.values, weight)
-        residual = self.values - np.einsum("nmk,nk->nm", linear, found)
-        amplitude, sky = (np.einsum("nmc,nc->nm", self.one_of, part) for part in np.split(found, 2, axis=1))
-        star = amplitude * profile
-        slopes = (star / self.s**2)[..., None] * np.stack([dx, dy], axis=2)
-        light = np.maximum(star, 0.0) / np.maximum(sky, self.sigma)  # a sky near 0 has lost its pedestal
-        return np.concatenate([slopes, linear], axis=2), residual, np.nan_to_num(light)
-
-
-def _solve(design: DoubleArray, values: DoubleArray, weight: DoubleArray) -> DoubleArray:
-    """(n, k) weighted least squares for each star: design (n, m, k), values and weight (n, m)."""
-    right = np.einsum("nmk,nm->nk", design * weight[..., None], values)
-    result: DoubleArray = np.linalg.solve(_normal(design, weight), right[..., None])[..., 0]
-    return result
-
-
-def _normal(design: DoubleArray, weight: DoubleArray) -> DoubleArray:
-    """(n, k, k) normal matrices, with a ridge that keeps them solvable."""
-    normal: DoubleArray = np.swapaxes(design * weight[..., None], 1, 2) @ design
-    diagonal = np.einsum("nkk->nk", normal)
-    diagonal += RIDGE * diagonal + 1e-30
-    return normal
+    kernels.fit_gaussians(raw, colours, sigma, x, y, half, fwhm / GAUSS, STEPS, LONGEST_STEP, RIDGE, place, error)
+    return place, np.where(np.isfinite(error), error, FARTHEST)
