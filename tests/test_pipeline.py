@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections import Counter
@@ -29,15 +30,17 @@ from nights import (
     simulated,
 )
 from zemosaic.errors import Cancelled, InputError
-from zemosaic.events import ManyLeftOut, PhaseProgress, Planned, Unchanged
+from zemosaic.events import ManyLeftOut, PhaseProgress, Planned, SeamsGraded, Unchanged
 from zemosaic.imaging.demosaic import bilinear
 from zemosaic.imaging.projection import angular_separation, pixel_to_sky
+from zemosaic.ledger import Ledger
 from zemosaic.model import FrameState
 from zemosaic.phases.export import Outputs
 from zemosaic.score import Score, score
 from zemosaic.score.scene import Scene, boxes_of, load_scene
 from zemosaic.score.smooth import residual_of
 from zemosaic.score.starlight import judge_stars
+from zemosaic.seams import SeamReport
 from zemosaic.simulate import Night
 
 QUALITY = replace(BRIGHT, panels_x=2, panels_y=2, subs=24)
@@ -115,6 +118,16 @@ def night(field, tmp_path) -> Night:
 
 
 # ---- the picture
+
+
+def test_the_seams_of_four_panels_are_graded(quality):
+    (graded,) = [e for e in quality.recorder.events if isinstance(e, SeamsGraded)]
+    assert graded.grade in "AB" and graded.overlaps == 6 and graded.frames == ()
+    told = json.loads(quality.outputs.mosaic.with_name(f"{quality.outputs.mosaic.stem}_seams.json").read_text())
+    assert (told["grade"], told["visible"]) == (graded.grade, graded.visible)
+    assert quality.outputs.mosaic.with_name(f"{quality.outputs.mosaic.stem}_seams.png").is_file()
+    with Ledger(quality.folder) as ledger:
+        assert ledger.get("seams", SeamReport).grade == graded.grade
 
 
 def test_mosaic_of_four_panels_is_true(quality):

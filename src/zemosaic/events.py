@@ -34,6 +34,7 @@ __all__ = [
     "Reporter",
     "RunFinished",
     "Scanned",
+    "SeamsGraded",
     "SensorLearnt",
     "Silent",
     "Simulated",
@@ -215,6 +216,19 @@ class ManyLeftOut:
 
 
 @dataclass(frozen=True)
+class SeamsGraded:
+    """How well the panels of a mosaic meet (see `zemosaic.seams`)."""
+
+    grade: str  # A, B, C or D
+    visible: float  # largest certain step over the noise of a pixel
+    first: int  # the two panels of it
+    second: int
+    overlaps: int
+    residual: float  # rms of all steps over their errors
+    frames: tuple[str, ...]  # files that contribute most to bad seams
+
+
+@dataclass(frozen=True)
 class Note:
     """Something worth a line in the log, in English."""
 
@@ -301,6 +315,7 @@ Event = (
     | Forecast
     | Outturn
     | ManyLeftOut
+    | SeamsGraded
     | Vignetting
     | MasterUsed
     | SensorLearnt

@@ -261,9 +261,9 @@ class Ledger:
         self._write("INSERT OR REPLACE INTO run VALUES (?, ?)", [(key, to_json(value))], now=True)
 
     def get(self, key: str, kind: type[T]) -> T | None:
-        """A kept value, None when there is none."""
+        """A kept value; None when there is none, or None was kept."""
         found = self._read("SELECT value FROM run WHERE key = ?", [key])
-        return from_json(kind, found[0][0]) if found else None
+        return from_json(kind, found[0][0]) if found and found[0][0] != "null" else None
 
     def record_phase(self, phase: str, seconds: float, items: int) -> None:
         """How long a phase took, and for how many frames or blocks."""

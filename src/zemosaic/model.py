@@ -292,6 +292,7 @@ class Overlap:
     n_cells: int
     difference: tuple[float, ...]  # ADU
     error: tuple[float, ...]  # ADU, expected from the noise
+    ripple: tuple[float, ...]  # ADU, rms of what varies along the seam, as far as it is certainly more than noise
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from zemosaic.phases.plan import TASK_OVERHEAD, make_grid, make_plan
 from zemosaic.phases.solve import SolveResult
 from zemosaic.quality import FrameQuality, frame_table
 from zemosaic.recipes import assembly_recipe, output_format, provenance, side_by_side, unlike_profiles
+from zemosaic.seams import SeamReport, write_seams
 from zemosaic.settings import Settings
 from zemosaic.survey import MatchedPart, Survey, ledger_key, seen
 from zemosaic.targets import Target
@@ -234,6 +235,9 @@ class _Run(Survey):
         plan = self.plan(part, night.solved.solutions, matched.groups, result, grid, night)
         exposures = self.exposures(part.frames, night, result)
         outputs, used = self.assemble_and_export(part, plan, exposures, night, result, folder)
+        report = self.ledger.get(ledger_key("seams", part.key), SeamReport)
+        if report is not None:
+            write_seams(report, outputs.mosaic, plan.grid, matched.groups, part.frames, night.solved.solutions)
         return _Made(part.title, outputs, used)
 
     def plan(

@@ -103,6 +103,8 @@ class _Words:
                 states = self._counts(Counter(dict(event.states)))
                 self._headlines.append(say("event.ManyLeftOut", lost=event.lost, lights=event.lights, states=states))
                 return self._headlines[-1]
+            case events.SeamsGraded():
+                return self._seams(event)
             case events.Vignetting():
                 key = "event.Vignetting" + (".unknown" if event.corners != event.corners else "")
                 return say(key, instrument=event.instrument, corners=event.corners, error=event.error)
@@ -153,6 +155,14 @@ class _Words:
             return self.messages("event.FrameLeftOut.more") if more else None
         state = self.messages.word("state", what.state)
         return self.messages("event.FrameLeftOut", path=what.path, state=state, reason=what.reason)
+
+    def _seams(self, event: events.SeamsGraded) -> str:
+        word = self.messages(f"grade.{event.grade}")
+        text = self.messages("event.SeamsGraded", **(vars(event) | {"word": word}))
+        if event.grade != "D":
+            return text
+        self._headlines.append(self.messages("event.SeamsGraded.bad", text=text, frames="\n  ".join(event.frames)))
+        return self._headlines[-1]
 
     def _finished(self, event: events.RunFinished) -> str:
         lines = self._headlines + [self._made(each, several=len(event.mosaics) > 1) for each in event.mosaics]

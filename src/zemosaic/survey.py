@@ -27,6 +27,7 @@ from zemosaic.events import (
     PhaseStarted,
     Reporter,
     Scanned,
+    SeamsGraded,
     Solved,
     StrayTarget,
     TargetSeen,
@@ -44,6 +45,7 @@ from zemosaic.phases.scan import scan
 from zemosaic.phases.solve import SolveResult, solve
 from zemosaic.quality import Matching
 from zemosaic.recipes import median
+from zemosaic.seams import seam_report
 from zemosaic.settings import Settings
 from zemosaic.solvers.external import External, find_external
 from zemosaic.targets import Target, find_targets, in_words, is_stray, target_gap
@@ -256,6 +258,12 @@ class Survey:
             self.ledger.record_matched(result.corrections)
             self.ledger.put(ledger_key("overlaps", name), result.overlaps)
             outcome.append(Matched(len(result.corrections), _worst_overlap(result)))
+        report = seam_report(usable, groups, result, measurements, solutions)
+        self.ledger.put(ledger_key("seams", name), report)
+        if report is not None:
+            worst = report.seams[0]
+            told = report.grade, report.visible, worst.first, worst.second, len(report.seams), report.residual
+            self.reporter.emit(SeamsGraded(*told, report.frames))
         if not result.corrections:
             raise InputError("every frame was left out while brightness and sky were matched; the log says why")
         self._warn_of_losses(frames, len(result.corrections))

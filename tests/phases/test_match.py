@@ -29,6 +29,7 @@ from zemosaic.model import (
 )
 from zemosaic.phases import _match_stars
 from zemosaic.phases.match import Limits, MatchResult, match
+from zemosaic.seams import seam_report
 from zemosaic.tables import load_mesh, load_stars, save_measurement
 
 WIDTH, HEIGHT, CELL = 1080, 1920, 16
@@ -384,3 +385,21 @@ def test_nothing_to_match_and_cancelling(night: Night) -> None:
 
     with pytest.raises(Cancelled):
         night.match(Impatient())
+
+
+def test_a_panel_with_a_wrong_sky_shows_in_the_seams(tmp_path: Path) -> None:
+    """A glow in all subs of one panel where it meets the other, narrower than what a frame's own sky can follow."""
+    night = simulate(tmp_path, 12, panels=PANELS[:2], seed=4)
+    clean = seam_report(night.frames, night.groups, night.match(), night.measurements, night.solutions)
+    assert clean is not None and clean.grade in "AB" and clean.residual < 2.0
+    middle = np.mean([(g.ra + 180.0) % 360.0 for g in night.groups]) - 180.0, np.mean([g.dec for g in night.groups])
+    for i in night.groups[0].frames:
+        measured = night.measurements[i]
+        sky = load_mesh(measured.path)
+        y, x = (np.mgrid[: sky.mean.shape[0], : sky.mean.shape[1]] + 0.5) * sky.cell
+        apart = angular_separation(*pixel_to_sky(night.solutions[i], x, y), *middle)
+        lit = sky.mean + 60.0 * np.exp(-0.5 * (apart / 0.1) ** 2)[..., None]
+        save_measurement(measured.path, load_stars(measured.path), replace(sky, mean=lit.astype(np.float32)))
+    bad = seam_report(night.frames, night.groups, night.match(), night.measurements, night.solutions)
+    assert bad is not None and bad.grade in "CD"
+    assert clean.visible < 0.3 * bad.visible and bad.residual > 2.0 * clean.residual

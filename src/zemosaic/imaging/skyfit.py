@@ -64,6 +64,9 @@ class SkyFit:
     converged: bool
 
 
+RIPPLE_CERTAIN = 3.0  # errors of a mean square
+
+
 @dataclass(frozen=True)
 class PanelDifference:
     """Mean difference between two panels over the sky that both see, mosaic units."""
@@ -73,6 +76,7 @@ class PanelDifference:
     n_cells: int  # patches of sky
     difference: FloatArray  # (channels,) first minus second
     error: FloatArray  # (channels,) expected from the noise
+    ripple: FloatArray  # (channels,) rms of what varies from patch to patch, as far as it is certainly more than noise
 
 
 def fit_sky(
@@ -281,5 +285,8 @@ def _difference(first: _PanelView, second: _PanelView) -> PanelDifference:
     both, a, b = np.intersect1d(first.patch, second.patch, assume_unique=True, return_indices=True)
     weight = 1.0 / (first.variance[:, a] + second.variance[:, b])
     total = weight.sum(axis=1)
-    difference = np.sum(weight * (first.mean[:, a] - second.mean[:, b]), axis=1) / total
-    return PanelDifference(first.number, second.number, len(both), difference, 1.0 / np.sqrt(total))
+    apart = first.mean[:, a] - second.mean[:, b]
+    difference = np.sum(weight * apart, axis=1) / total
+    noise = (1.0 + RIPPLE_CERTAIN * np.sqrt(2.0 / len(both))) / np.mean(weight, axis=1)
+    ripple = np.sqrt(np.maximum(np.sum(weight * apart**2, axis=1) / total - noise, 0.0))
+    return PanelDifference(first.number, second.number, len(both), difference, 1.0 / np.sqrt(total), ripple)

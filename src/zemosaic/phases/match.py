@@ -26,6 +26,7 @@ from zemosaic.imaging.gains import GainFit, fit_gains
 from zemosaic.imaging.linking import chord, unit_vectors
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky
 from zemosaic.imaging.response import RADIAL_TERMS, half_diagonal, radial_powers
+from zemosaic.imaging.seams import frame_steps
 from zemosaic.imaging.skycells import (
     MaskStars,
     SkyCells,
@@ -92,6 +93,9 @@ class MatchResult:
     zero_point_stars: int
     zero_point_channel: str  # "green" or "luminance" (mono)
     gain_residual_mmag: dict[int, float]  # robust scatter of a frame's bright stars; NaN when too few
+    frame_steps: dict[
+        int, float
+    ]  # errors by which a frame's sky differs from that of other panels, in the worst channel
     common_stars: dict[int, int]  # stars of a frame that others see too
     response: dict[str, tuple[float, ...]]  # of each instrument without a flat; () = flat as far as the stars tell
     response_error: dict[str, float]  # standard deviation of F in the corners
@@ -154,7 +158,7 @@ def match(
         sky = fit_sky(cells, photometry.gain, spacing, order=order, instrument=instrument, time=_times(used))
     result = _result(inputs, kept, photometry, sky, weighting, left_out, table)
     if cells is not None and sky is not None:
-        result = replace(result, overlaps=_overlaps(cells, sky, photometry.gain, used, groups))
+        result = _with_seams(result, cells, sky, photometry.gain, used, groups)
     _report(result, photometry, sky, reporter)
     return result
 
@@ -342,6 +346,7 @@ def _result(
         corrections=corrections,
         left_out=left_out,
         overlaps=(),
+        frame_steps={},
         sky_level=(0.0,) * inputs[0].frame.channels if sky is None else tuple(sky.level.tolist()),
         zero_point=zero_point,
         zero_point_scatter=scatter,
@@ -385,18 +390,32 @@ def _zero_point(table: StarTable, fit: GainFit | None) -> tuple[float, float, in
     return middle, 1.4826 * float(np.median(np.abs(zero - middle))), len(zero)
 
 
-def _overlaps(
-    cells: SkyCells, sky: SkyFit, gain: FloatArray, inputs: Sequence[Item], groups: Sequence[Group]
-) -> tuple[Overlap, ...]:
-    """Residual steps between panels."""
+def _with_seams(
+    result: MatchResult,
+    cells: SkyCells,
+    sky: SkyFit,
+    gain: FloatArray,
+    inputs: Sequence[Item],
+    groups: Sequence[Group],
+) -> MatchResult:
+    """With the residual steps between panels, and what single frames contribute to them."""
     place = {frame: k for k, group in enumerate(groups) for frame in group.frames}
     panel = np.array([place.get(i.frame.id, -1) for i in inputs])
-    return tuple(
+    overlaps = tuple(
         Overlap(
-            groups[d.first].id, groups[d.second].id, d.n_cells, tuple(d.difference.tolist()), tuple(d.error.tolist())
+            groups[d.first].id,
+            groups[d.second].id,
+            d.n_cells,
+            tuple(d.difference.tolist()),
+            tuple(d.error.tolist()),
+            tuple(d.ripple.tolist()),
         )
         for d in panel_differences(cells, sky, gain, panel, len(groups))
     )
+    steps, errors = frame_steps(cells, sky, gain, panel)
+    worst = np.abs(steps / errors).max(axis=1)
+    known = {i.frame.id: float(w) for i, w in zip(inputs, worst) if np.isfinite(w)}
+    return replace(result, overlaps=overlaps, frame_steps=known)
 
 
 def _report(result: MatchResult, photometry: _Photometry, sky: SkyFit | None, reporter: Reporter) -> None:

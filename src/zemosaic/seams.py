@@ -1,0 +1,211 @@
+"""The seam report: what is left between panels, one grade for it, and a map.
+
+A step is the mean difference of two panels over the sky that both see, after all corrections; a ripple the rms of what varies
+along the seam, beyond the noise. The error of a step comes from the noise of that sky. What counts is how much is certain, a step
+less two errors, or the ripple, against the noise of a pixel of the mosaic in the panel with fewer subs: the eye finds an edge of
+a tenth of that only in the hardest stretch.
+
+A  good  no certain step above 0.1 of a pixel's noise: nothing to see
+B  fair  up to 0.3: perhaps in a hard stretch
+C  poor  up to 1: visible in a usual stretch
+D  bad   more: visible
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from zemosaic.errors import OutputError
+from zemosaic.imaging.projection import pixel_scale
+from zemosaic.imaging.warp import footprint
+from zemosaic.model import Correction, Frame, Grid, Group, Measurement, Overlap, Solution
+from zemosaic.phases.match import MatchResult
+
+__all__ = ["GRADES", "Seam", "SeamReport", "draw_seams", "grade_of", "seam_report", "write_seams"]
+
+GRADES = (("A", "good", 0.1), ("B", "fair", 0.3), ("C", "poor", 1.0), ("D", "bad", math.inf))
+CERTAIN = 2.0  # errors that are taken off a step before it counts
+NAMED = 5  # frames of a bad seam
+SIZE = 1400  # px, longer side of the map
+MARGIN, LEGEND = 30, 60  # px
+COLOURS = {"A": (40, 150, 70), "B": (160, 170, 30), "C": (225, 130, 20), "D": (205, 35, 35)}
+
+
+@dataclass(frozen=True)
+class Seam:
+    """Between two panels; per channel where it is a tuple."""
+
+    first: int  # panel
+    second: int
+    cells: int  # of sky that both see
+    step: tuple[float, ...]  # ADU, first minus second
+    error: tuple[float, ...]  # ADU, expected from the noise
+    ripple: tuple[float, ...]  # ADU, rms of what varies along the seam beyond the noise
+    residual: tuple[float, ...]  # step over error
+    visible: float  # the largest certain part of a step, or ripple, over the noise of a pixel
+    grade: str
+
+
+@dataclass(frozen=True)
+class SeamReport:
+    """All seams of a mosaic, worst first."""
+
+    grade: str
+    word: str
+    visible: float  # of the worst seam
+    residual: float  # rms of step over error: 1 when noise explains all
+    seams: tuple[Seam, ...]
+    frames: tuple[str, ...]  # files that contribute most to seams that are graded bad
+
+
+def grade_of(visible: float) -> tuple[str, str]:
+    """Letter and word."""
+    return next((letter, word) for letter, word, most in GRADES if visible <= most)
+
+
+def seam_report(
+    frames: Sequence[Frame],
+    groups: Sequence[Group],
+    matched: MatchResult,
+    measurements: Mapping[int, Measurement],
+    solutions: Mapping[int, Solution],
+) -> SeamReport | None:
+    """The report of a mosaic; None when no two panels overlap, or nothing was matched."""
+    if not matched.overlaps:
+        return None
+    scale = float(np.median([pixel_scale(solutions[i]) for i in matched.corrections]))
+    noise = {g.id: _pixel_noise(g, matched.corrections, measurements, solutions, scale) for g in groups}
+    seams = sorted((_seam(o, noise) for o in matched.overlaps), key=lambda seam: -seam.visible)
+    residuals = np.array([r for seam in seams for r in seam.residual])
+    worst = seams[0]
+    bad = {p for seam in seams if seam.grade == GRADES[-1][0] for p in (seam.first, seam.second)}
+    names = {f.id: str(f.path) for f in frames}
+    members = [i for g in groups if g.id in bad for i in g.frames if i in matched.frame_steps]
+    members.sort(key=lambda i: -matched.frame_steps[i])
+    return SeamReport(
+        worst.grade,
+        grade_of(worst.visible)[1],
+        worst.visible,
+        float(np.sqrt(np.nanmean(residuals**2))),
+        tuple(seams),
+        tuple(names[i] for i in members[:NAMED]),
+    )
+
+
+def _pixel_noise(
+    group: Group,
+    corrections: Mapping[int, Correction],
+    measurements: Mapping[int, Measurement],
+    solutions: Mapping[int, Solution],
+    scale: float,
+) -> np.ndarray:
+    """(channels,) ADU, of a mosaic pixel of `scale` arcsec in the middle of a panel: 1 / sqrt(sum a^2 Omega / sigma^2)."""
+    known = [i for i in group.frames if i in corrections]
+    if not known:
+        return np.array([np.nan])
+    information = [
+        (np.asarray(corrections[i].gain) * pixel_scale(solutions[i]) / scale / np.asarray(measurements[i].sigma)) ** 2
+        for i in known
+    ]
+    return np.asarray(1.0 / np.sqrt(np.sum(information, axis=0)))
+
+
+def _seam(overlap: Overlap, noise: Mapping[int, np.ndarray]) -> Seam:
+    step, error = np.array(overlap.difference), np.array(overlap.error)
+    pixel = np.fmax(noise[overlap.first], noise[overlap.second])
+    certain = np.maximum(np.abs(step) - CERTAIN * error, np.array(overlap.ripple))
+    visible = float(np.nanmax(np.maximum(certain, 0.0) / pixel))
+    residual = tuple((step / error).tolist())
+    return Seam(
+        overlap.first, overlap.second, overlap.n_cells, overlap.difference, overlap.error, overlap.ripple, residual,
+        visible, grade_of(visible)[0],
+    )  # fmt: skip
+
+
+def write_seams(
+    report: SeamReport, mosaic: Path, grid: Grid, groups: Sequence[Group], frames: Sequence[Frame],
+    solutions: Mapping[int, Solution],
+) -> None:  # fmt: skip
+    """Write `..._seams.json` and `..._seams.png` beside the mosaic, unless they are there with the same content.
+
+    Raises
+    ------
+    OutputError
+        They cannot be written.
+    """
+    scale = {letter: {"word": word, "visible": None if math.isinf(most) else most} for letter, word, most in GRADES}
+    text = json.dumps({"grades": scale} | asdict(report), indent=1, ensure_ascii=False) + "\n"
+    file = mosaic.with_name(f"{mosaic.stem}_seams.json")
+    picture = mosaic.with_name(f"{mosaic.stem}_seams.png")
+    try:
+        if picture.is_file() and file.is_file() and file.read_text(encoding="utf-8", errors="replace") == text:
+            return
+        _whole(picture, lambda path: draw_seams(report, grid, groups, frames, solutions).save(path, format="PNG"))
+        _whole(file, lambda path: path.write_text(text, encoding="utf-8", errors="backslashreplace"))
+    except OSError as error:
+        what = error.strerror or error
+        raise OutputError(
+            f"{file}: the seam report cannot be written ({what}); choose another output folder"
+        ) from error
+
+
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    write(temporary)
+    temporary.replace(path)
+
+
+def draw_seams(
+    report: SeamReport, grid: Grid, groups: Sequence[Group], frames: Sequence[Frame], solutions: Mapping[int, Solution]
+) -> Image.Image:
+    """Panels on the sky, north up, and a line between two of them in the colour of their seam with its size."""
+    shrink = (SIZE - 2 * MARGIN) / max(grid.width, grid.height)
+    width, height = round(grid.width * shrink) + 2 * MARGIN, round(grid.height * shrink) + 2 * MARGIN + LEGEND
+    image = Image.new("RGB", (max(width, 500), height), (18, 18, 22))
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=18)
+    middles = {}
+    for group, x, y in _outlines(grid, groups, frames, solutions):
+        points = list(zip(MARGIN + x * shrink, height - LEGEND - MARGIN - y * shrink, strict=True))
+        draw.polygon(points, outline=(110, 110, 125))
+        middles[group.id] = tuple(np.mean(points, axis=0))
+    for seam in reversed(report.seams):  # the worst one on top
+        if seam.first in middles and seam.second in middles:
+            ends = [middles[seam.first], middles[seam.second]]
+            draw.line(ends, fill=COLOURS[seam.grade], width=4)
+            place = (0.5 * (ends[0][0] + ends[1][0]), 0.5 * (ends[0][1] + ends[1][1]))
+            draw.text(place, f"{seam.visible:.2f}", fill=(235, 235, 235), font=font, anchor="mm")
+    for number, place in middles.items():
+        draw.text(place, f"{number}", fill=(255, 255, 255), font=font, anchor="mm")
+    _legend(draw, report, height, font)
+    return image
+
+
+def _outlines(
+    grid: Grid, groups: Sequence[Group], frames: Sequence[Frame], solutions: Mapping[int, Solution]
+) -> Iterator[tuple[Group, np.ndarray, np.ndarray]]:
+    """Each panel with the outline of the frame nearest its middle, px of the mosaic."""
+    known = {f.id: f for f in frames}
+    for group in groups:
+        members = [i for i in group.frames if i in known and i in solutions]
+        if members:
+            near = min(members, key=lambda i: abs(solutions[i].ra - group.ra) + abs(solutions[i].dec - group.dec))
+            yield group, *footprint(solutions[near], (known[near].height, known[near].width), grid)
+
+
+def _legend(
+    draw: ImageDraw.ImageDraw, report: SeamReport, height: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont
+) -> None:
+    title = f"Grade {report.grade} ({report.word}): certain step of at most {report.visible:.2f} of a pixel's noise"
+    draw.text((MARGIN, height - LEGEND), title, fill=(235, 235, 235), font=font)
+    x = float(MARGIN)
+    for letter, word, most in GRADES:
+        text = f"{letter} {word}" + (f" <= {most:g}" if math.isfinite(most) else "")
+        draw.text((x, height - LEGEND + 28), text, fill=COLOURS[letter], font=font)
+        x += draw.textlength(text, font=font) + 24

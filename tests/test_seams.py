@@ -1,0 +1,118 @@
+"""The seam report: grades, the map, and a panel whose sky is wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zemosaic.events import SeamsGraded
+from zemosaic.messages import Messages
+from zemosaic.model import Correction, Frame, FrameKind, Grid, Group, Measurement, Overlap, Solution
+from zemosaic.phases.match import MatchResult
+from zemosaic.reporters import PlainLines
+from zemosaic.seams import GRADES, SeamReport, grade_of, seam_report, write_seams
+
+SCALE = 2.4 / 3600.0
+FRAMES = [
+    Frame(
+        k, Path(f"sub{k}.fit"), 0, 0, "", FrameKind.BAYER, 1080, 1920, "GRBG", "one", "", "", "", "", 10.0, 80.0, 20.0,
+        "", 0.0, 0.0, 2.4, 65535.0,
+    )
+    for k in range(12)
+]  # fmt: skip
+SOLUTIONS = {k: Solution(10.0 + 0.6 * (k // 4), 40.0, 539.5, 959.5, (-SCALE, 0.0, 0.0, SCALE)) for k in range(12)}
+GROUPS = [Group(g, 10.0 + 0.6 * g, 40.0, tuple(range(4 * g, 4 * g + 4))) for g in range(3)]
+MEASURED = {k: Measurement(k, Path("x"), (900.0,) * 3, (20.0,) * 3, 3.4, 1.1, 100, 0.0) for k in range(12)}
+GRID = Grid(10.6, 40.0, SCALE, 3000, 2000, 1500.0, 1000.0)
+
+
+def matched(*steps: float, error: float = 0.2, ripple: float = 0.0) -> MatchResult:
+    """Panels 0 to 2 in a row with these steps (ADU) between them; frame 5 differs most."""
+    overlaps = tuple(
+        Overlap(k, k + 1, 40, (step, 0.0, -0.1), (error,) * 3, (0.0, 0.0, ripple)) for k, step in enumerate(steps)
+    )
+    corrections = {k: Correction(k, (1.0,) * 3, ((0.0,) * 3,) * 3, (), 1100.0) for k in range(12)}
+    nothing = dict.fromkeys(range(12), 0.0)
+    return MatchResult(
+        corrections=corrections, left_out=(), overlaps=overlaps, sky_level=(0.0,) * 3, zero_point=22.0,
+        zero_point_scatter=0.1, zero_point_stars=20, zero_point_channel="green", gain_residual_mmag=nothing,
+        frame_steps={k: 9.0 if k == 5 else 0.1 * k for k in range(12)}, common_stars=dict.fromkeys(range(12), 9),
+        response={}, response_error={}, star_groups=1, sky_groups=1,
+    )  # fmt: skip
+
+
+def report(*steps: float, error: float = 0.2, ripple: float = 0.0) -> SeamReport:
+    found = seam_report(FRAMES, GROUPS, matched(*steps, error=error, ripple=ripple), MEASURED, SOLUTIONS)
+    assert found is not None
+    return found
+
+
+def test_grades_have_their_limits() -> None:
+    assert [grade_of(value) for value in (0.0, 0.1, 0.11, 0.3, 1.0, 1.01)] == [
+        ("A", "good"), ("A", "good"), ("B", "fair"), ("B", "fair"), ("C", "poor"), ("D", "bad"),
+    ]  # fmt: skip
+    assert [letter for letter, _, _ in GRADES] == list("ABCD")
+
+
+def test_what_is_certain_of_a_step_counts_against_the_noise_of_a_pixel() -> None:
+    """Four subs of 20 ADU make a pixel of 10 ADU; two errors of 0.2 are taken off."""
+    found = report(5.4, -0.3)
+    assert found.visible == pytest.approx(0.5) and (found.grade, found.word) == ("C", "poor")
+    assert [(seam.first, seam.second, seam.grade) for seam in found.seams] == [(0, 1, "C"), (1, 2, "A")]
+    assert found.seams[0].residual == pytest.approx((27.0, 0.0, -0.5))
+    assert found.residual == pytest.approx(np.sqrt(np.mean(np.square([27.0, 0.0, -0.5, -1.5, 0.0, -0.5]))))
+    assert found.frames == ()
+    assert report(5.4, error=2.7).grade == "A"  # nobody knows
+    assert report(0.1, ripple=2.0).visible == pytest.approx(0.2)  # what turns its sign along the seam shows as well
+
+
+def test_a_panel_of_few_subs_hides_more() -> None:
+    thin = replace(GROUPS[1], frames=(4,))
+    found = seam_report(FRAMES, [GROUPS[0], thin, GROUPS[2]], matched(5.4), MEASURED, SOLUTIONS)
+    assert found is not None and found.visible == pytest.approx(0.25)
+
+
+def test_a_bad_one_names_its_frames() -> None:
+    found = report(30.0, 0.1)
+    assert found.grade == "D" and found.frames == ("sub5.fit", "sub7.fit", "sub6.fit", "sub4.fit", "sub3.fit")
+
+
+def test_without_overlaps_there_is_nothing_to_grade() -> None:
+    assert seam_report(FRAMES, GROUPS, matched(), MEASURED, SOLUTIONS) is None
+
+
+def test_the_summary_begins_with_a_bad_grade(capsys: pytest.CaptureFixture[str]) -> None:
+    import sys
+
+    from zemosaic.events import Made, RunFinished
+
+    for language, word in (("en", "bad: a step shows"), ("fr", "mauvais")):
+        lines = PlainLines(sys.stdout, Messages(language), None)
+        lines.emit(SeamsGraded("D", 2.5, 0, 1, 2, 9.0, ("a.fit", "b.fit")))
+        capsys.readouterr()
+        lines.emit(RunFinished((Made("", Path("m.fits"), Path("p.png"), 12),), 0, 1.0))
+        first, *rest = capsys.readouterr().out.splitlines()
+        assert word in first and "2.50" in first and rest[:2] == ["  a.fit", "  b.fit"]
+
+
+def test_files_beside_the_mosaic(tmp_path: Path) -> None:
+    mosaic = tmp_path / "zemosaic_MT3_R12.fits"
+    write_seams(report(30.0, 0.1), mosaic, GRID, GROUPS, FRAMES, SOLUTIONS)
+    told = json.loads((tmp_path / "zemosaic_MT3_R12_seams.json").read_text())
+    assert told["grade"] == "D" and told["seams"][0]["step"][0] == 30.0 and told["grades"]["B"]["visible"] == 0.3
+    with Image.open(tmp_path / "zemosaic_MT3_R12_seams.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    red, green = (
+        np.all(pixels == colour, axis=-1).any(axis=0).nonzero()[0] for colour in ((205, 35, 35), (40, 150, 70))
+    )
+    lines = [columns[columns > 0] for columns in (red, green)]
+    # east is left: panel 2 lies left of panel 1, the good seam left of the bad one
+    assert np.median(pixels.shape[1] - lines[0]) < np.median(pixels.shape[1] - lines[1])
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    write_seams(report(30.0, 0.1), mosaic, GRID, GROUPS, FRAMES, SOLUTIONS)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
