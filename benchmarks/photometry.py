@@ -11,7 +11,7 @@ from zemosaic.events import Silent
 from zemosaic.execution import open_executor
 from zemosaic.ledger import Ledger
 from zemosaic.model import Frame, LeftOut, Measurement, Solution
-from zemosaic.phases.match import MatchResult, match
+from zemosaic.phases.match import Limits, MatchResult, match
 from zemosaic.phases.measure import measure
 from zemosaic.phases.plan import group_frames
 from zemosaic.phases.scan import scan
@@ -29,6 +29,7 @@ NIGHTS: dict[str, dict[str, object]] = {
     "galactic pole": {"ra": 192.86, "dec": 27.13},
     "clipped": {"clipped": True},
     "isolated panel": {"isolated": 3.0},
+    "clouds": {"clouded": 0.2},
     "equatorial 2 x 2": {"subs": 48, "transparency": (0.5, 1.0), "rotation": 0.0, "seed": 11},
     "alt-azimuth 2 x 2": {"subs": 48, "transparency": (0.5, 1.0), "rotation": 20.0, "seed": 12},
     "equatorial 4 x 4": {**FOUR, "transparency": (0.5, 1.0), "rotation": 0.0, "seed": 13},
@@ -63,9 +64,10 @@ def matched(frames: list[Frame], measurements: list[Measurement], solutions: dic
     usable = [f for f in frames if f.id in solutions]
     settings = Settings()
     groups = group_frames(usable, solutions, settings.cluster_panel_threshold)
+    limits = Limits(settings.min_transparency, settings.max_unevenness)
     return match(
         usable, measurements, solutions, groups, normalize="linear_fit", weighting=settings.stacking_weighting_method,
-        reporter=Silent(),
+        limits=limits, reporter=Silent(),
     )  # fmt: skip
 
 

@@ -281,6 +281,7 @@ class Correction:
     radius: float  # px, half-diagonal of the frame
     weight: float = 1.0  # factor on the inverse variance (quality)
     flat_fielded: bool = False  # by the user's flat, which holds the pixels' area too: Omega is that of the centre
+    cloud: tuple[float, float] = (0.0, 0.0)  # thin cloud: the gains times 1 + cu u + cv v
 
 
 @dataclass(frozen=True)

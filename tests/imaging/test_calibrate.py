@@ -1,5 +1,7 @@
 """Raw pixels to mosaic units: the model turned round."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,18 @@ def test_calibrated_pixels_are_the_surface_brightness(signal):
     out = np.empty(SHAPE, np.float32)
     calibrate(model(signal).astype(np.float32), 0, GRBG, lattices.scale, lattices.offset, STEP, out)
     assert np.abs(out - signal - 100.0).max() < 0.03 + 3e-4 * signal
+
+
+def test_thin_cloud_dims_the_light_and_not_the_sky():
+    cloudy = replace(CORRECTION, cloud=(0.2, -0.3))
+    plain, seen = (
+        calibration(c, FRAME, (10.0, 8.0, 9.0), GRID, SHAPE, Feather(), False, LEVEL) for c in (CORRECTION, cloudy)
+    )
+    y, x = np.mgrid[0 : SHAPE[0] + STEP : STEP, 0 : SHAPE[1] + STEP : STEP]
+    shape = (1.0 + 0.2 * (x - 319.5) / RADIUS - 0.3 * (y - 239.5) / RADIUS)[..., None]
+    np.testing.assert_allclose(plain.scale / seen.scale, np.broadcast_to(shape, seen.scale.shape), rtol=1e-5)
+    np.testing.assert_allclose(plain.offset + 100.0, (seen.offset + 100.0) * shape, rtol=1e-4, atol=0.01)
+    np.testing.assert_allclose(seen.weight / plain.weight, np.broadcast_to(shape**2, seen.weight.shape), rtol=1e-4)
 
 
 def test_weight_is_the_inverse_variance_times_the_quality():

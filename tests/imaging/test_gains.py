@@ -83,10 +83,11 @@ def observe(
                 seen[found],
                 (error if told else sky_error + 0 * error)[found],
                 rho2[found],
+                *frame_coordinates(u[on][found], v[on][found], WIDTH, HEIGHT),
             )
         )
-    frame, star, seen, error, rho2 = (np.concatenate(c) for c in zip(*rows))
-    table = StarTable(frame, star, seen, error, rho2, instrument, instrument, vt)
+    frame, star, seen, error, rho2, along, across = (np.concatenate(c) for c in zip(*rows))
+    table = StarTable(frame, star, seen, error, rho2, instrument, instrument, vt, along, across)
     return Night(table, gain)
 
 

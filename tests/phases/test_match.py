@@ -12,6 +12,7 @@ from scipy.special import erf
 from zemosaic.catalogue import CatalogueStars
 from zemosaic.errors import Cancelled, InputError
 from zemosaic.events import Event, PhaseProgress, Silent, Warned
+from zemosaic.imaging.cloud import cloud_shape
 from zemosaic.imaging.projection import angular_separation, pixel_area, pixel_to_sky, sky_to_pixel, tan_project
 from zemosaic.imaging.response import frame_coordinates, response
 from zemosaic.imaging.skysurface import surface_at
@@ -297,6 +298,19 @@ def test_frame_with_uneven_cloud_weighs_less(tmp_path: Path) -> None:
     assert weights.pop(4) < 0.7
     assert min(weights.values()) > 0.9
     assert all(c.weight == 1.0 for c in night.match(weighting="none").corrections.values())
+
+
+def test_cloud_that_is_thicker_on_one_side_is_a_plane(tmp_path: Path) -> None:
+    night = simulate(tmp_path, 10, panels=PANELS[:1], seed=3)
+    measured, plane = night.measurements[4], np.array([0.2, -0.12])
+    stars = load_stars(measured.path)
+    shape = cloud_shape(plane, *frame_coordinates(stars.x, stars.y, WIDTH, HEIGHT))[:, None]
+    cloudy = replace(stars, flux=stars.flux * shape, flux_err=stars.flux_err * shape)
+    save_measurement(measured.path, cloudy, load_mesh(measured.path))
+    corrections = night.match().corrections
+    np.testing.assert_allclose(corrections[4].cloud, plane, atol=0.01)
+    assert corrections[4].weight > 0.9
+    assert all(c.cloud == (0.0, 0.0) for i, c in corrections.items() if i != 4)
 
 
 def test_zero_point(night: Night, result: MatchResult) -> None:

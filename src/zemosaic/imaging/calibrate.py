@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from zemosaic.imaging.cloud import cloud_shape
 from zemosaic.imaging.projection import pixel_area
 from zemosaic.imaging.skysurface import surface_at
 from zemosaic.model import Correction, Grid, Solution
@@ -77,7 +78,7 @@ def calibration(
     response = response_at(correction, u, v)[..., None]
     centre = np.full_like(x, 0.5 * (width - 1)), np.full_like(y, 0.5 * (height - 1))
     area = (pixel_area(solution, *(centre if correction.flat_fielded else (x, y))) / grid.scale**2)[..., None]
-    gain = np.asarray(correction.gain)
+    gain = np.asarray(correction.gain) * cloud_shape(np.array(correction.cloud), u, v)[..., None]
     sky = np.stack([surface_at(c, u, v) for c in correction.sky], axis=-1)
     scale = 1.0 / (response * gain * area)
     # a frame coarser than the mosaic repeats its noise over several pixels; of a finer one not every pixel is used

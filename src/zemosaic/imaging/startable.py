@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,10 @@ class StarTable:
     instrument: IntArray  # (frames,)
     night: IntArray  # (frames,) frames of one instrument and night have the same number
     vt: FloatArray  # (stars,) catalogue magnitude; NaN when there is none
+    u: FloatArray = field(
+        default_factory=lambda: np.zeros(0)
+    )  # (n,) offset from the frame's centre over the half-diagonal
+    v: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def channels(self) -> int:

@@ -117,6 +117,7 @@ def star_table(inputs: Sequence[Item], linked: Linked, groups: Sequence[Group], 
     most = max(FEWEST_STARS, MAX_MEASUREMENTS // len(inputs))
     chosen = np.flatnonzero(clean)[brightest_of_each(linked.frame[clean], brightness[linked.star[clean]], most)]
     known, star = np.unique(linked.star[chosen], return_inverse=True)
+    u, v = (np.concatenate(each) for each in zip(*(_offsets(i) for i in inputs)))
     known_response, rho2 = np.concatenate([_response(i) for i in inputs]), np.concatenate([_rho2(i) for i in inputs])
     return StarTable(
         frame=linked.frame[chosen],
@@ -127,6 +128,8 @@ def star_table(inputs: Sequence[Item], linked: Linked, groups: Sequence[Group], 
         instrument=_numbered([i.sensor for i in inputs]),
         night=_numbered([f"{i.frame.instrument} {i.frame.date_obs[:10]}" for i in inputs]),
         vt=vt[known],
+        u=u[chosen],
+        v=v[chosen],
     )
 
 
@@ -141,8 +144,13 @@ def _rho2(item: Item) -> FloatArray:
     """(n,) squared distance of a frame's stars to its centre; 0, where any response is 1, when a flat has told it."""
     if item.measurement.flat is not None:
         return np.zeros(len(item.stars))
-    u, v = frame_coordinates(item.stars.x, item.stars.y, *item.size)
+    u, v = _offsets(item)
     return u * u + v * v
+
+
+def _offsets(item: Item) -> tuple[FloatArray, FloatArray]:
+    """(n,) u and v of a frame's stars: offsets from its centre over the half-diagonal."""
+    return frame_coordinates(item.stars.x, item.stars.y, *item.size)
 
 
 def _numbered(names: Sequence[str]) -> IntArray:

@@ -22,6 +22,7 @@ from scipy.spatial import cKDTree
 from zemosaic.catalogue import Catalogue, load_catalogue
 from zemosaic.errors import Cancelled, InputError
 from zemosaic.events import PhaseProgress, Reporter, Vignetting, Warned
+from zemosaic.imaging.cloud import cloud_planes, cloud_shape, without_cloud
 from zemosaic.imaging.gains import GainFit, fit_gains
 from zemosaic.imaging.linking import chord, unit_vectors
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky
@@ -66,6 +67,10 @@ LONE_STAR_SNR = 30.0  # a star that only one frame lists is masked from this S/N
 LARGEST_GAIN = 10.0  # of the median frame: no weather does that
 FEWEST_TO_JUDGE = 5  # common stars
 TOLERATED_CHI2 = (1.5, 5.0)  # times the median before a frame loses weight: first + second / sqrt(stars), 3 sigma of it
+CLOUD_ROUNDS, CLOUD_FOUND = (
+    4,
+    0.005,
+)  # planes that are missing spoil the stars that they are found by; change that is left
 NODE_SPACING = 64.0  # px, of the common sky; more when cells are larger
 COLOUR_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
 
@@ -110,6 +115,7 @@ class _Photometry:
     gain: FloatArray  # (frames, channels)
     response: tuple[tuple[float, ...], ...]  # per frame
     quality: FloatArray  # (frames,) factor on the weight
+    cloud: FloatArray  # (frames, 2) plane of thin cloud
     fit: GainFit | None
 
 
@@ -139,7 +145,7 @@ def match(
         raise InputError("match: no frame has both star measurements and an astrometric solution; nothing to combine")
     linked = link_items(inputs)
     table = star_table(inputs, linked, groups, catalogue or load_catalogue())
-    photometry, clouded = _photometry(inputs, table, normalize, limits)
+    photometry, clouded, table = _photometry(inputs, table, normalize, limits)
     left_out = tuple(LeftOut(inputs[i].frame.path, FrameState.CLOUDED, reason) for i, reason in clouded.items())
     kept = [i for i in range(len(inputs)) if i not in clouded]
     if not kept:
@@ -149,6 +155,8 @@ def match(
     cells, sky = None, None
     if normalize != "none":
         cells, spacing = _cells(used, photometry, _mask_stars(inputs, linked), reporter)
+        omega = cells.omega * cloud_shape(photometry.cloud[cells.frame], cells.u, cells.v)
+        cells = replace(cells, omega=omega)  # light is dimmed there as if the pixels were smaller
         instrument = table.instrument[kept] if normalize == "linear_fit" else None
         if photometry.fit is not None and any(photometry.fit.response):  # skies would take what the response has left
             planes = fit_sky(cells, photometry.gain, spacing)
@@ -168,33 +176,44 @@ def _times(inputs: Sequence[Item]) -> FloatArray | None:
     dates = [item.frame.date_obs for item in inputs]
     if not all(dates):
         return None
-    return np.array([datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp() for date in dates])
+    try:
+        return np.array([datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp() for date in dates])
+    except ValueError:
+        return None
 
 
 def _photometry(
     inputs: Sequence[Item], table: StarTable, normalize: str, limits: Limits
-) -> tuple[_Photometry, dict[int, str]]:
-    """Gains for the frames that stay, and the reasons of those that do not."""
+) -> tuple[_Photometry, dict[int, str], StarTable]:
+    """Gains for the frames that stay, the reasons of those that do not, and the table without thin cloud."""
     n, channels = len(inputs), inputs[0].frame.channels
     if normalize != "linear_fit" or not len(table.frame):
-        return _Photometry(np.ones((n, channels)), ((),) * n, np.ones(n), None), {}
-    fit = fit_gains(table)
+        return _Photometry(np.ones((n, channels)), ((),) * n, np.ones(n), np.zeros((n, 2)), None), {}, table
+    seen, fit, cloud = table, fit_gains(table), np.zeros((n, 2))
+    for _ in range(CLOUD_ROUNDS):
+        former, cloud = cloud, cloud_planes(seen, fit, cloud)
+        if np.abs(cloud - former).max() < CLOUD_FOUND:
+            break
+        flux, error = without_cloud(seen, cloud)
+        table = replace(seen, flux=flux, error=error)
+        fit = fit_gains(table)
     clouded = _clouded(inputs, fit, table.instrument, limits)
     kept = np.array([i for i in range(n) if i not in clouded], dtype=np.int64)
-    return _judged(table, fit, kept), clouded
+    return _judged(table, fit, kept, cloud[kept]), clouded, table
 
 
-def _judged(table: StarTable, fit: GainFit, kept: IntArray) -> _Photometry:
+def _judged(table: StarTable, fit: GainFit, kept: IntArray, cloud: FloatArray) -> _Photometry:
     """Gains with median 1 over the frames that stay, and weights that fall with the chi^2 of their stars."""
     if not len(kept):
-        return _Photometry(fit.gain[kept], (), np.ones(0), fit)
+        return _Photometry(fit.gain[kept], (), np.ones(0), cloud, fit)
     middle = np.median(fit.gain[kept], axis=0)
     fit = replace(fit, gain=fit.gain / middle, star_flux=fit.star_flux * middle)
     typical = float(np.nanmedian(fit.chi2[kept])) if np.isfinite(fit.chi2[kept]).any() else 1.0
     excess = np.nan_to_num(fit.chi2[kept] / max(typical, 1e-9), nan=1.0)
     tolerated = TOLERATED_CHI2[0] + TOLERATED_CHI2[1] / np.sqrt(np.maximum(fit.common[kept], 1))
     quality = tolerated / np.maximum(excess, tolerated)
-    return _Photometry(fit.gain[kept], tuple(fit.response[table.instrument[i]] for i in kept), quality, fit)
+    response = tuple(fit.response[table.instrument[i]] for i in kept)
+    return _Photometry(fit.gain[kept], response, quality, cloud, fit)
 
 
 def _with_flats(photometry: _Photometry, used: Sequence[Item]) -> _Photometry:
@@ -222,7 +241,7 @@ def _refined(
     known = np.where(shown[:, None, None], known, fit.response_covariance)
     response = tuple(tuple(map(float, c)) if s else () for c, s in zip(after, shown))
     again = replace(fit_gains(flat, with_response=False), response=response, response_covariance=known)
-    return _judged(table, again, kept), with_response(cells, instrument, before, after)
+    return _judged(table, again, kept, photometry.cloud), with_response(cells, instrument, before, after)
 
 
 def _clouded(inputs: Sequence[Item], fit: GainFit, instrument: IntArray, limits: Limits) -> dict[int, str]:
@@ -337,6 +356,7 @@ def _result(
             radius=half_diagonal(item.frame.width, item.frame.height),
             weight=float(weight[k]),
             flat_fielded=item.measurement.flat is not None,
+            cloud=(float(photometry.cloud[k, 0]), float(photometry.cloud[k, 1])),
         )
     zero_point, scatter, count = _zero_point(table, fit)
     scatters = np.full(len(inputs), np.nan) if fit is None else fit.scatter

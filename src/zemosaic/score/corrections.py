@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.imaging.calibrate import Feather, response_at
+from zemosaic.imaging.cloud import cloud_shape
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky, sky_to_pixel
 from zemosaic.imaging.skysurface import surface_at
 from zemosaic.kernels.render import sample_periodic
@@ -155,9 +156,10 @@ def _add(truth: Truth, sub: Sub, correction: Correction, ra: F64, dec: F64, sums
         c0, c1, c2 = sub.sky[c]
         sky, gain = c0 + c1 * u + c2 * v, transparency(sub, u, v) * instrument.colours[c]
         raw = flat * (gain * omega * sums.nebula[c][here] + sky)
-        light = (raw / found - surface_at(correction.sky[c], u, v)) / (correction.gain[c] * omega)
-        noise = sub.noise[c] / np.sqrt(share) / (found * correction.gain[c] * omega)
+        clear = correction.gain[c] * cloud_shape(np.array(correction.cloud), u, v)
+        light = (raw / found - surface_at(correction.sky[c], u, v)) / (clear * omega)
+        noise = sub.noise[c] / np.sqrt(share) / (found * clear * omega)
         weight = correction.weight * rise**2 * (3.0 - 2.0 * rise) / noise**2
         sums.weight[c][here] += weight
         sums.light[c][here] += weight * light
-        sums.factor[c][here] += weight * flat * gain / (found * correction.gain[c])
+        sums.factor[c][here] += weight * flat * gain / (found * clear)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zemosaic.ledger import WORKSPACE, Ledger
 from zemosaic.score.artefacts import ArtefactScore, judge_artefacts
-from zemosaic.score.corrections import vignetting_rms
+from zemosaic.score.corrections import judge_corrections
 from zemosaic.score.scene import Scene, load_scene
 from zemosaic.score.smooth import SkyScore, judge_sky, residual_of
 from zemosaic.score.starlight import StarScore, judge_stars
@@ -74,26 +74,25 @@ def score(mosaic: Path, truth: Path) -> Score:
         The files do not fit together, or too few stars are in the mosaic to find its scale.
     """
     scene = load_scene(mosaic, truth)
-    return Score((*judge(scene).metrics, *_vignetting(mosaic, scene.truth)))
+    return Score((*judge(scene).metrics, *_correction_metrics(mosaic, scene.truth)))
 
 
-def _vignetting(mosaic: Path, truth: Truth) -> tuple[Metric, ...]:
-    """The sensor response that the run found, by the ledger beside the mosaic; nothing without one."""
+def _correction_metrics(mosaic: Path, truth: Truth) -> tuple[Metric, ...]:
+    """Gains and sensor response that the run found, by the ledger beside the mosaic; nothing without one."""
     folders = [f for f in (mosaic.parent, mosaic.parent.parent) if (f / WORKSPACE / LEDGER).is_file()]
     if not folders:
         return ()
     with Ledger(folders[0]) as ledger:
-        found = {row.path.name: row.correction for row in ledger.rows()}
-    shape, errors = (truth.plan.height, truth.plan.width), {}
-    for sub in truth.subs:
-        correction = found.get(sub.name)
-        if correction is not None and not correction.flat_fielded:
-            instrument = truth.instruments[sub.instrument]
-            errors[instrument.serial] = vignetting_rms(instrument.response, correction.response, shape)
-    if not errors:
+        rows = [(row.path.name, row.correction) for row in ledger.rows()]
+    found = {name: correction for name, correction in rows if correction is not None and not correction.flat_fielded}
+    if not any(sub.name in found for sub in truth.subs):
         return ()
-    detail = "  ".join(f"{serial} {error:.2f}" for serial, error in errors.items())
-    return (Metric("vignetting, rms", max(errors.values()), "%", 0.25, detail=detail),)
+    result = judge_corrections(truth, found)
+    return (
+        Metric("gains", result.gain, "mmag"),
+        Metric("zonal error of the corrections", result.zonal, "mmag", 5.0),
+        Metric("vignetting, rms", result.vignetting, "%", 0.25),
+    )
 
 
 def judge(scene: Scene) -> Score:
@@ -126,7 +125,7 @@ def _star_metrics(stars: StarScore) -> tuple[Metric, ...]:
         Metric("astrometry, median", stars.astrometry, "arcsec", 0.1, detail=offset),
         Metric("photometry, 1.48 MAD", _largest(stars.scatter), "mmag", 12.0, detail=_per_channel(stars.scatter)),
         Metric("photometry, rms", _largest(stars.rms), "mmag", 12.0, detail=f"{_per_channel(stars.rms)}; {count}"),
-        Metric("zonal error", _largest(stars.zonal), "mmag", 5.0, detail=_per_channel(stars.zonal)),
+        Metric("zonal error", stars.zonal[1], "mmag", 5.0, detail=_per_channel(stars.zonal)),  # green has most stars
         Metric("FWHM over that of the subs", stars.sharpness, "", 1.12, detail=f"{stars.fwhm:.2f} px"),
     )
 
