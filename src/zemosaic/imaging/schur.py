@@ -25,7 +25,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, SuperLU, cg, splu
 
-__all__ = ["CoarseSpace", "TwoBlockSolution", "TwoBlockSystem"]
+__all__ = ["TwoBlockSolution", "TwoBlockSystem"]
 
 FloatArray = NDArray[np.float64]
 TOLERANCE = 1e-9
@@ -49,8 +49,8 @@ class TwoBlockSystem:
     gauge : (g, p) sparse rows, or None. Directions in which the data say nothing: the solution with gauge @ p = 0 is
     taken. Rows should have unit length in the inverse of `own`, so that they neither stall the conjugate gradients
     nor overrule data that do say something.
-    coarse : (p, c) sparse, or None. Columns are patches of own unknowns that move together, for the preconditioner alone; or
-        the `coarse` of a system that is nearly the same, which is as good and there already.
+    coarse : (p, c) sparse, or None. Columns are patches of own unknowns that move together, for the preconditioner alone.
+    like : a system that differs in its weights alone: its coarse space is nearly as good, and there already.
     """
 
     def __init__(
@@ -59,7 +59,9 @@ class TwoBlockSystem:
         cross: sp.sparray,
         shared: sp.sparray,
         gauge: sp.sparray | None = None,
-        coarse: sp.sparray | CoarseSpace | None = None,
+        coarse: sp.sparray | None = None,
+        *,
+        like: TwoBlockSystem | None = None,
     ) -> None:
         self._own = sp.csr_array(own)
         self._cross = sp.csr_array(cross)
@@ -67,19 +69,21 @@ class TwoBlockSystem:
         self._own_lu = _factorised(own)
         self._shared_lu = _factorised(shared)
         self._gauge = None if gauge is None or gauge.shape[0] == 0 else sp.csr_array(gauge)
-        if coarse is None or isinstance(coarse, CoarseSpace):
-            self.coarse = coarse
-        else:
-            self.coarse = CoarseSpace(sp.csr_array(coarse), self._own, self._cross, sp.csr_array(shared), self._gauge)
+        self._gauge_t = None if self._gauge is None else self._gauge.T
+        self._coarse: _CoarseSpace | None = None
+        if like is not None:
+            self._coarse = like._coarse
+        elif coarse is not None:
+            self._coarse = _CoarseSpace(sp.csr_array(coarse), self._own, self._cross, sp.csr_array(shared), self._gauge)
 
     def _precondition(self, residual: FloatArray) -> FloatArray:
         better: FloatArray = self._own_lu.solve(residual)
-        return better if self.coarse is None else better + self.coarse.solve(residual)
+        return better if self._coarse is None else better + self._coarse.solve(residual)
 
     def _apply(self, p: FloatArray) -> FloatArray:
         product: FloatArray = self._own @ p - self._cross @ self._shared_lu.solve(self._cross_t @ p)
-        if self._gauge is not None:
-            product = product + self._gauge.T @ (self._gauge @ p)
+        if self._gauge is not None and self._gauge_t is not None:
+            product = product + self._gauge_t @ (self._gauge @ p)
         return product
 
     def own_solve(self, right: FloatArray) -> FloatArray:
@@ -111,7 +115,7 @@ class TwoBlockSystem:
         return TwoBlockSolution(p, q, converged)
 
 
-class CoarseSpace:
+class _CoarseSpace:
     """The Schur complement of patches (p, c), solved directly, with `shared` as the diagonal of its row sums.
 
     The few rows of the gauge are dense and would fill it: they are brought in by the Sherman-Morrison-Woodbury formula.

@@ -87,12 +87,14 @@ def fit_sky(
     order: int = 1,
     instrument: IntArray | None = None,
     time: FloatArray | None = None,
+    before: SkyFit | None = None,
 ) -> SkyFit:
     """Solve for the backgrounds of all frames.
 
     gain : (frames, channels). spacing : deg, between nodes; cells must not be larger. order : of B, 0 (constants) or 1.
     instrument : (frames,) number of each frame's; adds the patterns of `skypattern`.
     time : (frames,) in any unit, for the tilt of the mosaic; None: frames follow each other evenly.
+    before : a fit of planes to these cells with hardly other gains and response: its weights have found the outliers.
     """
     n_frames, channels = gain.shape
     problem = sky_problem(cells, n_frames, spacing, order)
@@ -101,15 +103,17 @@ def fit_sky(
     nodes = np.full((problem.n_nodes, channels), np.nan)
     residual, weight = np.full(cells.value.shape, np.nan), np.zeros(cells.value.shape)
     numbers = np.full(n_frames, -1) if instrument is None else instrument
-    converged = True
     order_in_time = np.arange(n_frames, dtype=float) if time is None else time
+    converged, system = True, None
     for c in range(channels):
-        value = cells.value[:, c] - levels[cells.frame, c]
+        channel = _channel(cells, c, levels[:, c], gain[:, c])
         pattern = SensorPattern(cells, levels[:, c], numbers)
-        own, nodes[:, c], residual[:, c], weight[:, c], done = _fit_channel(cells, value, problem, gain, c, pattern)
+        start = None if before is None else _start(before, c, levels[:, c], problem.terms)
+        fit = _fit_channel(problem, channel, pattern, start, system)
+        nodes[:, c], residual[:, c], weight[:, c], system = fit.nodes, fit.residual, fit.weight, fit.system
         sky[:, c] = pattern.surfaces()
-        sky[:, c, : problem.terms] += own
-        converged = converged and done
+        sky[:, c, : problem.terms] += fit.own
+        converged = converged and fit.converged
         if order > 0:
             seen = _Seen(gain[:, c], levels[:, c], order_in_time)
             _level_floor(cells, problem, seen, weight[:, c], sky[:, c], nodes[:, c])
@@ -129,40 +133,81 @@ def _levels(cells: SkyCells, n_frames: int) -> FloatArray:
     return np.ascontiguousarray(levels.T)
 
 
-def _fit_channel(
-    cells: SkyCells, value: FloatArray, problem: SkyProblem, gain: FloatArray, channel: int, pattern: SensorPattern
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, bool]:
-    """Backgrounds (frames, terms), nodes, residuals and weights (cells,) of one channel, and whether it converged."""
+@dataclass(frozen=True)
+class _Channel:
+    """What one channel says."""
+
+    value: FloatArray  # (cells,) ADU about the level of the frame; NaN is no data
+    noise: FloatArray  # (cells,) ADU^2
+    scale: FloatArray  # (cells,) what the common light is multiplied by
+    gain: FloatArray  # (frames,)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where the iterations of one channel begin."""
+
+    own: FloatArray  # (frames, terms)
+    residual: FloatArray  # (cells,)
+    weight: FloatArray  # (cells,)
+
+
+@dataclass(frozen=True)
+class _ChannelFit:
+    own: FloatArray  # (frames, terms)
+    nodes: FloatArray  # (nodes,)
+    residual: FloatArray  # (cells,)
+    weight: FloatArray  # (cells,)
+    system: TwoBlockSystem
+    converged: bool
+
+
+def _channel(cells: SkyCells, channel: int, level: FloatArray, gain: FloatArray) -> _Channel:
     noise = np.ascontiguousarray(cells.variance[:, channel])
-    good = np.isfinite(value) & (noise > 0)
-    value = np.where(good, value, np.nan)
-    scale = gain[cells.frame, channel] * cells.omega
-    weight = np.where(good, 1.0 / np.where(good, noise, 1.0), 0.0)
-    iterations = ITERATIONS if len(pattern.coefficients) else SETTLED + 1
-    own: FloatArray = np.zeros((len(gain), problem.terms))
-    residual, system = value, None
-    for step in range(iterations):
+    value = np.where(noise > 0, cells.value[:, channel] - level[cells.frame], np.nan)
+    return _Channel(value, noise, gain[cells.frame] * cells.omega, gain)
+
+
+def _start(before: SkyFit, channel: int, level: FloatArray, terms: int) -> _Start:
+    own = before.sky[:, channel, :terms].copy()
+    own[:, 0] -= level
+    residual, weight = before.residual[:, channel], before.weight[:, channel]
+    return _Start(own, np.ascontiguousarray(residual), np.ascontiguousarray(weight))
+
+
+def _fit_channel(
+    problem: SkyProblem, channel: _Channel, pattern: SensorPattern, start: _Start | None, like: TwoBlockSystem | None
+) -> _ChannelFit:
+    """Weights, surfaces, sky and pattern in turn; `like` : a system of another channel."""
+    first, last = (0 if start is None else SETTLED), (ITERATIONS if len(pattern.coefficients) else SETTLED + 1)
+    value = channel.value
+    if start is None:
+        weight = np.where(np.isfinite(value), 1.0 / np.where(channel.noise > 0, channel.noise, 1.0), 0.0)
+        start = _Start(np.zeros((len(channel.gain), problem.terms)), value, weight)
+    own, residual, weight = start.own, start.residual, start.weight
+    for step in range(first, last):
         if step >= SETTLED:
             pattern.fit(residual, weight)
         data = value - pattern.values
-        sums = problem.sums(problem.basis, scale, weight, data)
-        system = _system(problem, sums, gain[:, channel], system)
-        tolerance = FINAL if step == iterations - 1 else ROUGH
+        sums = problem.sums(problem.basis, channel.scale, weight, data)
+        system = like = _system(problem, sums, channel.gain, like)
+        tolerance = FINAL if step == last - 1 else ROUGH
         solution = system.solve(sums.own_right.ravel(), sums.shared_right, own.ravel(), tolerance)
         own = solution.own.reshape(sums.own_right.shape)
-        residual = problem.residual(problem.basis, scale, data, own, solution.shared)
-        weight = _robust(residual, noise)
-    return own, solution.shared, residual, weight, solution.converged
+        residual = problem.residual(problem.basis, channel.scale, data, own, solution.shared)
+        weight = _robust(residual, channel.noise)
+    return _ChannelFit(own, solution.shared, residual, weight, system, solution.converged)
 
 
-def _system(problem: SkyProblem, sums: SkySums, gain: FloatArray, before: TwoBlockSystem | None) -> TwoBlockSystem:
-    """Normal equations of all surfaces and nodes of one channel; `before` with other weights lends its coarse space."""
+def _system(problem: SkyProblem, sums: SkySums, gain: FloatArray, like: TwoBlockSystem | None) -> TwoBlockSystem:
+    """Normal equations of all surfaces and nodes of one channel; `like` : with other weights."""
     diagonal = np.einsum("ftt->ft", sums.own)
     ridge = np.maximum(RIDGE * diagonal, RIDGE * diagonal.max() + 1e-30)
     own = sums.own + ridge[:, :, None] * np.eye(problem.terms)
     gauge = gauge_rows(problem, gain, own)
-    coarse = together(problem, gain) if before is None else before.coarse
-    return TwoBlockSystem(block_diagonal(own), sums.cross, normal_sky(problem, sums.shared), gauge, coarse)
+    coarse = together(problem, gain) if like is None else None
+    shared = normal_sky(problem, sums.shared)
+    return TwoBlockSystem(block_diagonal(own), sums.cross, shared, gauge, coarse, like=like)
 
 
 def _robust(residual: FloatArray, noise: FloatArray) -> FloatArray:

@@ -62,11 +62,16 @@ def refine_response(
         here = slice(k * RADIAL_TERMS, (k + 1) * RADIAL_TERMS)
         prior[here, here] = np.linalg.inv(block)
     information, pull = prior, np.zeros(n)
-    for c in range(gain.shape[1]):
-        known = _Channel(residual[:, c], weight[:, c], cells.value[:, c], gain[:, c])
-        change, precision = _from_channel(cells, known, problem, instrument, coefficients)
-        information = information + precision
-        pull = pull + precision @ change
+    known = [_Channel(residual[:, c], weight[:, c], cells.value[:, c], gain[:, c]) for c in range(gain.shape[1])]
+    middle = (
+        len(known) // 2
+    )  # green tells most; the others' precision is its own, by how much light and noise they have
+    precision = _precision_of(cells, known[middle], problem, instrument, coefficients)
+    for channel in known:
+        share = channel.information / known[middle].information
+        change = _change(cells, channel, problem, instrument, coefficients, share * precision)
+        information = information + share * precision
+        pull = pull + share * precision @ change
     refined = coefficients + np.asarray(np.linalg.solve(information, pull), np.float64).reshape(coefficients.shape)
     total = np.linalg.inv(information)
     blocks = [total[k : k + RADIAL_TERMS, k : k + RADIAL_TERMS] for k in range(0, n, RADIAL_TERMS)]
@@ -91,6 +96,11 @@ class _Channel:
     value: FloatArray  # (cells,) ADU
     gain: FloatArray  # (frames,)
 
+    @property
+    def information(self) -> float:
+        """About a factor on the sky, with all else known."""
+        return float(np.nansum(self.weight * (self.value - self.residual) ** 2))
+
 
 def _enough(cells: SkyCells, fit: SkyFit, n_frames: int) -> tuple[SkyCells, FloatArray, FloatArray, IntArray]:
     """Cells, residuals and weights of frames that suffice, numbered anew, and which these frames are.
@@ -112,31 +122,61 @@ def _enough(cells: SkyCells, fit: SkyFit, n_frames: int) -> tuple[SkyCells, Floa
     return SkyCells(**columns), fit.residual[here], fit.weight[here], chosen
 
 
-def _from_channel(
+@dataclass(frozen=True)
+class _Equations:
+    """Of one channel: all frames' planes and curvatures, and the coefficients last."""
+
+    system: TwoBlockSystem
+    right: FloatArray
+    shared_right: FloatArray
+
+
+def _equations(
     cells: SkyCells, known: _Channel, problem: SkyProblem, instrument: IntArray, coefficients: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Change of the coefficients (n,) that one channel's sky asks for, and its precision (n, n)."""
+) -> _Equations:
     light = np.nan_to_num(known.value - known.residual)
     scale = known.gain[cells.frame] * cells.omega
     basis = _derivatives(cells, instrument, coefficients, light)
     sums = problem.sums(basis, scale, np.where(np.isfinite(known.residual), known.weight, 0.0), known.residual)
     own, right, cross = _by_sensor(sums, instrument, len(coefficients))
     own = own + sp.diags_array(_precision(light, len(known.gain), coefficients.size))
-    n, frames = coefficients.size, np.arange(len(known.gain) * OWN).reshape(-1, OWN)
-    moving = together(problem, known.gain)
+    frames = np.arange(len(known.gain) * OWN).reshape(-1, OWN)
     planes = (frames[:, :PLANE].ravel(), np.arange(PLANE * len(frames)))
-    coarse = sp.csr_array((np.ones(PLANE * len(frames)), planes), shape=(len(right), PLANE * len(frames))) @ moving
-    system = TwoBlockSystem(own, cross, normal_sky(problem, sums.shared), coarse=coarse)
+    into = sp.csr_array((np.ones(PLANE * len(frames)), planes), shape=(len(right), PLANE * len(frames)))
+    coarse = sp.csr_array(into @ together(problem, known.gain))
+    return _Equations(
+        TwoBlockSystem(own, cross, normal_sky(problem, sums.shared), coarse=coarse), right, sums.shared_right
+    )
+
+
+def _precision_of(
+    cells: SkyCells, known: _Channel, problem: SkyProblem, instrument: IntArray, coefficients: FloatArray
+) -> FloatArray:
+    """(n, n) what one channel's sky tells of the coefficients, with all skies free."""
+    equations, n = _equations(cells, known, problem, instrument, coefficients), coefficients.size
     inverse = np.zeros((n, n))
     for k in range(n):
-        unit = np.zeros(len(right))
-        unit[len(right) - n + k] = 1.0
-        inverse[:, k] = system.reduced_solve(unit, tolerance=ROUGH)[0][-n:]
-    total = np.linalg.inv(0.5 * (inverse + inverse.T))
-    change = system.solve(right, sums.shared_right, tolerance=TOLERANCE).own[-n:]
-    data = total - np.eye(n) / WEAK**2
-    # `change` was shrunk by the weak prior: total @ change = data @ (unshrunk change)
-    return np.asarray(np.linalg.lstsq(data, total @ change, rcond=1e-9)[0], np.float64), data
+        unit = np.zeros(len(equations.right))
+        unit[len(unit) - n + k] = 1.0
+        inverse[:, k] = equations.system.reduced_solve(unit, tolerance=ROUGH)[0][-n:]
+    total: FloatArray = np.linalg.inv(0.5 * (inverse + inverse.T)) - np.eye(n) / WEAK**2
+    return total
+
+
+def _change(
+    cells: SkyCells,
+    known: _Channel,
+    problem: SkyProblem,
+    instrument: IntArray,
+    coefficients: FloatArray,
+    precision: FloatArray,
+) -> FloatArray:
+    """(n,) change of the coefficients that one channel's sky asks for, which tells them with this precision."""
+    equations, n = _equations(cells, known, problem, instrument, coefficients), coefficients.size
+    change = equations.system.solve(equations.right, equations.shared_right, tolerance=TOLERANCE).own[-n:]
+    # it was shrunk by the weak prior: (precision + prior) @ change = precision @ (unshrunk change)
+    shrunk = precision @ change + change / WEAK**2
+    return np.asarray(np.linalg.lstsq(precision, shrunk, rcond=1e-9)[0], np.float64)
 
 
 def _derivatives(cells: SkyCells, instrument: IntArray, coefficients: FloatArray, light: FloatArray) -> FloatArray:

@@ -152,7 +152,7 @@ def match(
         raise InputError("match: every frame was left out as clouded; see the reasons above")
     used = [inputs[i] for i in kept]
     photometry = _with_flats(photometry, used)
-    cells, sky = None, None
+    cells, sky, planes = None, None, None
     if normalize != "none":
         cells, spacing = _cells(used, photometry, _mask_stars(inputs, linked), reporter)
         omega = cells.omega * cloud_shape(photometry.cloud[cells.frame], cells.u, cells.v)
@@ -163,7 +163,8 @@ def match(
             photometry, cells = _refined(np.array(kept), table, photometry, cells, planes, spacing)
             photometry = _with_flats(photometry, used)
         order = 0 if instrument is None else 1
-        sky = fit_sky(cells, photometry.gain, spacing, order=order, instrument=instrument, time=_times(used))
+        times = _times(used)
+        sky = fit_sky(cells, photometry.gain, spacing, order=order, instrument=instrument, time=times, before=planes)
     result = _result(inputs, kept, photometry, sky, weighting, left_out, table)
     if cells is not None and sky is not None:
         result = _with_seams(result, cells, sky, photometry.gain, used, groups)
