@@ -104,13 +104,13 @@ def fit_sky(
     residual, weight = np.full(cells.value.shape, np.nan), np.zeros(cells.value.shape)
     numbers = np.full(n_frames, -1) if instrument is None else instrument
     order_in_time = np.arange(n_frames, dtype=float) if time is None else time
-    converged, system = True, None
+    converged = True
     for c in range(channels):
         channel = _channel(cells, c, levels[:, c], gain[:, c])
         pattern = SensorPattern(cells, levels[:, c], numbers)
         start = None if before is None else _start(before, c, levels[:, c], problem.terms)
-        fit = _fit_channel(problem, channel, pattern, start, system)
-        nodes[:, c], residual[:, c], weight[:, c], system = fit.nodes, fit.residual, fit.weight, fit.system
+        fit = _fit_channel(problem, channel, pattern, start)
+        nodes[:, c], residual[:, c], weight[:, c] = fit.nodes, fit.residual, fit.weight
         sky[:, c] = pattern.surfaces()
         sky[:, c, : problem.terms] += fit.own
         converged = converged and fit.converged
@@ -158,7 +158,6 @@ class _ChannelFit:
     nodes: FloatArray  # (nodes,)
     residual: FloatArray  # (cells,)
     weight: FloatArray  # (cells,)
-    system: TwoBlockSystem
     converged: bool
 
 
@@ -175,16 +174,14 @@ def _start(before: SkyFit, channel: int, level: FloatArray, terms: int) -> _Star
     return _Start(own, np.ascontiguousarray(residual), np.ascontiguousarray(weight))
 
 
-def _fit_channel(
-    problem: SkyProblem, channel: _Channel, pattern: SensorPattern, start: _Start | None, like: TwoBlockSystem | None
-) -> _ChannelFit:
-    """Weights, surfaces, sky and pattern in turn; `like` : a system of another channel."""
+def _fit_channel(problem: SkyProblem, channel: _Channel, pattern: SensorPattern, start: _Start | None) -> _ChannelFit:
+    """Weights, surfaces, sky and pattern in turn."""
     first, last = (0 if start is None else SETTLED), (ITERATIONS if len(pattern.coefficients) else SETTLED + 1)
     value = channel.value
     if start is None:
         weight = np.where(np.isfinite(value), 1.0 / np.where(channel.noise > 0, channel.noise, 1.0), 0.0)
         start = _Start(np.zeros((len(channel.gain), problem.terms)), value, weight)
-    own, residual, weight = start.own, start.residual, start.weight
+    own, residual, weight, like = start.own, start.residual, start.weight, None
     for step in range(first, last):
         if step >= SETTLED:
             pattern.fit(residual, weight)
@@ -196,7 +193,7 @@ def _fit_channel(
         own = solution.own.reshape(sums.own_right.shape)
         residual = problem.residual(problem.basis, channel.scale, data, own, solution.shared)
         weight = _robust(residual, channel.noise)
-    return _ChannelFit(own, solution.shared, residual, weight, system, solution.converged)
+    return _ChannelFit(own, solution.shared, residual, weight, solution.converged)
 
 
 def _system(problem: SkyProblem, sums: SkySums, gain: FloatArray, like: TwoBlockSystem | None) -> TwoBlockSystem:
