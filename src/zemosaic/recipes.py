@@ -56,6 +56,7 @@ def provenance(
         input_hash=hashlib.sha256(digests.encode()).hexdigest()[:32],
         solvers=tuple(Counter(each.solver for each in solutions).most_common()),
         astrometric_rms=median(each.rms for each in solutions),
+        relative_rms=median(solved.residuals.get(i, math.nan) for i in used),
     )
 
 

@@ -37,6 +37,7 @@ PROVENANCE = Provenance(
     input_hash="0123456789abcdef" * 4,
     solvers=(("catalogue", 4), ("header", 1)),
     astrometric_rms=0.234,
+    relative_rms=0.0512,
 )
 
 
@@ -172,6 +173,9 @@ def test_cards(written):
         "BUNIT": "adu",
         "MAGZERO": 21.4567,
         "MAGZSCT": 0.031,
+        "AST_REF": "Tycho-2",
+        "AST_RMS": 0.234,
+        "AST_REL": 0.051,
         "EXPTIME": 50.0,
         "NCOMBINE": 5,
         "DATE-OBS": "2025-03-27T01:20:46.500",
@@ -200,7 +204,8 @@ def test_cards(written):
     history = " ".join(str(header["HISTORY"]).split())
     assert "Mosaic of 5 raw frames of 7 found, in 4 panel(s), 0 min 50 s in total." in history
     assert "catalogue 4, header 1" in history
-    assert "0.23 arcsec rms" in history
+    assert "0.23 arcsec rms" in history and "0.051 px per axis among the frames" in history
+    assert "tied to Tycho-2 at J2000, without proper motions" in history
 
 
 def test_only_contributing_frames_count(tmp_path, frames):
@@ -238,13 +243,30 @@ def test_what_is_unknown_or_was_not_applied_is_not_claimed(tmp_path, frames):
         for f in frames
     ]
     provenance = replace(
-        PROVENANCE, rejection="none", zero_point=np.nan, zero_point_scatter=np.nan, astrometric_rms=np.nan
+        PROVENANCE,
+        rejection="none",
+        zero_point=np.nan,
+        zero_point_scatter=np.nan,
+        astrometric_rms=np.nan,
+        relative_rms=np.nan,
     )
     outputs = export(mosaic(tmp_path / "work"), blank, provenance, tmp_path, Silent())
     with fits.open(outputs.mosaic, checksum=True) as hdus:
         hdus.verify("exception")
         header = hdus[0].header
-    absent = {"DATE-OBS", "DATE-END", "OBJECT", "INSTRUME", "TELESCOP", "FILTER", "GAIN", "MAGZERO", "STK_KLOW"}
+    absent = {
+        "DATE-OBS",
+        "DATE-END",
+        "OBJECT",
+        "INSTRUME",
+        "TELESCOP",
+        "FILTER",
+        "GAIN",
+        "MAGZERO",
+        "STK_KLOW",
+        "AST_RMS",
+        "AST_REL",
+    }
     assert not absent & set(header)
     assert header["STK_REJ"] == "none"
     assert "nan" not in str(header["HISTORY"])

@@ -59,6 +59,7 @@ class Provenance:
     input_hash: str  # of the list of inputs (hex)
     solvers: tuple[tuple[str, int], ...]  # name, frames solved by it
     astrometric_rms: float  # arcsec against the catalogue; NaN when unknown
+    relative_rms: float  # px per axis of the frames, stars above 20 sigma against their mean places; NaN when unknown
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,11 @@ def mosaic_header(grid: Grid, channels: int, used: Sequence[Frame], provenance: 
         header["MAGZERO"] = (round(provenance.zero_point, 4), "[mag] Tycho-2 VT of a total of 1 adu")
     if math.isfinite(provenance.zero_point_scatter):
         header["MAGZSCT"] = (round(provenance.zero_point_scatter, 4), "[mag] scatter of the stars about MAGZERO")
+    header["AST_REF"] = ("Tycho-2", "J2000 places, without proper motion")
+    if math.isfinite(provenance.astrometric_rms):
+        header["AST_RMS"] = (round(provenance.astrometric_rms, 3), "[arcsec] rms of stars against AST_REF")
+    if math.isfinite(provenance.relative_rms):
+        header["AST_REL"] = (round(provenance.relative_rms, 3), "[pix] per axis, rms of stars among the frames")
     _add_observation(header, used)
     header["NMASTILE"] = (provenance.groups, "groups of frames (panels)")
     header["NRAWINIT"] = (provenance.listed, "light frames found")
@@ -228,7 +234,7 @@ def _base_header(grid: Grid, channels: int, provenance: Provenance) -> fits.Head
         header["CRPIX3"] = 1.0
         header["CRVAL3"] = 1.0
         header["CD3_3"] = 1.0
-    header["RADESYS"] = "ICRS"
+    header["RADESYS"] = ("ICRS", "Tycho-2 at J2000 without proper motion")
     header["SOFTWARE"] = (f"ZeMosaic {provenance.version}", "made this file")
     return header
 
@@ -283,8 +289,12 @@ def _history(used: Sequence[Frame], provenance: Provenance) -> Iterator[str]:
     yield "Values are raw ADU per mosaic pixel at the transparency of the median frame; NaN is no data."
     solvers = ", ".join(f"{name} {count}" for name, count in provenance.solvers)
     rms = provenance.astrometric_rms
-    against = f" {rms:.2f} arcsec rms against the catalogue." if math.isfinite(rms) else ""
-    yield f"Astrometry: frames solved by {solvers or 'nobody'}.{against}"
+    yield f"Astrometry: frames solved by {solvers or 'nobody'}. Positions are tied to Tycho-2 at J2000, without proper motions."
+    against = f"{rms:.2f} arcsec rms against the catalogue" if math.isfinite(rms) else ""
+    relative = provenance.relative_rms
+    among = f"{relative:.3f} px per axis among the frames" if math.isfinite(relative) else ""
+    if against or among:
+        yield f"Stars agree to {' and '.join(filter(None, (against, among)))}."
     if math.isfinite(provenance.zero_point):
         yield f"Zero point: 1 adu is VT = {provenance.zero_point:.3f} +- {provenance.zero_point_scatter:.3f} mag."
     kappas = f" ({provenance.kappa_low:g} sigma low, {provenance.kappa_high:g} high)"
