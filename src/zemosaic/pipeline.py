@@ -30,7 +30,9 @@ from zemosaic.events import (
     Warned,
 )
 from zemosaic.execution import Workers, memory_budget, open_executor, worker_count
+from zemosaic.filters import is_dual_band
 from zemosaic.forecast import ENOUGH_VISITS, forecast, widths
+from zemosaic.imaging.lines import LineMix
 from zemosaic.ledger import Ledger, to_json
 from zemosaic.model import Frame, FrameState, Grid, Group, LeftOut, Masters, Measurement, Mosaic, Plan, Solution
 from zemosaic.phases.assemble import Assembly, Exposure, Recipe, Result
@@ -39,7 +41,7 @@ from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import TASK_OVERHEAD, make_grid, make_plan
 from zemosaic.phases.solve import SolveResult
 from zemosaic.quality import FrameQuality, frame_table
-from zemosaic.recipes import assembly_recipe, output_format, provenance, side_by_side, unlike_profiles
+from zemosaic.recipes import assembly_recipe, line_mixes, output_format, provenance, side_by_side, unlike_profiles
 from zemosaic.seams import SeamReport, write_seams
 from zemosaic.settings import Settings
 from zemosaic.survey import MatchedPart, Survey, ledger_key, seen
@@ -327,7 +329,8 @@ class _Run(Survey):
         recipe = assembly_recipe(self.settings, matched.sky_level)
         manifest = _hash((__version__, *_deciding(plan), plan.groups, tuple(exposures.values()), recipe))
         form = output_format(self.settings)
-        files = _hash((manifest, form))
+        lines = self._lines(part, night, matched)
+        files = _hash((manifest, form, lines))
         before = self.ledger.get(ledger_key("finished", name), _Finished)
         if before and before.manifest == files and before.stamps == _stamps(before.outputs):
             with self.phase("assemble", 0) as outcome:
@@ -342,14 +345,29 @@ class _Run(Survey):
         made = provenance(self.settings, plan, frames, mosaic.frames, night.solved, matched)
         if before:  # from here on its files may be overwritten by those of this run
             self.ledger.put(ledger_key("finished", name), replace(before, manifest=""))
-        rows = rows_to_write(plan.grid.height, plan.channels, mosaic.sides is not None, form)
+        rows = rows_to_write(plan.grid.height, plan.channels, mosaic.sides is not None, form, len(lines))
         with self.phase("export", rows, "rows") as outcome:
-            outputs = export(mosaic, frames, made, _made_folder(folder), self.reporter, part.filter, form)
+            outputs = export(mosaic, frames, made, _made_folder(folder), self.reporter, part.filter, form, lines)
             outcome.append(Exported(outputs.mosaic))
         self.ledger.put(ledger_key("finished", name), _Finished(files, outputs, _stamps(outputs), mosaic.frames))
         if self.settings.coadd_cleanup_memmap:
             shutil.rmtree(self.ledger.workspace / "mosaic" / name)
         return outputs, len(mosaic.frames)
+
+    def _lines(self, part: Target, night: _Night, matched: MatchResult) -> tuple[LineMix, ...]:
+        """Emission lines that get a mosaic of their own: where the user wants them, and the filter passes them."""
+        if self.settings.dual_band == "off":
+            return ()
+        other = sorted({f.filter for f in part.frames if f.filter and not is_dual_band(f.filter)})
+        if other or part.frames[0].channels != 3:
+            what = f"subs through {', '.join(other)}" if other else "mono subs"
+            self.reporter.emit(
+                Warned(
+                    f"dual_band: no H-alpha and OIII of {what}; they are found in colour subs through a dual-band filter only"
+                )
+            )
+            return ()
+        return line_mixes(part.frames, night.measurements, matched.corrections, matched.sky_level)
 
     def _lost(self, exposures: Mapping[int, Exposure]) -> set[int]:
         """Frames that are left out already."""

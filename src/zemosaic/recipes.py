@@ -8,19 +8,24 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from zemosaic import __version__
 from zemosaic.errors import SettingsError
 from zemosaic.imaging.calibrate import Feather
+from zemosaic.imaging.lines import LineMix, flux_ratio, hydrogen, oxygen
 from zemosaic.imaging.projection import pixel_scale
-from zemosaic.model import Frame, Measurement, Plan, Solution
+from zemosaic.model import Correction, Frame, Measurement, Plan, Solution
 from zemosaic.phases.assemble import Recipe
 from zemosaic.phases.export import Format, Provenance
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import SideBySide
 from zemosaic.phases.solve import SolveResult
 from zemosaic.settings import Settings, fractions
+from zemosaic.tables import load_stars
 
-__all__ = ["assembly_recipe", "median", "output_format", "provenance", "side_by_side", "unlike_profiles"]
+__all__ = ["assembly_recipe", "line_mixes", "median", "output_format", "provenance", "side_by_side", "unlike_profiles"]
 
 SEEING = 0.2  # of a star's light, that seeing moves anyway and the rejection tolerates
 KAPPA = 3.0  # sigma that a difference between two telescopes may amount to
@@ -113,6 +118,30 @@ def median(values: Iterable[float]) -> float:
     """Median of the known values; NaN when none is known."""
     known = [value for value in values if value == value]
     return statistics.median(known) if known else math.nan
+
+
+def line_mixes(
+    frames: Sequence[Frame], measurements: Mapping[int, Measurement], corrections: Mapping[int, Correction],
+    level: tuple[float, ...],
+) -> tuple[LineMix, ...]:  # fmt: skip
+    """H-alpha and OIII of a mosaic of three planes, calibrated by the stars of its frames."""
+    used = [f for f in frames if f.id in corrections]
+    columns = np.concatenate([_green_and_blue(measurements[f.id], corrections[f.id]) for f in used], axis=1)
+    information = [0.0, 0.0]
+    for f in used:
+        gain, sigma = corrections[f.id].gain, measurements[f.id].sigma
+        for k, share in ((0, 0.5), (1, 0.25)):  # of the pixels
+            information[k] += share * (gain[k + 1] / sigma[k + 1]) ** 2
+    ratio, stars = flux_ratio(*columns)
+    return hydrogen(), oxygen(ratio, stars, (information[0], information[1]), (level[1], level[2]))
+
+
+def _green_and_blue(measurement: Measurement, correction: Correction) -> NDArray[np.float64]:
+    """(4, n) of the clean stars of a frame: green and blue light on the mosaic's scale, and their errors."""
+    stars = load_stars(measurement.path)
+    clean = ~(stars.saturated | stars.blended)
+    gain = np.array(correction.gain[1:])
+    return np.concatenate([stars.flux[clean, 1:] / gain, stars.flux_err[clean, 1:] / gain], axis=1).T
 
 
 def unlike_profiles(

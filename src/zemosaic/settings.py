@@ -308,6 +308,12 @@ class Settings(BaseModel):
         "What becomes of several filters of one target: `separate` makes a mosaic of each on the same pixels, with the "
         "filter in the names of the files, `together` puts all into one. IRCUT, Astro and VIS count as one filter.",
     )
+    dual_band: Literal["off", "ha_oiii"] = _setting(
+        "off",
+        "mosaic",
+        "Mosaics of single emission lines from subs through a dual-band filter (LP, Duo-band, L-eXtreme...), on the same "
+        "pixels: `ha_oiii` takes H-alpha from the red pixels and OIII from the green and blue ones.",
+    )
     final_assembly_method: Literal["incremental", "reproject_coadd"] = _setting(
         "incremental",
         "mosaic",

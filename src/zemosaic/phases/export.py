@@ -23,6 +23,7 @@ from PIL import Image, PngImagePlugin
 from zemosaic.chunks import opened
 from zemosaic.errors import Cancelled, OutputError
 from zemosaic.events import PhaseProgress, Reporter
+from zemosaic.imaging.lines import LineMix
 from zemosaic.imaging.stretch import autostretch, block_mean
 from zemosaic.model import Frame, Grid, Mosaic
 from zemosaic.phases._export_files import Format, Writer
@@ -72,12 +73,15 @@ class Outputs:
     preview: Path
     rejected: Path | None = None  # two planes, when asked for
     planes: tuple[Path, ...] = ()  # green and blue, where each colour has a file; `mosaic` is red then
+    lines: tuple[Path, ...] = ()  # of a dual-band mosaic: H-alpha, its weight, OIII, its weight
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All of them."""
         return (
-            tuple(p for p in (self.mosaic, self.coverage, self.weight, self.preview, self.rejected) if p) + self.planes
+            tuple(p for p in (self.mosaic, self.coverage, self.weight, self.preview, self.rejected) if p)
+            + self.planes
+            + self.lines
         )
 
 
@@ -89,6 +93,7 @@ def export(
     reporter: Reporter,
     label: str = "",
     form: Format = AS_DEFAULT,
+    lines: Sequence[LineMix] = (),
 ) -> Outputs:
     """Write the mosaic and its companions; each file is whole or absent.
 
@@ -102,6 +107,8 @@ def export(
         Of the filter, for the names of the files; "" where there is one mosaic only.
     form
         How the files lie on the disk.
+    lines
+        Emission lines that get a mosaic of their own, of three planes.
 
     Raises
     ------
@@ -116,7 +123,7 @@ def export(
     grid, channels = mosaic.grid, opened(mosaic.data).shape[0]
     plane = grid.height, grid.width
     cube = plane if channels == 1 else (channels, *plane)
-    progress = _Progress(reporter, rows_to_write(grid.height, channels, mosaic.sides is not None, form))
+    progress = _Progress(reporter, rows_to_write(grid.height, channels, mosaic.sides is not None, form, len(lines)))
     writer = Writer(form)
 
     def map_of(kind: str, source: Path, shape: tuple[int, ...], dtype: type, unit: str, what: str) -> Path:
@@ -138,12 +145,43 @@ def export(
     preview = output / f"{name}_preview.png"
     progress.item = preview.name
     _write_preview(preview, mosaic, provenance, progress)
-    return Outputs(written[0], coverage, weight, preview, rejected, written[1:])
+    emission = [
+        path for line in lines for path in _write_line(line, mosaic, used, provenance, output / name, writer, progress)
+    ]
+    return Outputs(written[0], coverage, weight, preview, rejected, written[1:], tuple(emission))
 
 
-def rows_to_write(height: int, channels: int, sides: bool, form: Format) -> int:
+def _write_line(
+    line: LineMix,
+    mosaic: Mosaic,
+    used: Sequence[Frame],
+    provenance: Provenance,
+    base: Path,
+    writer: Writer,
+    progress: _Progress,
+) -> tuple[Path, Path]:
+    """The mosaic of an emission line and its weight."""
+    grid = mosaic.grid
+    plane = grid.height, grid.width
+    path = base.with_name(f"{base.name}_{line.name}")
+    progress.item = f"{path.name}{writer.form.ending}"
+    header = mosaic_header(grid, 1, used, provenance)
+    for key in ("MAGZERO", "MAGZSCT"):  # of stars in green light
+        header.remove(key, ignore_missing=True)
+    header["LINE"] = (line.name, "emission line that this plane shows")
+    for text in textwrap.wrap(line.origin, HISTORY_TEXT, subsequent_indent="  "):
+        header.add_history(text)
+    (data,) = writer.mosaic(path, header, plane, lambda: map(line.values, progress.counted(_strips(mosaic.data))))
+    what = f"inverse variance of {line.name}"
+    weight_header = _companion_header(grid, 1, provenance, "WEIGHT", "adu**(-2)", what)
+    strips = map(line.weight, progress.counted(_strips(mosaic.weight)))
+    path = base.with_name(f"{base.name}_{line.name}_weight")
+    return data, writer.companion(path, weight_header, plane, strips, np.float32)
+
+
+def rows_to_write(height: int, channels: int, sides: bool, form: Format, lines: int = 0) -> int:
     """Rows of all files together: what the progress of the export counts."""
-    return height * (form.passes(channels) + (4 if sides else 3))
+    return height * (form.passes(channels) + (4 if sides else 3) + lines * (form.passes(1) + 1))
 
 
 class _Progress:
