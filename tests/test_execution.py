@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -154,3 +155,23 @@ def test_workers_and_memory_follow_the_settings() -> None:
     assert memory_budget(2.5) == int(2.5 * 2**30)
     assert memory_budget(0) >= 2**30
     assert 2**26 < free_memory() < 2**50
+
+
+def _faults_of_a_second_array(size: int) -> int:
+    """Pages that the system has to clear for an array like one that was just freed."""
+    import resource  # not on Windows
+
+    faults = 0
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        bytearray(size)
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    return faults
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_a_worker_keeps_the_memory_of_a_frame_s_arrays() -> None:
+    with open_executor(1) as executor:
+        pages = [executor.submit(_faults_of_a_second_array, size).result() for size in (33 << 20, 128 << 20)]
+    assert pages[0] < 5  # else 8448, or 17 huge ones
+    assert pages[1] > 60

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zemosaic.kernels.radon import binned, line_sums
+from zemosaic.kernels.radon import band_pixels, binned, line_sums, profile_sums
 
 
 def column(n, s, y):
@@ -41,3 +41,23 @@ def test_bins_hold_what_is_not_hidden():
     binned(score, mask, 4.0, out)
     kept = np.where(mask | np.isnan(score), 0.0, np.clip(score, -4, 4))[:20, :16]
     np.testing.assert_allclose(out, kept.reshape(5, 4, 4, 4).sum(axis=(1, 3)) / 4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.4, np.pi / 2, 2.2, -0.9])
+def test_bands_and_what_lies_across_them(angle):
+    y, x = np.mgrid[:33, :47]
+    sine, cosine = np.sin(angle), np.cos(angle)
+    for offset, reach in [(20 * sine + 15 * cosine, 3.2), (90.0, 2.0), (-2.0, 4.0)]:
+        across = x * sine + y * cosine - offset
+        expected = np.nonzero(np.abs(across) <= reach)
+        room = np.zeros(2000, np.int64), np.zeros(2000, np.int64)
+        n = band_pixels(47, sine, cosine, offset, reach, *room, 33)
+        np.testing.assert_array_equal(np.stack(room)[:, :n], np.stack(expected))
+        assert band_pixels(47, sine, cosine, offset, reach, room[0][:0], room[1][:0], 33) == n
+    values = np.random.default_rng(1).normal(size=(33, 47)).astype(np.float32)
+    total, count = np.zeros(9), np.zeros(9, np.int64)
+    profile_sums(y.ravel(), x.ravel(), values.ravel(), sine, cosine, 10.2, total, count)
+    place = np.rint(x * sine + y * cosine - 10.2)
+    for k in range(-4, 5):
+        assert count[k + 4] == (place == k).sum()
+        assert total[k + 4] == pytest.approx(values[place == k].sum(), abs=1e-4)

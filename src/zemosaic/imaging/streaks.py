@@ -14,11 +14,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from zemosaic.kernels.radon import binned, line_sums
+from zemosaic.kernels.radon import band_pixels, binned, line_sums, profile_sums
 
 __all__ = ["Streak", "find_streaks", "streak_mask"]
 
 Float32Array = NDArray[np.float32]
+IntArray = NDArray[np.int64]
 BIN = 4  # px
 LIMIT = 4.0  # sigma; brighter pixels count no more than this
 ENOUGH = 6.0  # sigma of a line's score over the spread of all lines
@@ -68,12 +69,12 @@ def streak_mask(score: Float32Array, streaks: tuple[Streak, ...]) -> NDArray[np.
         return mask
     clipped = np.nan_to_num(np.clip(score, -6.0, 6.0))
     for streak in streaks:
-        ys, xs = np.nonzero(_band(score.shape, streak.angle, streak.offset, streak.half_width))
+        ys, xs = _band(score.shape, streak.angle, streak.offset, streak.half_width)
         mask[ys, xs] |= _lit(clipped, streak, ys, xs)
     return mask
 
 
-def _lit(clipped: Float32Array, streak: Streak, ys: NDArray[np.intp], xs: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _lit(clipped: Float32Array, streak: Streak, ys: IntArray, xs: IntArray) -> NDArray[np.bool_]:
     """Which pixels of a band lie on lit stretches; each stretch is widened by one chunk against its ragged ends."""
     along = xs * math.cos(streak.angle) - ys * math.sin(streak.angle)
     across = np.abs(xs * math.sin(streak.angle) + ys * math.cos(streak.angle) - streak.offset)
@@ -140,40 +141,41 @@ def _line_weights(height: int, width: int) -> Float32Array:
     return np.where(count > SHORTEST, 1.0 / np.sqrt(np.maximum(count, 1.0)), 0.0).astype(np.float32)
 
 
-def _band(shape: tuple[int, ...], angle: float, offset: float, half_width: float) -> NDArray[np.bool_]:
-    y, x = np.ogrid[: shape[0], : shape[1]]
-    band: NDArray[np.bool_] = np.abs(x * math.sin(angle) + y * math.cos(angle) - offset) <= half_width
-    return band
+def _band(shape: tuple[int, ...], angle: float, offset: float, half_width: float) -> tuple[IntArray, IntArray]:
+    """(ys, xs) of the pixels within `half_width` px of a line, row by row."""
+    line = math.sin(angle), math.cos(angle), offset, half_width
+    size = band_pixels(shape[1], *line, np.empty(0, np.int64), np.empty(0, np.int64), shape[0])
+    ys, xs = np.empty(size, np.int64), np.empty(size, np.int64)
+    band_pixels(shape[1], *line, ys, xs, shape[0])
+    return ys, xs
 
 
 def _sharpest(
-    xs: NDArray[np.intp], ys: NDArray[np.intp], values: Float32Array, angle: float, turns: NDArray[np.float64]
+    ys: IntArray, xs: IntArray, values: Float32Array, angle: float, turns: NDArray[np.float64]
 ) -> tuple[float, float]:
     """(angle, offset) of the line among those turned about the middle of the points that has the highest profile."""
-    best = (-np.inf, angle, 0.0)
+    best, x, y = (-np.inf, angle, 0.0), float(xs.mean()), float(ys.mean())
     for turn in turns:
         a = angle + float(turn)
-        shift = xs.mean() * math.sin(a) + ys.mean() * math.cos(a)
-        profile = _profile(xs * math.sin(a) + ys * math.cos(a) - shift, values, 3 * BIN)
+        shift = x * math.sin(a) + y * math.cos(a)
+        profile, _ = _profile(ys, xs, values, a, shift, 3 * BIN)
         smooth = np.convolve(profile, np.ones(3) / 3, "same")
         peak = int(np.argmax(smooth))
         if smooth[peak] > best[0]:
-            best = (float(smooth[peak]), a, float(shift) + (peak - 3 * BIN))
+            best = (float(smooth[peak]), a, shift + (peak - 3 * BIN))
     return best[1:]
 
 
 def _measured(clipped: Float32Array, angle: float, offset: float) -> Streak | None:
     """Turn and shift a candidate until its profile is sharpest, then read its width; None when nothing is there."""
-    ys, xs = np.nonzero(_band(clipped.shape, angle, offset, 4.0 * BIN))
+    ys, xs = _band(clipped.shape, angle, offset, 4.0 * BIN)
     values = clipped[ys, xs]
     # the sums know a line to about a bin at its ends
     turn = 2.0 / _rows(int(max(np.ptp(xs), np.ptp(ys))) // BIN)
-    angle, _ = _sharpest(xs, ys, values, angle, np.linspace(-turn, turn, 11))
-    angle, offset = _sharpest(xs, ys, values, angle, np.linspace(-0.15 * turn, 0.15 * turn, 7))
-    ys, xs = np.nonzero(_band(clipped.shape, angle, offset, PROFILE + 0.5))
-    across = xs * math.sin(angle) + ys * math.cos(angle) - offset
-    profile = _profile(across, clipped[ys, xs], PROFILE)
-    sides = np.bincount(np.rint(across).astype(int) + PROFILE, minlength=2 * PROFILE + 1)
+    angle, _ = _sharpest(ys, xs, values, angle, np.linspace(-turn, turn, 11))
+    angle, offset = _sharpest(ys, xs, values, angle, np.linspace(-0.15 * turn, 0.15 * turn, 7))
+    ys, xs = _band(clipped.shape, angle, offset, PROFILE + 0.5)
+    profile, sides = _profile(ys, xs, clipped[ys, xs], angle, offset, PROFILE)
     if min(sides[:3].min(), sides[-3:].min()) < 0.5 * sides[PROFILE]:
         return None  # along the border of the frame there is nothing to compare with
     error = 1.0 / math.sqrt(max(xs.size / (2 * PROFILE + 1), 1.0))
@@ -190,11 +192,10 @@ def _measured(clipped: Float32Array, angle: float, offset: float) -> Streak | No
     return Streak(angle, offset, half + 1.5, amplitude - base)
 
 
-def _profile(across: NDArray[np.float64], values: Float32Array, reach: int) -> NDArray[np.float64]:
-    """Mean of the values in 1 px bins of the distance, -reach..reach."""
-    place = np.rint(across).astype(int) + reach
-    inside = (place >= 0) & (place <= 2 * reach)
-    n = np.bincount(place[inside], minlength=2 * reach + 1)
-    total = np.bincount(place[inside], values[inside], minlength=2 * reach + 1)
-    mean: NDArray[np.float64] = total / np.maximum(n, 1)
-    return mean
+def _profile(
+    ys: IntArray, xs: IntArray, values: Float32Array, angle: float, offset: float, reach: int
+) -> tuple[NDArray[np.float64], IntArray]:
+    """Mean of the values in 1 px bins of the distance from a line, -reach..reach, and how many they are."""
+    total, count = np.zeros(2 * reach + 1), np.zeros(2 * reach + 1, np.int64)
+    profile_sums(ys, xs, values, math.sin(angle), math.cos(angle), offset, total, count)
+    return total / np.maximum(count, 1), count

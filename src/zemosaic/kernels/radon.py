@@ -7,12 +7,14 @@ line through twice as many rows is two lines through half of them, one after the
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
 
-__all__ = ["binned", "line_sums"]
+__all__ = ["band_pixels", "binned", "line_sums", "profile_sums"]
 
 
 @kernel
@@ -59,3 +61,57 @@ def line_sums(image: NDArray[np.float32], scratch: NDArray[np.float32], out: NDA
                 for x in range(width - skip, width):
                     into[x] = upper[x]
         half *= 2
+
+
+@kernel
+def band_pixels(
+    width: int,
+    sine: float,
+    cosine: float,
+    offset: float,
+    reach: float,
+    ys: NDArray[np.int64],
+    xs: NDArray[np.int64],
+    height: int,
+) -> int:
+    """Pixels of an image (height, width) with |x sine + y cosine - offset| <= reach, row by row.
+
+    ys, xs : out, as many as there is room for; returns how many there are
+    """
+    n = 0
+    for y in range(height):
+        first, last = 0, width - 1
+        rest = offset - y * cosine
+        if abs(sine) * width > 1e-9:
+            ends = (rest - reach) / sine, (rest + reach) / sine
+            first = max(first, int(math.ceil(max(min(ends), -1.0))) - 1)
+            last = min(last, int(math.floor(min(max(ends), float(width)))) + 1)
+        for x in range(first, last + 1):
+            if abs(x * sine - rest) <= reach:
+                if n < ys.size:
+                    ys[n], xs[n] = y, x
+                n += 1
+    return n
+
+
+@kernel
+def profile_sums(
+    ys: NDArray[np.int64],
+    xs: NDArray[np.int64],
+    values: NDArray[np.float32],
+    sine: float,
+    cosine: float,
+    offset: float,
+    total: NDArray[np.float64],
+    count: NDArray[np.int64],
+) -> None:
+    """Add up values by their distance x sine + y cosine - offset from a line, rounded; the middle of the bins is 0.
+
+    total, count : (2 * reach + 1,) out, zero on entry; what is farther away is left out
+    """
+    reach = total.size // 2
+    for k in range(values.size):
+        place = int(np.rint(xs[k] * sine + ys[k] * cosine - offset)) + reach
+        if 0 <= place < total.size:
+            total[place] += values[k]
+            count[place] += 1
