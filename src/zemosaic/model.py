@@ -222,6 +222,9 @@ class Measurement:
     flat: tuple[float, ...] | None = None  # smooth part of the user's flat, still in the pixels; None without a flat
     shift: ColourShift | None = None  # as the frame's own stars show it; None: mono, or too few stars
     border: Path | None = None  # of a stack with pixels that hold no data: how far each lies from these
+    growth: tuple[
+        float, ...
+    ] = ()  # ADU per channel, of a pixel's variance with the level of a sky that is cut at 0; () else
 
 
 @dataclass(frozen=True)

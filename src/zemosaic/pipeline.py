@@ -305,6 +305,7 @@ class _Run(Survey):
                 sigma=night.measurements[f.id].sigma,
                 sky=night.measurements[f.id].sky,
                 clipped=night.measurements[f.id].clipped,
+                growth=night.measurements[f.id].growth,
                 rejected=folder / f"{f.id}.npz",
                 measured=night.measurements[f.id].path,
                 masters=night.masters.get(f.id),

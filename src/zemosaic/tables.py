@@ -24,7 +24,7 @@ __all__ = [
     "save_measurement",
 ]
 
-MEASURE_VERSION = 4  # raise it with any change of what is measured on a frame: all are then measured anew
+MEASURE_VERSION = 5  # raise it with any change of what is measured on a frame: all are then measured anew
 MEMBERS = {"mesh_mean.npy", "mesh_cell.npy", "damaged.npy", *(f"star_{field.name}.npy" for field in fields(Stars))}
 
 

@@ -99,7 +99,7 @@ def _radial(feather: Feather, rho: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(falling, feather.radial_floor)
 
 
-def clipping_bias(mean: NDArray[np.float32] | float, sigma: float) -> NDArray[np.float32]:
+def clipping_bias(mean: NDArray[np.float32] | float, sigma: float | NDArray[np.float64]) -> NDArray[np.float32]:
     """E[max(0, x)] - mean for Gaussian x: what cutting a frame at 0 adds to a pixel.
 
     The integral of the normal distribution's tail: sigma (phi(z) - z Phi(-z)) with z = mean / sigma.

@@ -16,7 +16,7 @@ from scipy.special import ndtri
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.kernels import noise as kernels
 
-__all__ = ["colour_index", "cut_variance", "sky_noise"]
+__all__ = ["colour_index", "cut_variance", "local_sigma", "noise_growth", "sky_noise"]
 
 FloatArray = NDArray[np.float32]
 TILE = 16  # pairs; the choice of faint places is made within tiles of this size
@@ -24,6 +24,9 @@ CUT = 4.0  # sigma; differences beyond it are hot pixels and stars. So wide that
 CUT_VARIANCE = 0.99893  # variance of a unit Gaussian cut at +-CUT
 STEPS = 4
 MANY_TILES = 64
+BLOCK = 256  # px, in which noise and level of the sky are compared; 0.8 % of the noise
+FEWEST_BLOCKS = 6
+QUIETEST = 0.25  # variance of a pixel over that of the frame, at least
 
 
 def colour_index(pattern: str | None) -> NDArray[np.int64]:
@@ -98,3 +101,50 @@ def sky_noise(data: FloatArray, pattern: str | None) -> tuple[float, ...]:
             phases = [(int(y), int(x)) for y, x in np.argwhere(index == channel)]
             sigma.append(_plane_noise([plane[y::2, x::2] for y, x in phases]))
     return tuple(sigma)
+
+
+def noise_growth(data: FloatArray, pattern: str | None) -> tuple[float, ...]:
+    """Variance that a sky pixel gains with each ADU of its level, per channel; 0 where the frame does not tell.
+
+    From the noise of blocks against their median levels, which differ by vignetting and gradient: photons give a straight line.
+
+    data : (h, w) float32, ADU, straight from the sensor
+    """
+    index = colour_index(pattern)
+    corners = [
+        (y, x) for y in range(0, data.shape[0] - BLOCK + 1, BLOCK) for x in range(0, data.shape[1] - BLOCK + 1, BLOCK)
+    ]
+    growth = []
+    for channel in range(int(index.max()) + 1):
+        phases = [(int(y), int(x)) for y, x in np.argwhere(index == channel)]
+        level, variance = np.zeros(len(corners)), np.zeros(len(corners))
+        for k, (y0, x0) in enumerate(corners):
+            block = data[y0 : y0 + BLOCK, x0 : x0 + BLOCK]
+            parts = [np.ascontiguousarray(block[y::2, x::2]) for y, x in phases]
+            level[k] = float(np.nanmean([np.nanmedian(part) for part in parts]))
+            variance[k] = _plane_noise(parts) ** 2
+        growth.append(_slope(level, variance))
+    return tuple(growth)
+
+
+def _slope(level: NDArray[np.float64], variance: NDArray[np.float64]) -> float:
+    """Of the line through the blocks, if it rises by more than twice its error; no line of photons falls below 0 at level 0."""
+    good = np.isfinite(level) & (variance > 0)
+    if np.count_nonzero(good) < FEWEST_BLOCKS:
+        return 0.0
+    x, y = level[good] - level[good].mean(), variance[good] - variance[good].mean()
+    square = float(x @ x)
+    if not square > 0:
+        return 0.0
+    slope = float(x @ y) / square
+    error = math.sqrt(float(np.sum((y - slope * x) ** 2)) / (len(x) - 2) / square)
+    most = float(variance[good].mean()) / max(float(level[good].mean()), 1e-9)
+    return min(slope, most) if slope > 2.0 * error else 0.0
+
+
+def local_sigma(
+    mean: NDArray[np.float64] | FloatArray, sigma: float, growth: float, level: float
+) -> NDArray[np.float64]:
+    """ADU, noise of pixels where `mean` is expected, from that of the frame, `sigma` at its sky `level`."""
+    square = sigma**2 + growth * (np.asarray(mean, np.float64) - level)
+    return np.sqrt(np.maximum(square, QUIETEST * sigma**2))

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from zemosaic.imaging.noise import colour_index
+from zemosaic.imaging.noise import colour_index, local_sigma
 from zemosaic.kernels import sky as kernels
 from zemosaic.model import SkyMesh
 
-__all__ = ["CELL", "damaged_pixels", "repaired", "sky_level", "sky_mesh", "uncut_mean"]
+__all__ = ["CELL", "CUT_SHARE", "damaged_pixels", "repaired", "sky_level", "sky_mesh", "uncut_mean"]
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -84,7 +84,12 @@ def uncut_mean(mean: ArrayLike, sigma: ArrayLike) -> NDArray[np.float64]:
 
 
 def sky_mesh(
-    data: FloatArray, pattern: str | None, damaged: BoolArray | None, sigma: tuple[float, ...], cut: float
+    data: FloatArray,
+    pattern: str | None,
+    damaged: BoolArray | None,
+    sigma: tuple[float, ...],
+    cut: float,
+    growth: tuple[float, ...] = (),
 ) -> SkyMesh:
     """Mean of the raw pixels of each colour in cells of CELL px; stars are in, damaged pixels are not.
 
@@ -92,6 +97,7 @@ def sky_mesh(
     damaged : (h, w) bool, left out; None for none
     sigma : ADU, noise of one sky pixel per channel
     cut : share of pixels that are exactly 0; above CUT_SHARE the means are those of the sky before it was cut at 0
+    growth : ADU, of the variance with the level, per channel; () for none
     """
     planes = data if data.ndim == 3 else data[None]
     h, w = planes.shape[1:]
@@ -105,8 +111,18 @@ def sky_mesh(
         parts.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
     mean = np.concatenate(parts, axis=2)
     if cut > CUT_SHARE and min(sigma) > 0:
-        mean = uncut_mean(mean, sigma)
+        mean = _uncut(mean, sigma, growth or (0.0,) * len(sigma))
     return SkyMesh(mean=mean.astype(np.float32), cell=CELL)
+
+
+def _uncut(mean: NDArray[np.float64], sigma: tuple[float, ...], growth: tuple[float, ...]) -> NDArray[np.float64]:
+    """Cells (ny, nx, channels) before they were cut at 0, with the noise that each has at its own level."""
+    out = uncut_mean(mean, sigma)
+    levels = sky_level(SkyMesh(out.astype(np.float32), CELL))
+    for c, (s, g, level) in enumerate(zip(sigma, growth, levels)):
+        if g > 0:
+            out[..., c] = uncut_mean(mean[..., c], local_sigma(out[..., c], s, g, level))
+    return out
 
 
 def sky_level(mesh: SkyMesh) -> tuple[float, ...]:

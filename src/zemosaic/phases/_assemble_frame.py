@@ -14,6 +14,7 @@ from zemosaic.calibrated import read_calibrated
 from zemosaic.errors import FrameError
 from zemosaic.imaging.calibrate import STEP, Calibration, Feather, calibration, clipping_bias
 from zemosaic.imaging.demosaic import cfa_colours
+from zemosaic.imaging.noise import local_sigma
 from zemosaic.imaging.panels import edge_weight
 from zemosaic.kernels.blot import invalidate
 from zemosaic.kernels.calibrate import calibrate
@@ -97,6 +98,7 @@ class Exposure:
         0.0  # share of a star's light by which its profile may differ from the mosaic's, see `imaging.reject`
     )
     border: Path | None = None  # of a stack: where its pixels' distances from what has no data lie
+    growth: tuple[float, ...] = ()  # ADU, of the variance with the level, per channel; () when the sky is not cut
     hot: Path | None = None  # .npz with the pixels that are damaged in many frames of its sensor
     sensor: Path | None = None  # the map of its sensor, learnt during the rejection
 
@@ -215,7 +217,10 @@ def unclip(raw: Float32Array, model: Float32Array, exposure: Exposure) -> None:
         for dx in range(2):
             c = int(exposure.colours[dy, dx])
             mean = np.where(np.isfinite(model[dy::2, dx::2]), model[dy::2, dx::2], exposure.sky[c])
-            raw[..., dy::2, dx::2] -= clipping_bias(mean, exposure.sigma[c])
+            sigma = local_sigma(
+                mean, exposure.sigma[c], exposure.growth[c] if exposure.growth else 0.0, exposure.sky[c]
+            )
+            raw[..., dy::2, dx::2] -= clipping_bias(mean, sigma)
 
 
 def lone_pixels(exposure: Exposure, rows: slice) -> NDArray[np.bool_]:

@@ -20,9 +20,9 @@ from zemosaic.errors import FrameError
 from zemosaic.events import PhaseProgress, Reporter
 from zemosaic.execution import run_each
 from zemosaic.fits import read_raw
-from zemosaic.imaging.noise import sky_noise
+from zemosaic.imaging.noise import noise_growth, sky_noise
 from zemosaic.imaging.panels import area_noise, inside_distance
-from zemosaic.imaging.sky import damaged_pixels, repaired, sky_level, sky_mesh
+from zemosaic.imaging.sky import CUT_SHARE, damaged_pixels, repaired, sky_level, sky_mesh
 from zemosaic.imaging.stars import StarsFound, measure_stars
 from zemosaic.model import Frame, FrameKind, FrameState, LeftOut, Masters, Measurement
 from zemosaic.tables import border_file, save_border, save_measurement
@@ -123,7 +123,8 @@ def _measured(
     if frame.stack:
         sigma = area_noise(data, sigma)
     damaged = _damaged(frame, data, pattern, sigma)
-    mesh = sky_mesh(data, pattern, damaged, sigma, clipped)
+    growth = noise_growth(data, pattern) if clipped > CUT_SHARE and data.ndim == 2 else ()
+    mesh = sky_mesh(data, pattern, damaged, sigma, clipped, growth)
     sky = sky_level(mesh)
     found = _stars(task, pattern, data, damaged, sigma)
     holes = np.isnan(data if data.ndim == 2 else data.sum(axis=0))
@@ -141,6 +142,7 @@ def _measured(
         flat=() if frame.stack else task.masters.response if task.masters else None,
         shift=found.shift,
         border=border,
+        growth=growth,
     )
 
 
