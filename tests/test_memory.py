@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nights import FIELD, Recorder, assembled, same_bits, simulated
+from nights import FIELD, Inline, Recorder, assembled, same_bits, simulated
 from zemosaic.chunks import reserve
 from zemosaic.errors import OutputError, SettingsError
 from zemosaic.events import Forecast, Outturn
@@ -43,15 +43,6 @@ def test_the_forecast_comes_first_and_what_happened_after(plain):
     assert 0 < before.least < before.most and before.memory > 400
     # planes are forecast to the pixel; what is known less well, running sums and rejected pixels, is forecast to be more
     assert 0.3 * before.disk < after.disk < before.disk
-
-
-def test_the_pace_of_one_assembly_is_the_forecast_of_the_next(night, plain, tmp_path):
-    recorder = Recorder()
-    for taper in (80, 60):
-        recorder = Recorder()
-        assembled(night.lights, tmp_path, recorder, edge_taper=taper)
-    before, after = (next(e for e in recorder.events if isinstance(e, kind)) for kind in (Forecast, Outturn))
-    assert before.least < 2.0 * after.seconds and before.most > 0.5 * after.seconds
 
 
 def plan_of(depth: int, memory: int = 2**30) -> Plan:
@@ -129,17 +120,30 @@ def test_a_file_for_which_there_is_no_room_is_refused_in_words(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_was_assembled_stays_where_the_user_wants_that(night, tmp_path):
+def test_what_was_assembled_stays_where_the_user_wants_that(night, tmp_path, monkeypatch):
     """And then what nothing has changed is not made again: here all of it, for another form of the files."""
+    monkeypatch.setattr("zemosaic.pipeline.ENOUGH_VISITS", 10)
     outputs = assembled(night.lights, tmp_path, coadd_cleanup_memmap=False)
     recorder = Recorder()
     outputs.mosaic.unlink()
     assert same_bits(assembled(night.lights, tmp_path, recorder, coadd_cleanup_memmap=False), outputs)
     assert recorder.items["assemble"] == 0 and recorder.items["export"] > 0
+    # the pace of an assembly is the forecast of the next one
+    assembled(night.lights, tmp_path, recorder, edge_taper=60)
+    before, after = (next(e for e in recorder.events if isinstance(e, kind)) for kind in (Forecast, Outturn))
+    assert before.least < 3.0 * after.seconds and before.most > after.seconds / 3.0
+    assert before.most / before.least == pytest.approx(1.4**2)
 
 
-def test_more_processes_for_the_assembly_alone(night, plain, tmp_path):
-    outputs = assembled(
-        night.lights, tmp_path, pool=True, num_processing_workers=1, assembly_process_workers=2, **COADD
-    )
-    assert same_bits(outputs, plain[0])
+def test_more_processes_for_the_assembly_alone(night, tmp_path, monkeypatch):
+    opened = []
+
+    class Counted(Inline):
+        def __init__(self, workers: int) -> None:
+            opened.append(workers)
+            super().__init__()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nights.Inline", Counted)
+        assembled(night.lights, tmp_path, assembly_process_workers=3, **COADD)
+    assert opened == [1, 3]

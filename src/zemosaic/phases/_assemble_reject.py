@@ -168,7 +168,7 @@ def _save_rejected(
 def _read_rejected(path: Path) -> dict[str, NDArray[Any]]:
     """All that was written down about a frame; DamagedError when it is not there as it was written (a zip has checksums)."""
     try:
-        with np.load(path) as table:
+        with path.open("rb") as file, np.load(file) as table:
             return {name: table[name] for name in ("places", "fill", "dark", "key", "streaks", "total")}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise DamagedError(f"{path} is damaged ({error}): start the same command again, it is made anew") from error

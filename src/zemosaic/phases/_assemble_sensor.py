@@ -221,7 +221,7 @@ def remove_sums(path: Path) -> None:
 def known_sensor(task: SensorTask) -> SensorFound | None:
     """What an earlier run learnt from exactly the same."""
     try:
-        with np.load(task.path) as table:
+        with task.path.open("rb") as file, np.load(file) as table:
             if str(table["key"]) != task.key:
                 return None
             for name in ("offset", "bad"):  # the checksums of the archive are looked at

@@ -210,8 +210,9 @@ class Assembly:
             if not gone:
                 return self._result(lost)
             lost |= gone
-            self._check_losses(len(lost))
-            self._take({i: e for i, e in self.exposures.items() if i not in lost})
+            kept = {i: e for i, e in self.exposures.items() if i not in lost}
+            self._check_losses(len(lost), len(kept))
+            self._take(kept)
 
     def _passes(self, executor: Executor, reporter: Reporter, widths: Widths) -> dict[int, str]:
         """The three passes; frames that were lost on the way, with the reason, as soon as a pass has met any."""
@@ -233,11 +234,11 @@ class Assembly:
         """Where one file is gone, others may be: a folder was moved, a disk was unplugged."""
         return {i: f"{e.frame.path}: the file is gone" for i, e in self.exposures.items() if not e.frame.path.is_file()}
 
-    def _check_losses(self, lost: int) -> None:
-        if 2 * lost > len(self.exposures) + lost:
+    def _check_losses(self, lost: int, kept: int) -> None:
+        if lost > kept:
             example = next(iter(self.exposures.values())).frame.path.parent
             raise InputError(
-                f"{lost} of {lost + len(self.exposures)} subs can no longer be read ({example}): was the disk unplugged, or the "
+                f"{lost} of {lost + kept} subs can no longer be read ({example}): was the disk unplugged, or the "
                 "folder moved? Bring it back and start the same command again; what was done is kept"
             )
 
