@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from zemosaic.kernels.blur import blur
+
 __all__ = ["BACKGROUND", "Tone", "autostretch", "block_mean", "measure_tone", "midtones"]
 
 FloatImage = NDArray[np.float32]
@@ -40,6 +42,7 @@ BALANCE_LIMIT = 3.0
 STAR_REACH = 4.0  # sigma; what stands out more does not colour the local mean of its neighbours
 DOUBT = 3.0  # local power below so many times the noise power counts as noise: it is itself noisy
 POWER_RADIUS = 1.5  # px
+BLUR_REACH = 3.0  # sigma of a Gaussian; what is farther away has no part in it
 ARCSINH_SHARE = 0.35  # of the curve; at 0 the core of M 94 is a white disc, at 0.5 faint nebulae stay dim
 WHITE = 0.9999  # quantile of the luminance that is shown white
 KNEE = 0.85  # display value of the brightest channel above which colours give way to white
@@ -308,7 +311,11 @@ def _signal_share(power: FloatImage, noise: FloatImage) -> FloatImage:
 
 
 def _blurred(image: FloatImage, radius: float) -> FloatImage:
-    blurred: FloatImage = ndimage.gaussian_filter(image, radius, truncate=3.0)
+    steps = np.arange(int(BLUR_REACH * radius + 0.5) + 1)
+    weights = np.exp(-0.5 * np.square(steps / radius))
+    blurred = np.empty(image.shape, np.float32)
+    weights /= weights[0] + 2.0 * weights[1:].sum()
+    blur(np.ascontiguousarray(image, np.float32), weights.astype(np.float32), blurred)
     return blurred
 
 
