@@ -82,7 +82,9 @@ def load_items(
 
 def _load_item(frame: Frame, measurement: Measurement, solution: Solution, most: int) -> Item:
     every = load_stars(measurement.path)
-    stars = Stars(**{field.name: getattr(every, field.name)[:most] for field in fields(Stars)})
+    stars = every
+    if len(every) > most:  # copies: parts would keep the whole lists in memory, 15 kB a frame
+        stars = Stars(**{field.name: getattr(every, field.name)[:most].copy() for field in fields(Stars)})
     ra, dec = pixel_to_sky(solution, stars.x, stars.y)
     return Item(frame, measurement, solution, stars, ra, dec)
 
