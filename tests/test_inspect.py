@@ -17,7 +17,7 @@ from zemosaic.catalogue import load_catalogue
 from zemosaic.cli import main
 from zemosaic.events import Measured
 from zemosaic.imaging.projection import sky_to_pixel
-from zemosaic.ledger import WORKSPACE, FrameRow
+from zemosaic.ledger import WORKSPACE, FrameRow, Ledger
 from zemosaic.model import Correction, FrameState, Measurement
 from zemosaic.quality import FrameQuality, Matching, frame_table
 from zemosaic.simulate import Night, load_truth
@@ -134,6 +134,12 @@ def test_a_run_takes_over_what_was_kept(night: Night, tmp_path: Path) -> None:
     recorder = Recorder()
     assembled(night.lights, tmp_path, recorder)
     assert next(o for o in recorder.outcomes if isinstance(o, Measured)).new == 0
+    with Ledger(tmp_path) as ledger:  # the same table can be made of what a run keeps
+        kept = frame_table(
+            ledger.rows(), ledger.get("matching", dict[int, Matching]), load_catalogue(), equal_weights=False
+        )
+    assert {row.state for row in kept} >= {"used", "trailed"}
+    assert all(row.panel == 0 and row.weight > 0 for row in kept if row.state == "used")
 
 
 def test_nothing_is_written_into_an_input(night: Night, capsys) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zemosaic.events import SeamsGraded
+from zemosaic.events import ManyLeftOut, SeamsGraded
 from zemosaic.messages import Messages
 from zemosaic.model import Correction, Frame, FrameKind, Grid, Group, Measurement, Overlap, Solution
 from zemosaic.phases.match import MatchResult
@@ -93,11 +93,14 @@ def test_the_summary_begins_with_a_bad_grade(capsys: pytest.CaptureFixture[str])
 
     for language, word in (("en", "bad: a step shows"), ("fr", "mauvais")):
         lines = PlainLines(sys.stdout, Messages(language), None)
+        lines.emit(ManyLeftOut(20, 60, (("clouded", 20),)))
         lines.emit(SeamsGraded("D", 2.5, 0, 1, 2, 9.0, ("a.fit", "b.fit")))
         capsys.readouterr()
         lines.emit(RunFinished((Made("", Path("m.fits"), Path("p.png"), 12),), 0, 1.0))
-        first, *rest = capsys.readouterr().out.splitlines()
-        assert word in first and "2.50" in first and rest[:2] == ["  a.fit", "  b.fit"]
+        lost, first, *rest = capsys.readouterr().out.splitlines()
+        assert (
+            "20" in lost and "60" in lost and word in first and "2.50" in first and rest[:2] == ["  a.fit", "  b.fit"]
+        )
 
 
 def test_files_beside_the_mosaic(tmp_path: Path) -> None:

@@ -221,17 +221,13 @@ class Survey:
         self, targets: Iterable[Target], measurements: Mapping[int, Measurement], solutions: Mapping[int, Solution]
     ) -> dict[int, Matching]:
         """What matching finds out about the frames, by id; a mosaic that cannot be matched is named."""
-        found = {}
+        found = dict[int, Matching]()
         for part in (part for target in targets for part in self.parts(target)):
             try:
-                matched = self.matched(part, measurements, solutions)
+                self.matched(part, measurements, solutions)
             except InputError as error:
                 self.reporter.emit(Warned(str(error)))
-                continue
-            result = matched.result
-            panel = {i: group.id for group in matched.groups for i in group.frames}
-            for i, common in result.common_stars.items():
-                found[i] = Matching(panel[i], result.gain_residual_mmag[i], common)
+            found.update(self.ledger.get(ledger_key("matching", part.key), dict[int, Matching]) or {})
         return found
 
     def match(
@@ -243,6 +239,7 @@ class Survey:
         groups: Sequence[Group],
     ) -> MatchResult:
         usable = [f for f in frames if f.id in solutions]
+        self.ledger.put(ledger_key("matching", name), None)
         with self.phase("match", len(usable)) as outcome:
             result = match(
                 usable,
@@ -257,6 +254,7 @@ class Survey:
             self.leave_out(result.left_out)
             self.ledger.record_matched(result.corrections)
             self.ledger.put(ledger_key("overlaps", name), result.overlaps)
+            self.ledger.put(ledger_key("matching", name), _matching(result, groups))
             outcome.append(Matched(len(result.corrections), _worst_overlap(result)))
         report = seam_report(usable, groups, result, measurements, solutions)
         self.ledger.put(ledger_key("seams", name), report)
@@ -283,6 +281,12 @@ def seen(target: Target) -> TargetSeen:
 def ledger_key(what: str, name: str) -> str:
     """Under which the ledger keeps something of a mosaic."""
     return f"{what}/{name}" if name else what
+
+
+def _matching(matched: MatchResult, groups: Sequence[Group]) -> dict[int, Matching]:
+    """What goes into the table of frames, by frame id."""
+    panel = {i: group.id for group in groups for i in group.frames}
+    return {i: Matching(panel[i], matched.gain_residual_mmag[i], n) for i, n in matched.common_stars.items()}
 
 
 def _worst_overlap(matched: MatchResult) -> float:
