@@ -180,10 +180,11 @@ def sum_up(wide, box, channels=3, apart=TOGETHER):
     plane = box[1] - box[0], box[3] - box[2]
     sums, counts = np.zeros((*plane, 3 * channels), np.float32), [np.zeros(plane, np.uint16) for _ in range(2)]
     weights, variances = (np.ascontiguousarray(lattice[..., :channels]) for lattice in (weights, variances))
-    add_to_sums(
+    seen = add_to_sums(
         image, 0, 211, LANCZOS_TABLE, nodes_x, nodes_y, (0, 0), STEP, weights, variances, 16,
         np.array([3.5, 5.0, 12.0]), apart, (box[0], box[2]), box, sums, *counts,
     )  # fmt: skip
+    assert seen == counts[0].sum()
     return sums, *counts
 
 

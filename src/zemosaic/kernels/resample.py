@@ -310,18 +310,21 @@ def add_to_sums(
     sums: NDArray[np.float32],
     count: NDArray[np.uint16],
     rejected: NDArray[np.uint16],
-) -> None:
+) -> int:
     """Add a frame to the sums of the final mean of a region; arguments as in `add_to_buckets`, and:
 
     variances : (p, q, channels) float32, variance of a sample on the same lattice as the weights
     sums : (H, W, 3 * channels) float32, out: per channel sum of w * value, of w, of w^2 * variance
     count, rejected : (H, W) uint16, out: frames that contribute, frames whose sample was rejected
+
+    Returns the number of pixels to which the frame contributes.
     """
     channels, width = weights.shape[2], image.shape[1]
     flat, shape, tables = image.ravel(), (height, width), (table.ravel(), _four_times(table))
     lanes, taper = np.empty(4 * step, np.float32), np.empty(step)
     node_weights, weight = _at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
     node_variances, variance = _at_nodes(variances, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
+    contributed = 0
     for cy in range(box[0] // step, (box[1] - 1) // step + 1):
         for cx in range(box[2] // step, (box[3] - 1) // step + 1):
             j, i = cy - node0[0], cx - node0[1]
@@ -348,9 +351,11 @@ def add_to_sums(
                     if valid <= 0.02:
                         continue
                     count[Y, X] += 1
+                    contributed += 1
                     factor, along = np.float32(taper[k] * min(valid, np.float32(1.0))), np.float32(k / step)
                     for c in range(channels):
                         w = factor * (weight[c, 0] + weight[c, 1] * along)
                         sums[Y, X, 3 * c] += w * lanes[4 * k + c]
                         sums[Y, X, 3 * c + 1] += w
                         sums[Y, X, 3 * c + 2] += w * w * (variance[c, 0] + variance[c, 1] * along)
+    return contributed

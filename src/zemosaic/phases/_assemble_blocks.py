@@ -193,9 +193,8 @@ def _final_block(task: BlockTask) -> set[int]:
     checkpoint = Checkpoint(task.canvas.checkpoints / f"final_{task.name}", task.key, task.checkpoint)
     begun, contributed = checkpoint.restore(total.arrays)
     for done, each in _visited(task, _mended, begun):
-        before = int(total.count.sum(dtype=np.int64))
-        _add_final(task, each, total)
-        if int(total.count.sum(dtype=np.int64)) > before:
+        seen = _add_final(task, each, total)
+        if seen:
             contributed.add(each.exposure.frame.id)
         checkpoint.keep(total.arrays, done, contributed)
     middle = None
@@ -212,9 +211,10 @@ def _final_block(task: BlockTask) -> set[int]:
     return contributed
 
 
-def _add_final(task: BlockTask, each: Prepared, total: _Sums) -> None:
+def _add_final(task: BlockTask, each: Prepared, total: _Sums) -> int:
+    """Add a frame; the number of pixels to which it gives something."""
     view, lattices = each.view, each.lattices
-    mosaic_kernels.add_to_sums(
+    seen = mosaic_kernels.add_to_sums(
         each.image, view.rows.start, each.exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
         view.nodes_x, view.nodes_y, view.node0, LATTICE, lattices.weight, lattices.variance, STEP,
         _margins(task, each), each.apart, task.origin, view.box, total.sums, total.count, total.rejected,
@@ -223,6 +223,7 @@ def _add_final(task: BlockTask, each: Prepared, total: _Sums) -> None:
         _add_samples(task, each, LEAST_VALID, total.beside, total.found)
     if total.sides is not None:
         _count_sides(task, each, total.sides)
+    return seen
 
 
 def _visited(
