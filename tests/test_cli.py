@@ -389,3 +389,15 @@ def test_the_terminal_names_a_few_frames_and_the_log_all(pipeline: Callable[[Run
     assert out.getvalue().count("elongation 2.1") == 10
     assert "the log names all" in out.getvalue() and "40 trailed stars" in out.getvalue()
     assert (tmp_path / LOG_NAME).read_text().count("elongation 2.1") == 40
+
+
+def test_fresh_forgets_what_earlier_runs_found(pipeline: Callable[[Run], None], tmp_path: Path) -> None:
+    kept = tmp_path / "OUT" / "zemosaic_workspace" / "frames" / "1.npz"
+    there = []
+    pipeline(lambda *_: there.append(kept.exists()))
+    (tmp_path / "IN").mkdir(exist_ok=True)
+    for flags in ([], ["--fresh"]):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.touch()
+        assert main(["run", str(tmp_path / "IN"), str(tmp_path / "OUT"), *flags]) == 0
+    assert there == [True, False]

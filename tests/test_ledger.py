@@ -260,3 +260,16 @@ def test_file_names_need_not_be_utf_8(tmp_path: Path) -> None:
         ledger.record_scan([odd], [])
         (row,) = ledger.rows()
     assert row.frame is not None and row.frame.path == odd.path and str(row.path) == r"/subs/\udce9t\udce9.fit"
+
+
+def test_a_fresh_start_forgets_everything_but_the_user_s_files(tmp_path):
+    (tmp_path / "mosaic.fits").touch()
+    with Ledger(tmp_path) as ledger:
+        ledger.put("pace", 0.3)
+        ledger.record_phase("measure", 1.0, 3)
+        (ledger.workspace / "mosaic" / "data").mkdir(parents=True)
+        (ledger.workspace / "mosaic" / "data" / "0.0").touch()
+        ledger.forget()
+        assert ledger.get("pace", float) is None and ledger.rows() == [] and ledger.phases() == []
+        assert [path.name for path in ledger.workspace.iterdir() if path.is_dir()] == []
+    assert (tmp_path / "mosaic.fits").exists()

@@ -114,9 +114,13 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument(
         "paths", nargs="*", metavar="INPUT ... OUTPUT", type=Path, default=[], help="what to read; where to write"
     )
+    parser.add_argument(
+        "--fresh", action="store_true", help="begin anew: forget what earlier runs into OUTPUT found out"
+    )
     _add_settings(parser, list(declared()))
     switches = [*OLD_SWITCHES, *(about.name for about in declared().values() if about.kind is bool)]
     given = _parsed(parser, _spelled_out(arguments, switches))
+    fresh = given.pop("fresh", False)
     *inputs, output = given.pop("paths") or [Path()]
     if not inputs:
         parser.error("INPUT and OUTPUT are needed (a window for choosing them comes with a later release)")
@@ -127,8 +131,12 @@ def _run(arguments: list[str]) -> int:
     _check_folders(parser, inputs, output)
 
     def work(reporter: Reporter) -> None:
+        from zemosaic.ledger import Ledger
         from zemosaic.pipeline import make_mosaic
 
+        if fresh:
+            with Ledger(output) as ledger:
+                ledger.forget()
         make_mosaic(inputs, output, settings, reporter)
 
     return _session(settings, notes, output, work)

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -150,6 +151,22 @@ class Ledger:
     def _read(self, statement: str, parameters: Sequence[object] = ()) -> list[Any]:
         with self._in_words():
             return self._db.execute(statement, parameters).fetchall()
+
+    def forget(self) -> None:
+        """Begin anew: no row, and no file in the workspace but the ledger.
+
+        Raises OutputError when a file cannot be removed.
+        """
+        with self._in_words():
+            for table in ("frames", "run", "phases"):
+                self._db.execute(f"DELETE FROM {table}")
+            self._db.commit()
+        for path in self.workspace.iterdir():
+            if path.is_dir():
+                try:
+                    shutil.rmtree(path)
+                except OSError as error:
+                    raise OutputError(f"cannot remove {path}: {error.strerror}; remove it by hand") from error
 
     # ---- frames
 

@@ -1,0 +1,95 @@
+"""Peak memory of the assembly, all processes together, for more and more subs on the same mosaic.
+
+Linux only (/proc). Small frames of noise with known solutions on one field, so that thousands are written in a minute; the same
+`memory_limit` for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from throughput import MB, family, numbers
+from zemosaic.events import Silent
+from zemosaic.execution import open_executor
+from zemosaic.imaging.calibrate import Feather
+from zemosaic.model import Correction, Frame, FrameKind, Solution
+from zemosaic.phases.assemble import Assembly, Exposure, Recipe
+from zemosaic.phases.plan import SideBySide, group_frames, make_grid, make_plan
+
+WIDTH, HEIGHT, SCALE, SKY, NOISE = 400, 300, 6.6e-4, 900.0, 10.0
+
+
+def exposures(folder: Path, count: int) -> dict[int, Exposure]:
+    rng = np.random.default_rng(1)
+    made = {}
+    np.savez(folder / "measured.npz", damaged=np.zeros(0, np.intp))
+    for k in range(count):
+        path = folder / f"{k}.fit"
+        if not path.exists():
+            fits.writeto(path, rng.normal(SKY, NOISE, (HEIGHT, WIDTH)).astype(np.uint16))
+        about, measured = path.stat(), folder / "measured.npz"
+        frame = Frame(
+            k, path, about.st_size, about.st_mtime_ns, str(k), FrameKind.BAYER, WIDTH, HEIGHT, "GRBG", "one", "", "", "",
+            "", 10.0, 80.0, 20.0, "", 83.0, -5.0, 3600 * SCALE, 65535.0,
+        )  # fmt: skip
+        x, y = rng.uniform(-60, 60, 2)
+        solution = Solution(83.0, -5.0, WIDTH / 2 + x, HEIGHT / 2 + y, (-SCALE, 0.0, 0.0, SCALE))
+        correction = Correction(k, (1.0,) * 3, ((SKY, 0.0, 0.0),) * 3, (), 250.0)
+        rejected = folder / "rejected" / f"{k}.npz"
+        made[k] = Exposure(frame, solution, correction, (NOISE,) * 3, (SKY,) * 3, 0.0, rejected, measured)
+    return made
+
+
+def peak_of(folder: Path, count: int, memory: int, workers: int, joint: bool) -> tuple[float, float]:
+    """(MB, s) of an assembly."""
+    known = exposures(folder, count)
+    frames, solutions = [e.frame for e in known.values()], {i: e.solution for i, e in known.items()}
+    grid = make_grid(frames, solutions, 0.0)
+    samples = SideBySide() if joint else None
+    plan = make_plan(
+        frames, solutions, group_frames(frames, solutions), grid, memory=memory, workers=workers, samples=samples
+    )
+    work = Assembly(plan, known, Recipe(Feather(), (0.0,) * 3), folder / "mosaic", folder / "sensors")
+    peak, done = [0], threading.Event()
+
+    def follow() -> None:
+        while not done.wait(0.1):
+            peak[0] = max(peak[0], sum(1024 * numbers(pid, "smaps_rollup").get("Pss", 0) for pid in family()))
+
+    follower = threading.Thread(target=follow, daemon=True)
+    with open_executor(workers) as executor:
+        follower.start()
+        began = time.monotonic()
+        work.run(executor, Silent())
+        seconds = time.monotonic() - began
+        done.set()
+        follower.join()
+    return peak[0] / MB, seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="folder for the subs")
+    parser.add_argument("counts", type=int, nargs="+")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--memory", type=float, default=2.0, help="GB")
+    parser.add_argument("--joint", action="store_true", help="samples side by side where they fit")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    print("| subs | peak memory, MB | s |")
+    print("|---:|---:|---:|")
+    for count in options.counts:
+        memory, seconds = peak_of(
+            options.folder, count, int(options.memory * 2**30), options.workers, joint=options.joint
+        )
+        print(f"| {count} | {memory:.0f} | {seconds:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
