@@ -195,12 +195,15 @@ def test_gauge_takes_the_levels_and_a_dark_sky_tells_the_gradients() -> None:
     np.testing.assert_allclose(fit.sky[:, 0, 1:3], night.sky[:, 0, 1:3], atol=3.0)  # of 70
 
 
-@pytest.mark.parametrize("around", [0.0, np.pi / 3, 2 * np.pi])
-def test_gradient_that_all_frames_share_leaves_no_ramp(around: float) -> None:
-    """The nebula keeps its shape, its tilt included, in the mosaic of a night whose gradients hardly turn."""
-    night = observe(40, PANELS, around=around, seed=9, light=in_one_panel)
+@pytest.mark.parametrize(("around", "seed"), [(0.0, 1), (np.pi / 3, 9), (2 * np.pi, 2), (4 * np.pi, 3)])
+def test_gradient_that_all_frames_share_leaves_no_ramp(around: float, seed: int) -> None:
+    """A nebula that fills a panel keeps its shape, its tilt included, under gradients of 20 % of a sky four times as bright.
+
+    Whether they turn or not: the mean of those that turn once leaves 3 %, a heap of directions is not taken for a turn (14 %).
+    """
+    night = observe(40, PANELS, around=around, seed=seed, light=in_one_panel)
     error = sky_error(night, fit_sky(night.cells, night.gain, SPACING))
-    assert np.std(error) < (0.015 if around < 5 else 0.05) * PEAK  # forty gradients that turn leave 3 %
+    assert np.std(error) < 0.015 * PEAK
 
 
 def test_frame_alone_loses_its_level_and_its_tilt_and_nothing_else() -> None:

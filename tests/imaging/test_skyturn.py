@@ -73,6 +73,15 @@ def test_nothing_is_known_of_gradients_that_hardly_turn(turn: float) -> None:
     assert centre(angle, rng.uniform(0.05, 0.2, N))[1] > 5.0
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_nothing_is_known_of_a_heap_about_some_direction(seed: int) -> None:
+    """About its mean it looks like gradients of every direction about 0."""
+    rng = np.random.default_rng(seed)
+    heap = rng.normal(0.0, 10.0, (N, 2))
+    information = turning_centre(heap - heap.mean(axis=0), np.full(N, 200.0), np.arange(float(N)))[1]
+    assert np.linalg.eigvalsh(information)[-1] < 0.01  # a standard deviation of 10
+
+
 def test_nothing_is_known_of_a_few_frames_or_of_no_time() -> None:
     few = turning_centre(np.ones((3, 2)), np.ones(3), np.arange(3.0))
     assert not few[0].any() and not few[1].any()

@@ -29,6 +29,7 @@ MOST_TURNS, TURN_STEP, TURN_FRAMES = 6.0, 0.1, 8.0  # over all frames; a turn ta
 LEAST_TURN = 0.25  # of the circle over all frames, for a steady turn to be told from a common plane
 LONGEST_LEAP = 0.2  # of the circle between two frames: a gap in which nobody saw it turn
 SECTORS, FEWEST_SECTORS, IN_SECTOR = 12, 4, 0.03  # of the circle, how many must hold so large a share of the frames
+UNEVEN = 0.35  # scatter of the lengths over their mean, from which gradients lie on no circle: 0.52 for a round heap
 SURER = 0.1  # variance of directions over that of lengths, at least
 SAME = 0.01  # of the gradients: what all of them together may be longer in one direction than in another
 BLOCKS = 8  # of frames in a row, whose gradients err alike
@@ -66,7 +67,7 @@ def _steady_centre(gradients: FloatArray, sky: FloatArray, time: FloatArray) -> 
     typical = float(np.hypot(values[0], values[1]))
     covariance = covariance[2:4, 2:4] + (SAME * typical * float(sky.mean())) ** 2 * np.eye(2)
     seen = np.diff(phase).max() * abs(values[4]) <= 2.0 * np.pi * LONGEST_LEAP
-    found = seen and abs(values[4]) >= LEAST_TURN and scatter < 0.5 * typical
+    found = seen and abs(values[4]) >= LEAST_TURN and scatter < UNEVEN * typical
     information = np.asarray(np.linalg.inv(covariance), np.float64)
     return values[2:4], information if found else np.zeros((2, 2))
 
@@ -146,9 +147,11 @@ def _circle_centre(gradients: FloatArray, sky: FloatArray) -> tuple[FloatArray, 
             break
     variance = _variance(np.clip(off, -CLIP * scatter, CLIP * scatter))
     covariance = np.linalg.inv(way.T @ way / variance + NOTHING * np.eye(2)) + (SAME * typical * unit) ** 2 * np.eye(2)
-    # gradients in a row, longer and shorter, are no circle: they must spread across by more than their lengths do
+    # gradients in a row, longer and shorter, are no circle: they must spread across by more than their lengths do; nor is a heap
+    # about any place, which looks like one about 0 once its mean is off
     across = float(np.linalg.eigvalsh(np.cov(gradients.T))[0])
     share = max(0.0, 1.0 - variance * unit**2 / max(across, NOTHING)) if _spread(gradients + centre) else 0.0
+    share *= max(0.0, 1.0 - variance / (UNEVEN * typical + NOTHING) ** 2)
     information: FloatArray = share * np.asarray(np.linalg.inv(covariance + NOTHING * np.eye(2)), np.float64)
     return centre, information
 
