@@ -87,7 +87,7 @@ def arguments(command: str) -> list[str]:
 @pytest.mark.parametrize(("page", "command"), every([(page, line) for page in PAGES for line in commands(page)]))
 def test_commands_parse(page: Path, command: str, dry_run: list[list[str]]) -> None:
     given = arguments(command)
-    if given[-1] in ("--help", "run", "simulate", "score"):  # speaks of the command; gives no input
+    if given[-1] in ("--help", "run", "inspect", "simulate", "score"):  # speaks of the command; gives no input
         assert given[0] in cli.COMMANDS
         return
     assert cli.main(given) == cli.DONE
