@@ -1,7 +1,8 @@
-"""Subs per second by phase, bytes read over bytes of input, and peak memory of all processes, on a simulated night.
+"""Speed by phase, bytes read over bytes of input, and peak memory of all processes, on a simulated night.
 
-Linux only: memory and reads come from /proc. Reads are counted by the system call (`rchar`), so that the page cache
-makes no difference; those of libraries and of the star catalogue are in the first phases' figures.
+Subs per second, and seconds of a processor core a sub, which say more on a machine that others use as well. Linux only: memory,
+reads and processor time come from /proc. Reads are counted by the system call (`rchar`), so that the page cache makes no
+difference; those of libraries and of the star catalogue are in the first phases' figures.
 """
 
 from __future__ import annotations
@@ -48,6 +49,15 @@ def numbers(pid: int, name: str) -> dict[str, int]:
     return {key: int(value.split()[0]) for key, value in pairs if value.split() and value.split()[0].isdigit()}
 
 
+def ticks(pid: int) -> int:
+    """What a process has worked, in clock ticks, for itself and for the system; 0 when it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
+
+
 @dataclass
 class Watch:
     """Samples memory and reads of all processes; also the reporter that knows which phase is on."""
@@ -57,15 +67,19 @@ class Watch:
     peak: dict[str, int] = field(default_factory=dict)
     phase: str = ""
     started: int = 0
+    worked: dict[str, float] = field(default_factory=dict)  # s of the processor
+    begun: float = 0.0
+    ticks: dict[int, int] = field(default_factory=dict)  # of each process, also of those that have ended
     reads: dict[int, int] = field(default_factory=dict)  # of each process, also of those that have ended
     done: threading.Event = field(default_factory=threading.Event)
 
     def emit(self, event: Event) -> None:
         if isinstance(event, PhaseStarted):
-            self.phase, self.started = event.phase, self.look()
+            self.phase, self.started, self.begun = event.phase, self.look(), self.processor()
         if isinstance(event, PhaseFinished):
             self.seconds[event.phase] = event.seconds
             self.read[event.phase] = self.look() - self.started
+            self.worked[event.phase] = self.processor() - self.begun
             self.phase = ""
 
     def cancelled(self) -> bool:
@@ -77,8 +91,13 @@ class Watch:
         for pid in family():
             memory += 1024 * numbers(pid, "smaps_rollup").get("Pss", 0)
             self.reads[pid] = max(self.reads.get(pid, 0), numbers(pid, "io").get("rchar", 0))
+            self.ticks[pid] = max(self.ticks.get(pid, 0), ticks(pid))
         self.peak[self.phase] = max(self.peak.get(self.phase, 0), memory)
         return sum(self.reads.values())
+
+    def processor(self) -> float:
+        """Seconds that all processes together have worked, as of the last look."""
+        return sum(self.ticks.values()) / os.sysconf("SC_CLK_TCK")
 
     def follow(self) -> None:
         while not self.done.wait(PERIOD):
@@ -87,33 +106,41 @@ class Watch:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="empty folder for the night and its mosaic")
+    parser.add_argument(
+        "folder", type=Path, help="folder for the night and its mosaic; a night that is there is used again"
+    )
     parser.add_argument("--subs", type=int, default=60)
     parser.add_argument("--panels", type=int, default=2, help="in each direction")
     parser.add_argument("--workers", type=int, default=-1)
     parser.add_argument("--memory", type=float, default=0.0, help="GB")
     options = parser.parse_args()
     plan = NightPlan(subs=options.subs, panels_x=options.panels, panels_y=options.panels)
-    night = simulate_night(options.folder, plan, Silent())
-    size = sum(path.stat().st_size for path in night.subs)
+    lights = options.folder / "lights"
+    if not lights.is_dir():
+        simulate_night(options.folder, plan, Silent())
+    size = sum(path.stat().st_size for path in lights.iterdir())
     watch, began = Watch(), time.monotonic()
     follower = threading.Thread(target=watch.follow, daemon=True)
     follower.start()
     settings = Settings(num_processing_workers=options.workers, memory_limit=options.memory)
-    make_mosaic([night.lights], options.folder / "mosaic", settings, watch)
+    make_mosaic([lights], options.folder / "mosaic", settings, watch)
     total = time.monotonic() - began
     watch.done.set()
     follower.join()
     print(f"{options.subs} subs of {plan.width} x {plan.height} px, {size / MB:.0f} MB\n")
-    print("| phase | s | subs/s | bytes read over input | peak memory, MB |")
-    print("|---|---:|---:|---:|---:|")
+    print("| phase | s | subs/s | s of a core a sub | bytes read over input | peak memory, MB |")
+    print("|---|---:|---:|---:|---:|---:|")
     for phase, seconds in watch.seconds.items():
         rate = options.subs / max(seconds, 1e-3)
         reads = watch.read[phase] / size
-        print(f"| {phase} | {seconds:.1f} | {rate:.2f} | {reads:.2f} | {watch.peak.get(phase, 0) / MB:.0f} |")
+        core = watch.worked[phase] / options.subs
+        print(
+            f"| {phase} | {seconds:.1f} | {rate:.2f} | {core:.3f} | {reads:.2f} | {watch.peak.get(phase, 0) / MB:.0f} |"
+        )
     everything = sum(watch.read.values()) / size
     peak = max(watch.peak.values()) / MB
-    print(f"| all | {total:.1f} | {options.subs / total:.2f} | {everything:.2f} | {peak:.0f} |")
+    core = sum(watch.worked.values()) / options.subs
+    print(f"| all | {total:.1f} | {options.subs / total:.2f} | {core:.3f} | {everything:.2f} | {peak:.0f} |")
 
 
 if __name__ == "__main__":
