@@ -8,10 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sep
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.wcs import WCS
 from PIL import Image
 from scipy import ndimage
 
 from nights import Inline, Recorder, assembled, listing, pixels, rows
+from zemosaic.catalogue import load_catalogue
 from zemosaic.events import Silent
 from zemosaic.ledger import FrameRow
 from zemosaic.model import FrameState
@@ -146,3 +151,21 @@ def test_preview_has_a_neutral_sky(m94):
     median = np.median(image[sky], axis=0)
     assert np.ptp(median) <= 3, median
     assert 8 <= median.mean() <= 70, median
+
+
+def test_subs_with_a_wrong_wcs_in_their_headers(realdata, tmp_path):
+    """M 27: what the headers claim is refused, and stars of the mosaic are where Tycho-2 has them."""
+    outputs = assembled([realdata / "m27_asi224"], tmp_path / "out", Recorder())
+    assert [(row.state, row.solution.solver) for row in rows(tmp_path / "out")] == [(FrameState.USED, "catalogue")] * 2
+    with fits.open(outputs.mosaic) as hdus:
+        header, green = hdus[0].header, hdus[0].data[1].astype(np.float32)
+    assert header["AST_REF"] == "Tycho-2" and header["AST_RMS"] < 0.5 and header["AST_REL"] < 0.12
+    sky = load_catalogue().cone(header["CRVAL1"], header["CRVAL2"], 0.3, 11.5)
+    x, y = WCS(header).celestial.world_to_pixel(SkyCoord(sky.ra, sky.dec, unit="deg"))
+    inside = (x > 40) & (y > 40) & (x < green.shape[1] - 40) & (y < green.shape[0] - 40)
+    inside[inside] &= np.isfinite(green[np.rint(y[inside]).astype(int), np.rint(x[inside]).astype(int)])
+    image = np.ascontiguousarray(np.nan_to_num(green - np.nanmedian(green)))
+    at_x, at_y, _ = sep.winpos(image, x[inside], y[inside], 2.0)
+    off = 3600.0 * header["CD2_2"] * np.hypot(at_x - x[inside], at_y - y[inside])
+    assert len(off) >= 5
+    assert np.median(off) < 0.4, off
