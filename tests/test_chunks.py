@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zemosaic.chunks import Chunked, DamagedError, create, opened, put_file, save
+from zemosaic.chunks import Chunked, DamagedError, Kept, create, opened, put_file, save
 from zemosaic.errors import OutputError
 
 ZARR_2 = Path(sys.prefix) / "zarr2"  # `make setup` puts it there: both cannot be installed side by side
@@ -141,3 +141,17 @@ def test_the_packages_of_zarr_read_it_and_find_what_is_spoilt(tmp_path, zarr):
     spoilt[500] ^= 1
     file.write_bytes(bytes(spoilt))
     assert read()[1]
+
+
+def test_kept_chunks_are_read_once_and_the_oldest_are_let_go(tmp_path):
+    array = create(tmp_path / "a", (40, 60), (20, 20), np.float32, np.nan)
+    values = np.random.default_rng(2).normal(size=(40, 40)).astype(np.float32)
+    array.write((0, 0), values)
+    kept = Kept(3 * 20 * 20 * 4)
+    expected = array.read()
+    assert np.array_equal(array.read(kept=kept), expected, equal_nan=True)  # six places, four of them chunks
+    for path in array.path.glob("[0-9]*"):
+        path.unlink()
+    left = array.read(kept=kept)
+    assert np.array_equal(left[20:], expected[20:], equal_nan=True)
+    assert np.isnan(left[:20, :20]).all()

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import zlib
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from zemosaic.errors import OutputError
 
-__all__ = ["Chunked", "DamagedError", "create", "opened", "put_file", "reserve", "save"]
+__all__ = ["Chunked", "DamagedError", "Kept", "create", "opened", "put_file", "reserve", "save"]
 
 HEADER = ".zarray"
 Array = NDArray[Any]
@@ -43,15 +44,17 @@ class Chunked:
     dtype: np.dtype[Any]
     fill: float  # where no chunk was written
 
-    def read(self, region: Sequence[slice] = (), *, complete: bool = False) -> Array:
+    def read(self, region: Sequence[slice] = (), *, complete: bool = False, kept: Kept | None = None) -> Array:
         """A part of the array (all of it by default), `fill` where no chunk is.
+
+        kept : chunks in memory, for parts that overlap and arrays that nobody writes meanwhile.
 
         Raises DamagedError when a chunk is not what was written; when it is absent too if the region has to be `complete`.
         """
         bounds = self._bounds(region)
         out = np.empty([stop - start for start, stop in bounds], self.dtype)
         for place in self._places(bounds):
-            data = self._load(place)
+            data = self._load(place) if kept is None else kept.chunk(self, place)
             if data is None and complete:
                 raise DamagedError(
                     f"{self._file(place)} is absent: start the same command again, what is missing is made anew"
@@ -114,6 +117,27 @@ class Chunked:
             there.append(slice(low - start, high - start))
             here.append(slice(low - k * n, high - k * n))
         return tuple(there), tuple(here)
+
+
+class Kept:
+    """The chunks that were read last, as many as fit into `most` bytes."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._bytes = most, 0
+        self._chunks: OrderedDict[Path, Array | None] = OrderedDict()
+
+    def chunk(self, array: Chunked, place: tuple[int, ...]) -> Array | None:
+        """A chunk, None where none was written; read from the disk if it is not here."""
+        file = array._file(place)
+        if file in self._chunks:
+            self._chunks.move_to_end(file)
+            return self._chunks[file]
+        found = self._chunks[file] = array._load(place)
+        self._bytes += 0 if found is None else found.nbytes
+        while self._bytes > self._most and len(self._chunks) > 1:
+            _, oldest = self._chunks.popitem(last=False)
+            self._bytes -= 0 if oldest is None else oldest.nbytes
+        return found
 
 
 def create(path: Path, shape: Sequence[int], chunks: Sequence[int], dtype: DTypeLike, fill: float = 0.0) -> Chunked:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zemosaic.chunks import reserve
+from zemosaic.chunks import Kept, reserve
 from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
 from zemosaic.imaging.coadd import location, median, median_variance
 from zemosaic.imaging.warp import LATTICE, Window, colours_apart, window
@@ -36,7 +37,7 @@ from zemosaic.phases._assemble_frame import (
     taper_border,
     unclip,
 )
-from zemosaic.phases._assemble_reject import blotted, load_rejected
+from zemosaic.phases._assemble_reject import KEPT, blotted, load_rejected
 from zemosaic.phases._assemble_sensor import corrected, lasting_pixels
 
 __all__ = ["BlockTask", "final_block", "first_record", "last_record", "provisional_block"]
@@ -192,7 +193,7 @@ def _final_block(task: BlockTask) -> set[int]:
     total = _Sums.empty(task)
     checkpoint = Checkpoint(task.canvas.checkpoints / f"final_{task.name}", task.key, task.checkpoint)
     begun, contributed = checkpoint.restore(total.arrays)
-    for done, each in _visited(task, _mended, begun):
+    for done, each in _visited(task, partial(_mended, Kept(KEPT)), begun):
         seen = _add_final(task, each, total)
         if seen:
             contributed.add(each.exposure.frame.id)
@@ -331,13 +332,13 @@ def _plain(
 
 
 def _mended(
-    task: BlockTask, exposure: Exposure, view: Window, lattices: Calibration
+    kept: Kept, task: BlockTask, exposure: Exposure, view: Window, lattices: Calibration
 ) -> tuple[Float32Array, NDArray[np.bool_]]:
     """The frame's rows with the rejected pixels filled from the model, and which they are."""
     raw = read_rows(exposure, view.rows)
     mask = mend_missing(raw, exposure, view.rows) | corrected(raw, exposure, view.rows)
     if exposure.clipped > CLIPPED:
-        model, _, _ = blotted(exposure, task.grid, task.canvas, lattices, exposure.colours)
+        model, _, _ = blotted(exposure, task.grid, task.canvas, lattices, exposure.colours, kept)
         unclip(raw, model[view.rows], exposure)
     if task.recipe.reject:
         places, fill, _ = load_rejected(exposure.rejected)
