@@ -39,13 +39,13 @@ def main() -> None:
     began = time.monotonic()
     subprocess.run(command(lights, options.folder / "whole"), check=True, stdout=subprocess.DEVNULL)
     whole = time.monotonic() - began
-    rng, ends, done = random.Random(options.seed), 0, 0.0
+    rng, ends, done, anew = random.Random(options.seed), 0, 0.0, list[str]()
     while ends < options.kills:
-        process = subprocess.Popen(command(lights, options.folder / "killed"), stdout=subprocess.DEVNULL)
-        wait = rng.uniform(0.05, 0.6) * whole
+        process = subprocess.Popen([*command(lights, options.folder / "killed"), *anew], stdout=subprocess.DEVNULL)
+        wait, anew = rng.uniform(0.05, 0.35) * whole, []
         try:
             process.wait(wait)
-            (options.folder / "killed" / "zemosaic_workspace" / "ledger.sqlite").unlink()  # it got through: once more
+            anew = ["--fresh"]  # it got through: once more
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
