@@ -24,7 +24,7 @@ from astropy.io.fits import Header
 
 from zemosaic.catalogue import load_catalogue
 from zemosaic.events import Silent
-from zemosaic.fits import write_fits
+from zemosaic.fits_writer import write_fits
 from zemosaic.imaging.projection import tan_deproject
 from zemosaic.model import Frame, FrameKind, Measurement, SkyMesh, Solution
 from zemosaic.phases.measure import MeasureTask, measure_one

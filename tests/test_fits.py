@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from zemosaic.checksum import add, sum_of
 from zemosaic.errors import FrameError, OutputError
-from zemosaic.fits import inspect, read_header, read_image, read_raw, write_fits
+from zemosaic.fits import inspect, read_header, read_image, read_raw
+from zemosaic.fits_writer import write_fits
 from zemosaic.headers import frame_from_header
 from zemosaic.model import Frame
 

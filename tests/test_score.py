@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from zemosaic.catalogue import load_catalogue
 from zemosaic.errors import InputError
-from zemosaic.fits import write_fits
+from zemosaic.fits_writer import write_fits
 from zemosaic.imaging.demosaic import bilinear
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky, sky_to_pixel
 from zemosaic.model import Solution

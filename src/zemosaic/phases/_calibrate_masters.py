@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from zemosaic import __version__
 from zemosaic.errors import FrameError
-from zemosaic.fits import ImageFile, inspect, read_pixels, write_fits
+from zemosaic.fits import ImageFile, inspect, read_pixels
+from zemosaic.fits_writer import write_fits
 from zemosaic.imaging.masters import (
     clipped_mean,
     colour_medians,

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from zemosaic.fits import Scaling, pack, write_fits
+from zemosaic.fits_writer import Scaling, pack, write_fits
 
 __all__ = ["Format", "Writer"]
 

@@ -18,7 +18,7 @@ from zemosaic.catalogue import load_catalogue
 from zemosaic.errors import Cancelled, OutputError
 from zemosaic.events import PhaseFinished, PhaseProgress, PhaseStarted, Reporter, Simulated
 from zemosaic.execution import run_each
-from zemosaic.fits import write_fits
+from zemosaic.fits_writer import write_fits
 from zemosaic.imaging.projection import linear_inverse, moved, pixel_to_sky
 from zemosaic.model import Distortion, Solution
 from zemosaic.simulate.calibration import CalibrationShot, calibration_header, calibration_shots, shoot

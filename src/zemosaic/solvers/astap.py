@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from zemosaic.catalogue import Catalogue, load_catalogue
 from zemosaic.errors import FrameError
-from zemosaic.fits import read_raw, write_fits
+from zemosaic.fits import read_raw
+from zemosaic.fits_writer import write_fits
 from zemosaic.imaging.demosaic import luminance
 from zemosaic.imaging.noise import sky_noise
 from zemosaic.imaging.sky import damaged_pixels, repaired
