@@ -335,6 +335,14 @@ class Settings(BaseModel):
         limits=(3, 60000),
         zero="no bound but the memory",
     )
+    output_scale: float = _setting(
+        0.0,
+        "mosaic",
+        "Pixel size of the mosaic, at most 1.5 times that of the frames.",
+        unit="arcsec/px",
+        limits=(0.05, 120),
+        zero="that of the frames, of the finest telescope's where there are several",
+    )
     axis_order: Literal["hwc", "chw", "interleaved"] = _setting(
         "hwc",
         "output",
@@ -359,14 +367,6 @@ class Settings(BaseModel):
         False,
         "output",
         "Compress the FITS files without loss, as tiles (`.fits.fz`, read by Siril, PixInsight, DS9 and astropy).",
-    )
-    output_scale: float = _setting(
-        0.0,
-        "mosaic",
-        "Pixel size of the mosaic, at most 1.5 times that of the frames.",
-        unit="arcsec/px",
-        limits=(0.05, 120),
-        zero="that of the frames, of the finest telescope's where there are several",
     )
 
     @field_validator("*", mode="before")
