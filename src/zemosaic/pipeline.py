@@ -41,7 +41,7 @@ from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import TASK_OVERHEAD, make_grid, make_plan
 from zemosaic.phases.solve import SolveResult
 from zemosaic.quality import FrameQuality, frame_table
-from zemosaic.recipes import assembly_recipe, line_mixes, output_format, provenance, side_by_side, unlike_profiles
+from zemosaic.recipes import assembly_recipe, crop, line_mixes, output_format, provenance, side_by_side, unlike_profiles
 from zemosaic.seams import SeamReport, write_seams
 from zemosaic.settings import Settings
 from zemosaic.survey import MatchedPart, Survey, ledger_key, seen
@@ -218,7 +218,7 @@ class _Run(Survey):
             return made, failed
         kept = [f for m in matched for f in m.part.frames if f.id in m.result.corrections]
         try:
-            grid = make_grid(kept, night.solved.solutions, self.settings.output_scale)
+            grid = make_grid(kept, night.solved.solutions, self.settings.output_scale, crop(self.settings))
         except InputError as error:
             return made, failed + [self._failed(m.part, error, lone=lone) for m in matched]
         for each in matched:

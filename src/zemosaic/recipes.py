@@ -25,7 +25,16 @@ from zemosaic.phases.solve import SolveResult
 from zemosaic.settings import Settings, fractions
 from zemosaic.tables import load_stars
 
-__all__ = ["assembly_recipe", "line_mixes", "median", "output_format", "provenance", "side_by_side", "unlike_profiles"]
+__all__ = [
+    "assembly_recipe",
+    "crop",
+    "line_mixes",
+    "median",
+    "output_format",
+    "provenance",
+    "side_by_side",
+    "unlike_profiles",
+]
 
 SEEING = 0.2  # of a star's light, that seeing moves anyway and the rejection tolerates
 KAPPA = 3.0  # sigma that a difference between two telescopes may amount to
@@ -60,16 +69,21 @@ def provenance(
         version=__version__,
         input_hash=hashlib.sha256(digests.encode()).hexdigest()[:32],
         solvers=tuple(Counter(each.solver for each in solutions).most_common()),
-        astrometric_rms=median(each.rms for each in solutions),
+        astrometric_rms=solved.catalogue_rms,
         relative_rms=median(solved.residuals.get(i, math.nan) for i in used),
     )
+
+
+def crop(settings: Settings) -> float:
+    """Share of a frame's width and height that is left out on each side."""
+    return settings.master_tile_crop_percent / 100.0 if settings.apply_master_tile_crop else 0.0
 
 
 def assembly_recipe(settings: Settings, level: tuple[float, ...]) -> Recipe:
     """How frames are weighted and clipped; level: (channels,) ADU, mean sky that the corrections take off."""
     feather = Feather(
         taper=float(settings.edge_taper),
-        crop=settings.master_tile_crop_percent / 100.0 if settings.apply_master_tile_crop else 0.0,
+        crop=crop(settings),
         radial_fraction=settings.radial_feather_fraction if settings.apply_radial_weight else 0.0,
         radial_power=settings.radial_shape_power,
         radial_floor=settings.min_radial_weight_floor,

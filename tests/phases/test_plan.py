@@ -37,6 +37,17 @@ def planned(frames, solutions, memory=8 * 2**30, workers=2, samples=None):
     return make_plan(frames, solutions, groups, grid, memory=memory, workers=workers, samples=samples)
 
 
+def test_margins_that_are_cropped_have_no_place_on_the_grid():
+    frames, solutions = night([(120.0, 20.0)], angle=0.0)
+    whole, cropped = make_grid(frames, solutions, 0.0), make_grid(frames, solutions, 0.0, 0.18)
+    assert cropped.width == pytest.approx(0.64 * whole.width, abs=3)
+    assert cropped.height == pytest.approx(0.64 * whole.height, abs=3)
+    for block in make_plan(
+        frames, solutions, group_frames(frames, solutions), cropped, memory=2**32, workers=2
+    ).superblocks:
+        assert 0 <= block.y0 < block.y1 <= cropped.height and 0 <= block.x0 < block.x1 <= cropped.width
+
+
 @pytest.mark.parametrize("centre", [(0.0, 5.0), (120.0, 88.0), (192.86, 27.13), (300.0, -60.0)])
 def test_every_frame_lies_on_the_grid(centre):
     stretch = 1 / math.cos(math.radians(centre[1]))

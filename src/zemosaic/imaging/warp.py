@@ -32,12 +32,18 @@ class Window:
     node0: tuple[int, int]  # (row, column) of the first node, in units of LATTICE mosaic pixels
 
 
-def footprint(solution: Solution, shape: tuple[int, int], grid: Grid) -> tuple[FloatArray, FloatArray]:
-    """Outline of a frame of `shape` (h, w) in mosaic pixels: (x, y) of 32 points along each side."""
+def footprint(
+    solution: Solution, shape: tuple[int, int], grid: Grid, crop: float = 0.0
+) -> tuple[FloatArray, FloatArray]:
+    """Outline of a frame of `shape` (h, w) in mosaic pixels: (x, y) of 32 points along each side.
+
+    crop : share of the width and height that is left out on each side
+    """
     height, width = shape
     t = np.linspace(0.0, 1.0, 33)[:-1]
-    x = np.concatenate([t, np.ones_like(t), 1 - t, np.zeros_like(t)]) * (width - 1)
-    y = np.concatenate([np.zeros_like(t), t, np.ones_like(t), 1 - t]) * (height - 1)
+    u = np.concatenate([t, np.ones_like(t), 1 - t, np.zeros_like(t)])
+    v = np.concatenate([np.zeros_like(t), t, np.ones_like(t), 1 - t])
+    x, y = (crop + (1.0 - 2.0 * crop) * u) * (width - 1), (crop + (1.0 - 2.0 * crop) * v) * (height - 1)
     return sky_to_grid(grid, *pixel_to_sky(solution, x, y))
 
 

@@ -112,10 +112,13 @@ def make_plan(
     return Plan(grid, channels, groups, blocks, LATTICE, TASK_OVERHEAD + needed, disk, CHUNK)
 
 
-def make_grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], output_scale: float) -> Grid:
+def make_grid(
+    frames: Sequence[Frame], solutions: Mapping[int, Solution], output_scale: float, crop: float = 0.0
+) -> Grid:
     """The pixels that all mosaics of these frames share.
 
     output_scale : arcsec/px; 0 is that of the frames (see `natural_scale`)
+    crop : share of the frames' width and height that is left out on each side
 
     Raises InputError when the frames lie too far apart for one picture, SettingsError when `output_scale` is too coarse.
     """
@@ -126,7 +129,7 @@ def make_grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], output
             f"{COARSEST * natural:.2f}, since pixels are interpolated, not averaged; make the mosaic at its own scale "
             "and bin it afterwards"
         )
-    return _grid(frames, solutions, (output_scale or natural) / 3600.0)
+    return _grid(frames, solutions, (output_scale or natural) / 3600.0, crop)
 
 
 def _whole_chunks(grid: Grid) -> int:
@@ -187,7 +190,7 @@ def _chosen(block: Superblock, samples: SideBySide, budget: int, channels: int) 
     return replace(block, depth=0)
 
 
-def _grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], scale: float) -> Grid:
+def _grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], scale: float, crop: float) -> Grid:
     """North up, large enough for every frame, tangent point at the mean of the frames' corners."""
     corners = [
         pixel_to_sky(solutions[f.id], [0, f.width - 1, f.width - 1, 0], [0, 0, f.height - 1, f.height - 1])
@@ -202,7 +205,7 @@ def _grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], scale: flo
             "one picture can show; sort them into one input folder per target and run each by itself"
         )
     unplaced = Grid(ra, dec, scale, 0, 0, 0.0, 0.0)
-    outlines = [footprint(solutions[f.id], (f.height, f.width), unplaced) for f in frames]
+    outlines = [footprint(solutions[f.id], (f.height, f.width), unplaced, crop) for f in frames]
     x, y = np.concatenate([o[0] for o in outlines]), np.concatenate([o[1] for o in outlines])
     left, bottom = math.floor(x.min()) - 1, math.floor(y.min()) - 1
     width, height = math.ceil(x.max()) + 2 - left, math.ceil(y.max()) + 2 - bottom
