@@ -123,8 +123,9 @@ def test_the_first_release_s_command_line_is_accepted(
     pipeline: Callable[[Run], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pipeline(nothing)
-    (tmp_path / "config.json").write_text('{"num_processing_workers": 2, // two\n}')
-    (tmp_path / "solver.json").write_text('{"solver_choice": "ASTAP", "api_key": "secret"}')
+    config = '{"num_processing_workers": 2, // two\n "solver_method": "ansvr", "astap_default_downsample": 2}'
+    (tmp_path / "config.json").write_text(config)
+    (tmp_path / "solver.json").write_text('{"solver_choice": "ASTAP", "api_key": "secret", "downsample": 4}')
     flags = [
         f"IN {tmp_path / 'OUT'} --config {tmp_path / 'config.json'} --final_assembly_method reproject_coadd",
         "--coadd_use_memmap --coadd_memmap_dir /scratch --coadd-cleanup-memmap --no_auto_limit_frames",
@@ -141,6 +142,7 @@ def test_the_first_release_s_command_line_is_accepted(
         '"coadd_memmap_dir":"/scratch"',
     ):
         assert text in log
+    assert '"solver_method":"astap"' in log and '"astap_default_downsample":4' in log
     assert '"auto_limit_frames_per_master_tile":false' in log and '"assembly_process_workers":4' in log
     assert '"num_processing_workers":2' in log and '"cluster_panel_threshold":0.5' in log and "secret" not in log + said
 

@@ -126,6 +126,27 @@ def test_the_solvers_of_the_first_release(tmp_path: Path, name: str, value: str,
     assert load_settings({name: value}, folder=tmp_path)[0].solver_method == meant
 
 
+def test_ansvr_of_the_first_release_sets_nothing(tmp_path: Path) -> None:
+    """Every one of its files has it: a solver that was chosen elsewhere stays."""
+    chosen = write(tmp_path / "solver.json", solver_choice="ASTAP")
+    old = write(tmp_path / "config.json", solver_method="ansvr")
+    settings, notes = load_settings(files=[chosen, old], folder=tmp_path)
+    assert settings.solver_method == "astap"
+    assert len([line for line in notes if "solver_method = ansvr sets nothing" in line]) == 1
+
+
+def test_every_number_of_workers_from_0_down_is_automatic() -> None:
+    assert Settings(num_processing_workers=-2).num_processing_workers == -2
+
+
+@pytest.mark.parametrize("name", [about.name for about in declared().values() if about.kind is str])
+@pytest.mark.parametrize("value", [None, 123456, {"a": 1}])
+def test_text_that_is_no_text_is_refused_in_words(tmp_path: Path, name: str, value: object) -> None:
+    with pytest.raises(SettingsError, match=rf"{name} must be (text|one of)") as caught:
+        load_settings(files=[write(tmp_path / "bad.json", **{name: value})], folder=tmp_path)
+    assert name != "astrometry_api_key" or str(value) not in str(caught.value)
+
+
 def test_all_errors_of_a_file_come_at_once_in_words(tmp_path: Path) -> None:
     bad = write(
         tmp_path / "bad.json", stacking_kappa_low=11, apply_radial_weight="maybe", edge_taper=2.5, language="de"
@@ -192,7 +213,7 @@ def test_limits_hold_for_every_number(about: Any, value: float) -> None:
     if inside:
         assert getattr(Settings(**{about.name: number}), about.name) == number
     else:
-        with pytest.raises(ValidationError, match="must be from"):
+        with pytest.raises(ValidationError, match=r"must be (from|at most)"):
             Settings(**{about.name: number})
 
 
@@ -206,20 +227,23 @@ def test_the_declaration_is_complete_and_consistent() -> None:
     assert set(RENAMED.values()) <= set(Settings.model_fields)
     for name, values in RENAMED_VALUES.items():
         about = declared()[RENAMED.get(name, name)]
-        choices = {"true", "false"} if about.kind is bool else set(about.choices)
+        choices = {"true", "false"} if about.kind is bool else {*about.choices, ""}
         assert {new for new, _ in values.values()} <= choices
         assert about.kind is bool or not set(values) & choices
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"), [("0.05,0.05", (0.05, 0.05)), (" 0, .49 ", (0.0, 0.49)), ("[0.1, 0.2]", (0.1, 0.2))]
+    ("given_as", "meant"),
+    [("0.05,0.05", (0.05, 0.05)), (" 0, .49 ", (0.0, 0.49)), ("[0.1, 0.2]", (0.1, 0.2)), ([0.05, 0.1], (0.05, 0.1))],
 )
-def test_winsor_limits_are_two_fractions(text: str, meant: tuple[float, float]) -> None:
-    assert fractions(Settings(stacking_winsor_limits=text).stacking_winsor_limits) == meant
+def test_winsor_limits_are_two_fractions(given_as: Any, meant: tuple[float, float]) -> None:
+    assert fractions(Settings(stacking_winsor_limits=given_as).stacking_winsor_limits) == meant
 
 
-@pytest.mark.parametrize("text", ["", "0.05", "0.05,0.5", "-0.1,0.1", "a,b", "0.1,0.1,0.1", "nan,0"])
-def test_other_winsor_limits_are_refused_in_words(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["", "0.05", "0.05,0.5", "-0.1,0.1", "a,b", "0.1,0.1,0.1", "nan,0", [], [0.1], [0, None]]
+)
+def test_other_winsor_limits_are_refused_in_words(tmp_path: Path, text: Any) -> None:
     with pytest.raises(SettingsError, match=r"stacking_winsor_limits must be two fractions .* less than 0\.5"):
         load_settings({"stacking_winsor_limits": text}, folder=tmp_path)
 

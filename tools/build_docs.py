@@ -48,7 +48,9 @@ def settings_page() -> str:
         "|---|---|---|---|",
     ]
     for name, values in RENAMED_VALUES.items():
-        lines += [f"| `{name}` | `{old}` | `{new}` | {why or 'the same'} |" for old, (new, why) in values.items()]
+        for old, (new, why) in values.items():
+            meant = f"`{new}`" if new else "not set"
+            lines.append(f"| `{name}` | `{old}` | {meant} | {why or 'the same'} |")
     lines += ["", "Accepted without effect:", "", "| names | because |", "|---|---|"]
     reasons: dict[str, list[str]] = defaultdict(list)
     for name, why in NO_EFFECT.items():

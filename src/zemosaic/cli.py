@@ -286,7 +286,7 @@ def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[s
 def _settings(given: dict[str, Any]) -> tuple[Settings, list[str]]:
     from zemosaic.settings import load_settings
 
-    files = [given.pop(name) for name in ("solver_settings", "config") if name in given]
+    files = [given.pop(name) for name in ("config", "solver_settings") if name in given]
     return load_settings(given, files=files)
 
 

@@ -3,7 +3,8 @@
 The command line, the JSON files and the reference in `docs/settings.md` come from this one declaration. Names and
 values of the first release that mean something else today are data at the end of the declaration.
 
-Order of precedence: built in < the user's file < `zemosaic_config.json` in the working folder < `--config` < flags.
+Order of precedence: built in < the user's file < `zemosaic_config.json` in the working folder < `--config` < `--solver-settings`
+< flags.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Settings(BaseModel):
         -1,
         "performance",
         "Worker processes; 0 or less: as many as the processor cores and the memory allow.",
-        limits=(-1, 1024),
+        limits=(-math.inf, 1024),
     )
     memory_limit: float = _setting(
         0.0,
@@ -374,6 +375,11 @@ class Settings(BaseModel):
     def _lower_case(cls, value: object, info: ValidationInfo) -> object:
         return value.strip().lower() if isinstance(value, str) and _choices(str(info.field_name)) else value
 
+    @field_validator("stacking_winsor_limits", mode="before")
+    @classmethod
+    def _list_as_text(cls, value: object) -> object:
+        return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
     @field_validator("stacking_winsor_limits", mode="after")
     @classmethod
     def _two_fractions(cls, value: str) -> str:
@@ -421,7 +427,9 @@ class Declared:
         """The limits in words."""
         if self.limits is None:
             return ""
-        text = f"from {self.limits[0]:g} to {self.limits[1]:g}" + (f" {self.unit}" if self.unit else "")
+        least, most = self.limits
+        text = f"at most {most:g}" if math.isinf(least) else f"from {least:g} to {most:g}"
+        text += f" {self.unit}" if self.unit else ""
         return f"{text}, or 0 for: {self.zero}" if self.zero else text
 
 
@@ -452,12 +460,13 @@ RENAMED = {
     "winsor_workers": "winsor_worker_limit",
 }
 
-# Values that mean something else today: the new value, and why ("" where it is only another word for the same).
+# Values that mean something else today: the new value ("" where it sets nothing), and why ("" where it is only another word
+# for the same).
 RENAMED_VALUES: dict[str, dict[str, tuple[str, str]]] = {
     "stacking_weighting_method": {"noise_plus_fwhm": ("noise_fwhm", "")},
     "no_auto_limit_frames": {"true": ("false", ""), "false": ("true", "")},
     "solver_method": {
-        "ansvr": ("auto", "the first release wrote it into every file and never read it"),
+        "ansvr": ("", "the first release wrote it into every file and never read it"),
         "astrometry": ("astrometry_net", ""),
         "none": ("header", ""),
     },
@@ -521,10 +530,12 @@ def _translated(given: Mapping[str, object], source: str, notes: list[str]) -> d
             notes.append(f"{source}: there is no setting {key!r}; it is ignored{suggestion(name)}")
         else:
             words = RENAMED_VALUES.get(key.replace("-", "_"), RENAMED_VALUES.get(name, {}))
-            new, why = words.get(str(value).strip().lower(), (value, ""))
-            values[name] = new
+            new, why = words.get("" if value is None else str(value).strip().lower(), (value, ""))
+            if new != "" or value == "":
+                values[name] = new
             if why:
-                notes.append(f"{source}: {name} = {value} is taken as {new}: {why}")
+                meant = f"is taken as {new}" if new else "sets nothing"
+                notes.append(f"{source}: {name} = {value} {meant}: {why}")
     for why, names in without_effect.items():
         notes.append(f"{source}: no effect of {', '.join(names)}: {why}")
     _checked(values, source)
@@ -539,6 +550,9 @@ def _checked(values: Mapping[str, object], source: str) -> Settings:
         raise SettingsError("\n  ".join([f"{source}:", *lines])) from None
 
 
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
 def _in_words(detail: Mapping[str, Any]) -> str:
     """One error of pydantic: the setting, what is expected, what was got."""
     about = declared()[detail["loc"][0]]
@@ -547,7 +561,9 @@ def _in_words(detail: Mapping[str, Any]) -> str:
     elif detail["type"] == "value_error":
         expected = str(detail["ctx"]["error"])
     else:
-        expected = {bool: "must be true or false", int: "must be a whole number", float: "must be a number"}[about.kind]
+        expected = f"must be {KINDS[about.kind]}"
+    if Settings.model_fields[about.name].exclude:  # a secret is never shown
+        return f"{about.name} {expected}"
     got = str(detail["input"])
     return f"{about.name} {expected} (got {got if re.fullmatch('[-+.0-9]+', got) else repr(detail['input'])})"
 

@@ -289,6 +289,14 @@ def test_mono_and_colour_do_not_mix(tmp_path, mono, colour, kept):
     assert all(what.state is FrameState.UNSUPPORTED and "among" in what.reason for what in result.left_out)
 
 
+def test_a_copy_that_lost_its_pattern_does_not_displace_the_good_one(folder):
+    copy = sub(folder / "A_copy.fit", 0, drop=("BAYERPAT", "CREATOR"))  # comes first by its name
+    sub(folder / "Light_b.fit", 1)
+    result = run(folder)
+    assert [f.path.name for f in result.frames] == ["Light_a.fit", "Light_b.fit"]
+    assert only(result).path == copy and only(result).state is FrameState.UNSUPPORTED
+
+
 def test_an_input_without_lights_says_what_it_holds(tmp_path):
     with pytest.raises(InputError, match="gone: this input does not exist"):
         run(tmp_path / "gone")

@@ -94,8 +94,8 @@ def scan(
         if done % PROGRESS_STEP == 0 or done == len(files):
             reporter.emit(PhaseProgress("scan", done, len(files), file.path.name))
     frames.sort(key=_order)
+    frames, other = _one_kind(frames)  # first: a copy that lost its BAYERPAT must not displace the good one
     frames, same = _without_duplicates(frames)
-    frames, other = _one_kind(frames)
     left_out = sorted([*left_out, *same, *other], key=lambda what: what.path.as_posix())
     if not frames:
         raise InputError(_nothing_found(inputs, files, [*left_out, *map(_not_a_light, calibration)]))
