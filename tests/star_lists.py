@@ -26,7 +26,7 @@ def stars_from(x, y, flux) -> Stars:
         flux=np.repeat(flux[order][:, None], 3, axis=1),
         flux_err=np.ones((n, 3)),
         snr=flux[order] / 10.0,
-        place_err=14.7 / flux[order],
+        place_err=14.7 / np.maximum(flux[order], 1e-3),
         fwhm=np.full(n, 3.5),
         elongation=np.ones(n),
         saturated=np.zeros(n, bool),

@@ -32,7 +32,9 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("cluster")
-    file, quiet = folder / "scheduler.json", {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))  # for `_pid`
+    file, environment = folder / "scheduler.json", os.environ | {"PYTHONPATH": path}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
     common = ["--scheduler-file", str(file), "--no-dashboard"]
     host = ["--host", "127.0.0.1"]
     scheduler = subprocess.Popen([*DASK, "scheduler", "--port", "0", *common, *host], **quiet)
