@@ -24,7 +24,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from zemosaic.errors import OutputError
 
-__all__ = ["Chunked", "DamagedError", "Kept", "create", "opened", "put_file", "reserve", "save"]
+__all__ = ["Chunked", "DamagedError", "Kept", "create", "opened", "put_file", "reserve", "save", "sync_folder"]
 
 HEADER = ".zarray"
 Array = NDArray[Any]
@@ -75,7 +75,7 @@ class Chunked:
             chunk[here] = values[there]
             data = chunk.tobytes()
             put_file(self._file(place), zlib.crc32(data).to_bytes(4, "little") + data)
-        _sync(self.path)
+        sync_folder(self.path)
 
     def whole(self, region: Sequence[slice] = ()) -> bool:
         """Whether all chunks of a region are there and as they were written."""
@@ -226,7 +226,7 @@ def reserve(path: Path, size: int) -> None:
         ) from error
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make renames last; Windows and some network shares cannot, and need not."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

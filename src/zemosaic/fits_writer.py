@@ -16,6 +16,7 @@ from astropy.io import fits
 from numpy.typing import DTypeLike, NDArray
 
 from zemosaic.checksum import add, encode, sum_of
+from zemosaic.chunks import sync_folder
 from zemosaic.errors import OutputError
 from zemosaic.fits import padded
 
@@ -95,7 +96,7 @@ def write_fits(
             _write_image(path, file, prepared, rows, blocks, kind)
         with _writing(path):
             temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         with suppress(OSError):  # already renamed, or the folder is gone: the first error is the one to show
             temporary.unlink(missing_ok=True)
@@ -139,7 +140,7 @@ def pack(path: Path, packed: Path) -> None:
             fits.HDUList([fits.PrimaryHDU(), image]).writeto(temporary, overwrite=True, checksum=True)
             temporary.replace(packed)
         path.unlink()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         with suppress(OSError):  # already renamed: the first error is the one to show
             temporary.unlink(missing_ok=True)
@@ -215,13 +216,3 @@ def _stored(strip: Array, dtype: np.dtype[Any]) -> Array:
     if dtype == np.uint16:
         return (np.asarray(strip, np.uint16) ^ np.uint16(0x8000)).view(np.int16).astype(">i2")
     return np.ascontiguousarray(strip, dtype.newbyteorder(">"))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename last; Windows and some network shares cannot, and need not."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

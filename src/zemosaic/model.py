@@ -122,6 +122,11 @@ class Frame:
     def channels(self) -> int:
         return 1 if self.kind is FrameKind.MONO else 3
 
+    @property
+    def reference(self) -> int:
+        """The channel in which frames are compared: green, or the only one."""
+        return 1 if self.channels == 3 else 0
+
 
 class CalibrationKind(StrEnum):
     DARK = "dark"

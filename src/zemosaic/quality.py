@@ -84,10 +84,6 @@ class _Known:
     quality: float  # factor on its weight
 
     @property
-    def reference(self) -> int:
-        return 1 if self.frame.channels == 3 else 0
-
-    @property
     def sensor(self) -> Hashable:
         """Frames that are alike but for the weather and the place."""
         exposure = 0.0 if math.isnan(self.frame.exposure) else self.frame.exposure
@@ -95,7 +91,7 @@ class _Known:
 
     @property
     def sigma(self) -> float:
-        return self.measurement.sigma[self.reference]
+        return self.measurement.sigma[self.frame.reference]
 
     @property
     def scale(self) -> float:
@@ -115,7 +111,7 @@ def frame_table(
     expected = _expected_stars(known, matching, catalogue)
     fwhm = _relative(known.values(), lambda k: k.measurement.fwhm)
     light = _relative(known.values(), lambda k: k.gain)
-    sky = _relative(known.values(), lambda k: k.measurement.sky[k.reference])
+    sky = _relative(known.values(), lambda k: k.measurement.sky[k.frame.reference])
     noise = _relative(known.values(), lambda k: k.sigma)
     weights = {i: 1.0 if equal_weights else _weight(k) for i, k in known.items() if not math.isnan(k.gain)}
     mosaics: dict[Hashable, list[float]] = defaultdict(list)
@@ -134,7 +130,7 @@ def frame_table(
 def _known(row: FrameRow) -> _Known:
     if row.frame is None or row.measurement is None:
         raise ValueError(f"{row.path} was not measured")
-    gain = NAN if row.correction is None else row.correction.gain[1 if row.frame.channels == 3 else 0]
+    gain = NAN if row.correction is None else row.correction.gain[row.frame.reference]
     quality = NAN if row.correction is None else row.correction.weight
     return _Known(row.frame, row.measurement, row.solution, gain, quality)
 
@@ -206,7 +202,7 @@ def _quality(
 ) -> FrameQuality:
     frame, solution = row.frame, row.solution
     measured = known.measurement if known else None
-    reference = known.reference if known else 0
+    reference = known.frame.reference if known else 0
     roundness = 1.0 / measured.elongation if measured and measured.elongation > 0 else NAN
     uneven = matched.uneven if matched else NAN
     return FrameQuality(

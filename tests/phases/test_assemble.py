@@ -20,7 +20,7 @@ from zemosaic.imaging.sky import damaged_pixels
 from zemosaic.model import Correction, Distortion, Frame, FrameKind, Grid, Group, Mosaic, Plan, Solution, Superblock
 from zemosaic.phases._assemble_blocks import BlockTask, provisional_block
 from zemosaic.phases._assemble_canvas import create_canvas
-from zemosaic.phases.assemble import Exposure, Recipe, Rejected, assemble
+from zemosaic.phases.assemble import Assembly, Exposure, Recipe, Rejected
 from zemosaic.phases.plan import sample_bytes
 
 RA, DEC, STEP = 83.0, -5.0, 6.6e-4  # deg, deg, deg/px
@@ -96,9 +96,8 @@ def combine(
 ) -> tuple[Mosaic, tuple[Rejected, ...]]:
     with Inline() as executor:
         by_id = {e.frame.id: e for e in exposures}
-        made = assemble(
-            planned(exposures, side, depth), by_id, recipe, folder / "mosaic", folder / "sensors", executor, Silent()
-        )
+        plan = planned(exposures, side, depth)
+        made = Assembly(plan, by_id, recipe, folder / "mosaic", folder / "sensors").run(executor, Silent())
     return made.mosaic, made.rejected
 
 

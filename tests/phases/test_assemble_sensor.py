@@ -14,7 +14,7 @@ from zemosaic.events import Silent
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.imaging.projection import grid_to_sky, sky_to_pixel
 from zemosaic.phases._assemble_sensor import batches
-from zemosaic.phases.assemble import assemble
+from zemosaic.phases.assemble import Assembly
 
 FRAMES = 16
 NOISE = np.array(SIGMA)[np.tile(cfa_colours("GRBG"), (SHAPE[0] // 2, SHAPE[1] // 2))]
@@ -39,7 +39,7 @@ def made(folder: Path, exposures, side: int = 512):
     with Inline() as executor:
         by_id = {e.frame.id: e for e in exposures}
         plan = planned(exposures, side)
-        result = assemble(plan, by_id, SOFT, folder / "mosaic", folder / "sensors", executor, Silent())
+        result = Assembly(plan, by_id, SOFT, folder / "mosaic", folder / "sensors").run(executor, Silent())
     return result.mosaic, result.rejected, result.learnt
 
 

@@ -86,11 +86,6 @@ class TwoBlockSystem:
             product = product + self._gauge_t @ (self._gauge @ p)
         return product
 
-    def own_solve(self, right: FloatArray) -> FloatArray:
-        """Solve for the own unknowns as if the shared ones were known: a part of their covariance."""
-        solution: FloatArray = self._own_lu.solve(right)
-        return solution
-
     def reduced_solve(
         self, right: FloatArray, start: FloatArray | None = None, tolerance: float = TOLERANCE
     ) -> tuple[FloatArray, bool]:

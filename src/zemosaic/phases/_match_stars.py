@@ -48,10 +48,6 @@ class Item:
         return pixel_scale(self.solution) / 3600.0
 
     @property
-    def reference(self) -> int:
-        return 1 if self.frame.channels == 3 else 0
-
-    @property
     def size(self) -> tuple[int, int]:
         return self.frame.width, self.frame.height
 
@@ -90,7 +86,7 @@ def _load_item(frame: Frame, measurement: Measurement, solution: Solution, most:
 
 
 def link_items(inputs: Sequence[Item]) -> Linked:
-    brightness = [i.stars.flux[:, i.reference] for i in inputs]
+    brightness = [i.stars.flux[:, i.frame.reference] for i in inputs]
     ids = link_stars([i.ra for i in inputs], [i.dec for i in inputs], brightness, LINK_TOLERANCE)
     counts = [len(i.stars) for i in inputs]
     return Linked(
@@ -114,7 +110,7 @@ def star_table(inputs: Sequence[Item], linked: Linked, groups: Sequence[Group], 
     vt = _catalogue_magnitudes(inputs, linked, n, groups, catalogue)
     clean &= ((seen > 1) | np.isfinite(vt))[linked.star] if n else False
     flux = column(inputs, "flux")
-    reference = inputs[0].reference
+    reference = inputs[0].frame.reference
     brightness = median_by(linked.star[clean], flux[clean, reference], n)
     most = max(FEWEST_STARS, MAX_MEASUREMENTS // len(inputs))
     chosen = np.flatnonzero(clean)[brightest_of_each(linked.frame[clean], brightness[linked.star[clean]], most)]

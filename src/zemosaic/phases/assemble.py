@@ -40,7 +40,7 @@ from zemosaic.phases._assemble_sensor import (
     with_lasting_pixels,
 )
 
-__all__ = ["Assembly", "Exposure", "Recipe", "Rejected", "Result", "SensorFound", "Widths", "assemble"]
+__all__ = ["Assembly", "Exposure", "Recipe", "Rejected", "Result", "SensorFound", "Widths"]
 
 CHECKPOINT = 45.0  # s; running sums are kept so often, so that what a sudden end costs stays below two minutes
 MOST_DAMAGED = 3  # times that chunks may be found damaged in one run; more often the disk is no good
@@ -259,19 +259,6 @@ class Assembly:
             canvas.sides,
         )
         return Result(mosaic, tuple(filter(None, rejected)), tuple(filter(None, learnt)), dict(lost))
-
-
-def assemble(
-    plan: Plan,
-    exposures: Mapping[int, Exposure],
-    recipe: Recipe,
-    folder: Path,
-    sensors: Path,
-    executor: Executor,
-    reporter: Reporter,
-) -> Result:
-    """Assemble the mosaic of a plan into arrays under `folder`; what is learnt of each sensor goes into `sensors`."""
-    return Assembly(plan, exposures, recipe, folder, sensors).run(executor, reporter)
 
 
 class _Counter:

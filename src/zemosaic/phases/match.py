@@ -249,7 +249,7 @@ def _clouded(inputs: Sequence[Item], fit: GainFit, instrument: IntArray, limits:
     """Frames whose stars say that they are no use, with the figures."""
     exposure = np.array([i.frame.exposure for i in inputs])
     exposure = np.where(np.isfinite(exposure) & (exposure > 0), exposure, 1.0)
-    rate = fit.gain[:, inputs[0].reference] / exposure
+    rate = fit.gain[:, inputs[0].frame.reference] / exposure
     reasons = {}
     for i in np.flatnonzero(fit.common >= FEWEST_TO_JUDGE):
         typical = float(np.median(rate[(instrument == instrument[i]) & (fit.component == fit.component[i])]))
