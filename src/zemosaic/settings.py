@@ -82,7 +82,7 @@ class Settings(BaseModel):
     scheduler: str = _setting(
         "",
         "performance",
-        "Address of a dask scheduler, as in tcp://host:8786: frames are measured and assembled by the workers of that cluster, "
+        "Address of a dask scheduler, as in tcp://host:8786: frames are measured, solved and assembled by its workers, "
         "which must see inputs and output under the same paths.",
         unit="text",
     )

@@ -86,7 +86,7 @@ def test_an_isolated_panel_costs_no_blocks_in_between():
 
 def test_frames_all_over_the_sky_are_refused_in_words():
     frames, solutions = night([(0.0, 0.0), (90.0, 0.0), (180.0, 10.0)])
-    with pytest.raises(InputError, match="one input folder per target"):
+    with pytest.raises(InputError, match="leave targets and target_gap at their defaults"):
         planned(frames, solutions)
 
 

@@ -19,7 +19,6 @@ from zemosaic.imaging.projection import angular_separation
 from zemosaic.model import FrameKind, FrameState, LeftOut
 from zemosaic.phases.scan import ScanResult, scan
 
-REALDATA = Path(__file__).parents[2].parent / "shared" / "realdata"
 CARDS = {
     "EXPTIME": 10.0,
     "IMAGETYP": "Light",
@@ -349,9 +348,8 @@ def test_progress_and_stop(folder):
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not REALDATA.is_dir(), reason="the folder of real subs is absent")
-def test_real_subs():
-    result = run(REALDATA)
+def test_real_subs(realdata):
+    result = run(realdata)
     assert len(result.frames) == 20 and not result.left_out
     m27, m94 = result.frames[:2], result.frames[2:]
     assert {f.bayer for f in m27} == {"RGGB"} and {f.bayer for f in m94} == {"GRBG"}

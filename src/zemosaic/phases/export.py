@@ -324,7 +324,7 @@ def _history(used: Sequence[Frame], provenance: Provenance) -> Iterator[str]:
         f"Mosaic of {len(used)} raw frames of {provenance.listed} found, in {provenance.groups} panel(s), "
         f"{_hours(_total_exposure(used))} in total."
     )
-    yield "Values are raw ADU per mosaic pixel at the transparency of the median frame; NaN is no data."
+    yield "Values are raw ADU per mosaic pixel at the transparency of the median frame."
     solvers = ", ".join(f"{name} {count}" for name, count in provenance.solvers)
     rms = provenance.astrometric_rms
     yield f"Astrometry: frames solved by {solvers or 'nobody'}. Positions are tied to Tycho-2 at J2000, without proper motions."

@@ -202,7 +202,8 @@ def _grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], scale: flo
     if spread.max() > WIDEST:
         raise InputError(
             f"the frames lie up to {spread.max():.0f} degrees from their common centre, more than the {WIDEST:.0f} that "
-            "one picture can show; sort them into one input folder per target and run each by itself"
+            "one picture can show; leave targets and target_gap at their defaults, which make a mosaic of each target, or take "
+            "away the frames that lie between two"
         )
     unplaced = Grid(ra, dec, scale, 0, 0, 0.0, 0.0)
     outlines = [footprint(solutions[f.id], (f.height, f.width), unplaced, crop) for f in frames]
@@ -211,8 +212,8 @@ def _grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], scale: flo
     width, height = math.ceil(x.max()) + 2 - left, math.ceil(y.max()) + 2 - bottom
     if width * height > MOST_PIXELS:
         raise InputError(
-            f"the mosaic would have {width} x {height} pixels; sort the frames into one input folder per target "
-            f"(now {scale * 3600:.2f} arcsec/px)"
+            f"the mosaic would have {width} x {height} pixels of {scale * 3600:.2f} arcsec; leave targets and target_gap at "
+            "their defaults, which make a mosaic of each target, or run parts of the field by themselves"
         )
     return Grid(ra, dec, scale, width, height, float(-left), float(-bottom))
 
