@@ -32,6 +32,9 @@ from zemosaic.events import (
     Reporter,
     RunFinished,
     Scanned,
+    SensorLearnt,
+    TargetSeen,
+    TargetStarted,
     Warned,
 )
 from zemosaic.ledger import Ledger
@@ -308,7 +311,35 @@ def test_a_night_that_cannot_be_is_2(tmp_path: Path, flags: str) -> None:
     assert code == 2 and not (tmp_path / "night").exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--clipped maybe", "'maybe' is one argument too many; --clipped takes true, false or nothing"),
+        ("--clipped=maybe", "--clipped: must be true or false (got 'maybe')"),
+        ("--subs 2 extra", "'extra' is one argument too many; a name with spaces needs quotes"),
+    ],
+)
+def test_what_no_flag_takes_is_told_as_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: str, words: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["simulate", str(tmp_path / "night"), *flags.split()])
+    assert words in capsys.readouterr().err
+
+
 # ---- what people read
+
+
+def test_one_frame_is_no_plural_and_no_pattern_is_not_told() -> None:
+    out = io.StringIO()
+    lines = PlainLines(out, Messages("en"), Path("z.log"))
+    for frames in (1, 2):
+        lines.emit(TargetStarted(TargetSeen("M 27", frames, 1.0, 2.0), 1, 2))
+    for pattern in (0.4, 0.6):
+        lines.emit(SensorLearnt("S50", 9, pattern, 7))
+    one, two, none, some = out.getvalue().splitlines()
+    assert one.endswith(" 1 frame") and two.endswith(" 2 frames")
+    assert none == "S50: 7 hot or noisy pixels left out (learnt from 9 frames)" and "pattern of 1 %" in some
 
 
 def test_locales_say_the_same_things() -> None:

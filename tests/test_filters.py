@@ -11,10 +11,13 @@ from astropy.io import fits
 
 from nights import FIELD, Recorder, all_assembled, rows, simulated
 from star_lists import frame_at
-from zemosaic.events import FiltersFound, RunFinished, TargetFailed, Unchanged
+from zemosaic.events import FiltersFound, Note, RunFinished, TargetFailed, Unchanged, Warned
 from zemosaic.filters import by_filter, filter_from_name, filter_label, is_dual_band, normal_filter
-from zemosaic.ledger import WORKSPACE
+from zemosaic.ledger import WORKSPACE, Ledger
 from zemosaic.model import FrameState
+from zemosaic.settings import Settings
+from zemosaic.survey import Survey
+from zemosaic.targets import Target
 
 
 @pytest.mark.parametrize(
@@ -79,6 +82,20 @@ def test_what_shares_a_mosaic() -> None:
     assert parts("", "") == {"no-filter": [0, 1]}
 
 
+def test_targets_without_emission_lines_are_named_in_one_line(tmp_path: Path) -> None:
+    targets = [Target(name, 0.0, 0.0, (replace(frame_at(), filter=name),)) for name in ("LP", "IRCUT", "UV")]
+    with Ledger(tmp_path) as ledger:
+        for chosen, said in (
+            (targets, [(Note, "of IRCUT, UV, taken without a dual-band filter")]),
+            (targets[1:], [(Warned, "of subs through IRCUT, UV")]),
+            (targets[:1], []),
+        ):
+            recorder = Recorder()
+            Survey(ledger, Settings(dual_band="ha_oiii"), recorder).tell_of_lines(chosen)
+            assert [type(event) for event in recorder.events] == [kind for kind, _ in said]
+            assert all(words in event.text for event, (_, words) in zip(recorder.events, said, strict=True))
+
+
 # ---- for real
 
 
@@ -111,7 +128,7 @@ def test_filters_make_mosaics_of_their_own_on_the_same_pixels(apart) -> None:
     (end,) = [e for e in recorder.events if isinstance(e, RunFinished)]
     assert [(m.name, m.used) for m in end.mosaics] == [("IRCUT", 2), ("LP", 4)]
     assert {row.state for row in rows(output)} == {FrameState.USED}
-    assert not list((output / WORKSPACE / "mosaic").rglob("*.npy"))
+    assert not (output / WORKSPACE / "mosaic").exists()
     assert np.nanmax(fits.getdata(outputs[0].coverage)) == 2 and np.nanmax(fits.getdata(outputs[1].coverage)) == 4
 
 

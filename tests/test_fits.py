@@ -135,6 +135,7 @@ def test_odd_headers_are_read_without_warnings(tmp_path):
     [
         (lambda text: b"", "empty"),
         (lambda text: b"II*\0" + text[4:], "not a FITS file"),
+        (lambda text: b"hello\n", "must start with SIMPLE, not with 'hello'"),
         (lambda text: text[:300], "no END card .*after 300 bytes"),
         (lambda text: text[: 2880 + 5000], "cut short, 7880 bytes where its header asks for 16320"),
         (lambda text: text.replace(b"NAXIS1  =", b"NAXISX  ="), "damaged"),

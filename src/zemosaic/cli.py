@@ -277,10 +277,21 @@ def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[s
 
     known, unknown = parser.parse_known_intermixed_args(arguments)
     if unknown:
+        if not unknown[0].startswith("-"):
+            _refuse_value(parser, arguments, unknown[0])
         name = unknown[0].lstrip("-").split("=")[0].replace("-", "_")
         hint = re.sub(r"'(\w+)'", lambda found: _flag(found[1]), suggestion(name))
         parser.error(f"there is no flag {unknown[0]}{hint}")
     return vars(known)
+
+
+def _refuse_value(parser: argparse.ArgumentParser, arguments: Sequence[str], value: str) -> NoReturn:
+    """An argument that nothing takes: as a rule the value of a switch, which says neither yes nor no."""
+    before = arguments[max(0, arguments.index(value) - 1)]
+    hint = "a name with spaces needs quotes"
+    if before.endswith("=true"):
+        hint = f"{before.removesuffix('=true')} takes true, false or nothing"
+    parser.error(f"{value!r} is one argument too many; {hint}")
 
 
 def _settings(given: dict[str, Any]) -> tuple[Settings, list[str]]:
@@ -329,8 +340,14 @@ def _reader(kind: type) -> Callable[[str], object]:
     if kind is tuple:
         return lambda text: tuple(map(float, text.split(",", 1)))
     if kind is bool:
-        return lambda text: YES_OR_NO.index(text.lower()) % 2 == 0
+        return _yes_or_no
     return kind
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in YES_OR_NO:
+        raise argparse.ArgumentTypeError(f"must be true or false (got {text!r})")
+    return YES_OR_NO.index(text.lower()) % 2 == 0
 
 
 def _across_and_up(parser: argparse.ArgumentParser, text: str) -> tuple[int, int]:

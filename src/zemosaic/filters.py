@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from zemosaic.model import Frame
 
-__all__ = ["by_filter", "filter_from_name", "filter_label", "is_dual_band", "normal_filter"]
+__all__ = ["by_filter", "filter_from_name", "filter_label", "is_dual_band", "may_show_lines", "normal_filter"]
 
 # normal name: how it is written, in lower case without anything but letters and digits
 KNOWN: dict[str, tuple[str, ...]] = {
@@ -64,6 +64,11 @@ def filter_from_name(file_name: str) -> str:
 def is_dual_band(name: str) -> bool:
     """Whether a normal name is that of a filter that passes H-alpha and OIII and little else."""
     return name in DUAL_BAND
+
+
+def may_show_lines(frame: Frame) -> bool:
+    """Whether H-alpha and OIII can be parted: a colour sub through a dual-band filter, or one whose filter nobody knows."""
+    return frame.channels == 3 and (not frame.filter or is_dual_band(frame.filter))
 
 
 def filter_label(name: str) -> str:

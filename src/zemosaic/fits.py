@@ -246,7 +246,8 @@ def _check_start(path: Path, text: bytes, start: int) -> None:
     if start == 0 and not text:
         raise FrameError(f"{path}: the file is empty (0 bytes); copy it again from the telescope.")
     if start == 0 and not text.startswith(b"SIMPLE  ="):
-        raise FrameError(f"{path}: not a FITS file (it must start with SIMPLE, it has {text[:9]!r}); leave it out.")
+        begins = text[:9].decode("latin-1").strip()
+        raise FrameError(f"{path}: not a FITS file (it must start with SIMPLE, not with {begins!a}); leave it out.")
 
 
 def _end_card(text: bytes) -> int | None:

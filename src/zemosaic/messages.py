@@ -27,7 +27,10 @@ class Messages:
         self._texts = load_locale(language)
 
     def __call__(self, key: str, **values: object) -> str:
-        return self._texts[key].format(**values)
+        """The text of `key`, of `key.one` where it counts frames (`frames`, `used`), there is one, and the key is there."""
+        one = f"{key}.one"
+        lone = 1 in (values.get("frames"), values.get("used")) and one in self._texts
+        return self._texts[one if lone else key].format(**values)
 
     def word(self, kind: str, name: str) -> str:
         """A name of the engine (phase, unit, state) in the user's words; the name itself where nobody wrote them."""

@@ -30,7 +30,7 @@ from zemosaic.events import (
     Warned,
 )
 from zemosaic.execution import Workers, memory_budget, open_executor, worker_count
-from zemosaic.filters import is_dual_band
+from zemosaic.filters import may_show_lines
 from zemosaic.forecast import ENOUGH_VISITS, forecast, widths
 from zemosaic.imaging.lines import LineMix
 from zemosaic.ledger import Ledger, to_json
@@ -44,7 +44,7 @@ from zemosaic.quality import FrameQuality, frame_table
 from zemosaic.recipes import assembly_recipe, crop, line_mixes, output_format, provenance, side_by_side, unlike_profiles
 from zemosaic.seams import SeamReport, write_seams
 from zemosaic.settings import Settings
-from zemosaic.survey import MatchedPart, Survey, ledger_key, seen
+from zemosaic.survey import MatchedPart, Survey, ledger_key, no_lines, seen
 from zemosaic.targets import Target
 
 __all__ = ["inspect_frames", "make_mosaic"]
@@ -194,6 +194,7 @@ class _Run(Survey):
     def mosaics(self, targets: Sequence[Target], night: _Night, output: Path) -> tuple[list[_Made], list[str]]:
         """The mosaics of each target in a folder of its own, and why there is none of those that gave nothing to assemble."""
         made, failed = list[_Made](), list[str]()
+        self.tell_of_lines(targets)
         for number, target in enumerate(targets, 1):
             if len(targets) > 1:
                 self.reporter.emit(TargetStarted(seen(target), number, len(targets)))
@@ -352,21 +353,17 @@ class _Run(Survey):
             outcome.append(Exported(outputs.mosaic))
         self.ledger.put(ledger_key("finished", name), _Finished(files, outputs, _stamps(outputs), mosaic.frames))
         if self.settings.coadd_cleanup_memmap:
-            shutil.rmtree(self.ledger.workspace / "mosaic" / name)
+            _remove(self.ledger.workspace / "mosaic" / name, self.ledger.workspace)
         return outputs, len(mosaic.frames)
 
     def _lines(self, part: Target, night: _Night, matched: MatchResult) -> tuple[LineMix, ...]:
         """Emission lines that get a mosaic of their own: where the user wants them, and the filter passes them."""
         if self.settings.dual_band == "off":
             return ()
-        other = sorted({f.filter for f in part.frames if f.filter and not is_dual_band(f.filter)})
-        if other or part.frames[0].channels != 3:
-            what = f"subs through {', '.join(other)}" if other else "mono subs"
-            self.reporter.emit(
-                Warned(
-                    f"dual_band: no H-alpha and OIII of {what}; they are found in colour subs through a dual-band filter only"
-                )
-            )
+        if not any(map(may_show_lines, part.frames)):  # said before the first target
+            return ()
+        if not all(map(may_show_lines, part.frames)):
+            self.reporter.emit(Warned(no_lines(part.frames)))
             return ()
         return line_mixes(part.frames, night.measurements, matched.corrections, matched.sky_level)
 
@@ -416,6 +413,15 @@ class _Run(Survey):
             mega = 2.0**20
             self.reporter.emit(Outturn(executor.peak() / mega or math.nan, 2 * work.disk / mega, seconds, before))
         return result
+
+
+def _remove(folder: Path, top: Path) -> None:
+    """A folder with all in it, and those above it, below `top`, that are empty then."""
+    shutil.rmtree(folder)
+    for parent in folder.parents:
+        if parent == top or any(parent.iterdir()):
+            return
+        parent.rmdir()
 
 
 def _assembled(result: Result) -> Assembled:

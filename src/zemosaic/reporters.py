@@ -112,7 +112,8 @@ class _Words:
                 key = "event.MasterUsed" + (f".{event.note}" if event.note else "")
                 return say(key, what=event.what, lights=event.lights, file=event.file)
             case events.SensorLearnt():
-                return say("event.SensorLearnt", **vars(event))
+                key = "event.SensorLearnt" + (".bad" if round(event.pattern) == 0 else "")
+                return say(key, **vars(event))
             case events.FrameLeftOut():
                 return self._left_out_line(event)
             case events.TargetsFound():

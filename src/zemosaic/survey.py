@@ -22,6 +22,7 @@ from zemosaic.events import (
     ManyLeftOut,
     Matched,
     Measured,
+    Note,
     Outcome,
     PhaseFinished,
     PhaseStarted,
@@ -34,7 +35,7 @@ from zemosaic.events import (
     TargetsFound,
     Warned,
 )
-from zemosaic.filters import by_filter
+from zemosaic.filters import by_filter, is_dual_band, may_show_lines
 from zemosaic.ledger import Ledger
 from zemosaic.model import CalibrationFrame, Frame, Group, LeftOut, Masters, Measurement, Solution
 from zemosaic.phases.calibrate import calibrate
@@ -51,7 +52,7 @@ from zemosaic.solvers.external import External, find_external
 from zemosaic.targets import Target, find_targets, in_words, is_stray, target_gap
 from zemosaic.wcs import solution_header
 
-__all__ = ["MatchedPart", "Survey", "ledger_key", "seen"]
+__all__ = ["MatchedPart", "Survey", "ledger_key", "no_lines", "seen"]
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,17 @@ class Survey:
         self.reporter.emit(FiltersFound(tuple((part.filter, len(part.frames)) for part in parts)))
         return parts
 
+    def tell_of_lines(self, targets: Sequence[Target]) -> None:
+        """Say once which targets get no mosaics of emission lines: a warning only where none of them does."""
+        if self.settings.dual_band == "off":
+            return
+        without = [t for t in targets if not any(map(may_show_lines, t.frames))]
+        if without and len(without) == len(targets):
+            self.reporter.emit(Warned(no_lines([f for t in targets for f in t.frames])))
+        elif without:
+            names = ", ".join(t.title for t in without)
+            self.reporter.emit(Note(f"dual_band: no H-alpha and OIII of {names}, taken without a dual-band filter"))
+
     def matched(
         self, part: Target, measurements: Mapping[int, Measurement], solutions: Mapping[int, Solution]
     ) -> MatchedPart:
@@ -292,3 +304,10 @@ def _matching(matched: MatchResult, groups: Sequence[Group]) -> dict[int, Matchi
 def _worst_overlap(matched: MatchResult) -> float:
     """The largest difference between two panels, in units of what noise explains; NaN when none overlap."""
     return max((abs(d) / e for o in matched.overlaps for d, e in zip(o.difference, o.error) if e > 0), default=math.nan)
+
+
+def no_lines(frames: Sequence[Frame]) -> str:
+    """Why there is no mosaic of emission lines of these frames."""
+    other = sorted({f.filter for f in frames if f.filter and not is_dual_band(f.filter)})
+    what = f"subs through {', '.join(other)}" if other else "mono subs"
+    return f"dual_band: no H-alpha and OIII of {what}; they are found in colour subs through a dual-band filter only"

@@ -126,13 +126,17 @@ def is_stray(target: Target, targets: Sequence[Target]) -> bool:
 def in_words(targets: Sequence[Target], gap: float) -> str:
     """Targets that were not expected, and what to do."""
     named = "\n".join(
-        f"  {t.name}: {len(t.frames)} frames around RA {t.ra:.2f} Dec {t.dec:+.2f}, in {_folders(t.frames)}"
+        f"  {t.name}: {_counted(t.frames)} around RA {t.ra:.2f} Dec {t.dec:+.2f}, in {_folders(t.frames)}"
         for t in targets
     )
     return (
         f"the frames show {len(targets)} targets more than {gap:.1f} degrees apart; sort them into one input folder per "
         f"target, or set targets to separate (a mosaic of each) or one (all on one canvas):\n{named}"
     )
+
+
+def _counted(frames: Sequence[Frame]) -> str:
+    return f"{len(frames)} frame" + ("s" if len(frames) > 1 else "")
 
 
 def _folders(frames: Iterable[Frame]) -> str:
