@@ -37,7 +37,7 @@ from zemosaic.phases._assemble_sensor import save_sums
 __all__ = ["KEPT", "RejectTask", "Rejected", "blotted", "known_rejected", "load_rejected", "reject_frames"]
 
 AGREED = 2.5  # sigma of a residual; hot pixels that dither have left out of the model are far beyond
-KEPT = 96 * 2**20  # bytes of the provisional mosaic: an S50 field and its dither
+KEPT = 160 * 2**20  # bytes of the provisional mosaic: 2 x 2 fields of an S50, which its mosaic mode visits in turn
 STARLIGHT = 3.0  # sky noise, light of the model from which a pixel may be a star's
 Float32Array = NDArray[np.float32]
 
