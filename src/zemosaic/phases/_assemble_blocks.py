@@ -193,7 +193,7 @@ def _final_block(task: BlockTask) -> set[int]:
     total = _Sums.empty(task)
     checkpoint = Checkpoint(task.canvas.checkpoints / f"final_{task.name}", task.key, task.checkpoint)
     begun, contributed = checkpoint.restore(total.arrays)
-    for done, each in _visited(task, partial(_mended, Kept(KEPT)), begun):
+    for done, each in _visited(task, partial(_mended, Kept(min(KEPT, total.sums.nbytes))), begun):
         seen = _add_final(task, each, total)
         if seen:
             contributed.add(each.exposure.frame.id)

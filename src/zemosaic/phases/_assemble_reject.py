@@ -51,6 +51,7 @@ class RejectTask:
     sums: Path | None  # where what they have in common is added up
     keys: tuple[str, ...] = ()  # of each frame: hash of what its rejected pixels are found from
     key: str = ""  # of the sums
+    room: int = KEPT  # bytes that chunks of the provisional mosaic may take
 
     def key_of(self, exposure: Exposure) -> str:
         return self.keys[[e.frame.id for e in self.exposures].index(exposure.frame.id)]
@@ -68,7 +69,7 @@ class Rejected:
 
 def reject_frames(task: RejectTask) -> tuple[Rejected, ...] | Lost:
     """Write down the raw pixels of each frame that the model cannot explain, and add up the residuals of their sensor."""
-    sums, kept = SensorSums.empty(task.exposures[0].shape) if task.sums else None, Kept(KEPT)
+    sums, kept = SensorSums.empty(task.exposures[0].shape) if task.sums else None, Kept(task.room)
     try:
         rejected = tuple(_reject_frame(task, exposure, sums, kept) for exposure in task.exposures)
     except LostFrameError as lost:

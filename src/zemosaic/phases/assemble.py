@@ -7,7 +7,8 @@
    inverse-variance mean (`final_block`).
 
 Pixels do not depend on how the mosaic is cut into superblocks nor on the number of workers. Peak memory of a task: 72 bytes
-per pixel of its superblock and channel, plus one frame in work (about 60 bytes per raw pixel; 84 in the rejection).
+per pixel of its superblock and channel, plus one frame in work (about 60 bytes per raw pixel; 84 in the rejection, where chunks
+of the provisional mosaic take the room of the superblock, 160 MB at most).
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from zemosaic.chunks import DamagedError, opened
 from zemosaic.errors import InputError
 from zemosaic.events import PhaseProgress, Reporter
 from zemosaic.execution import run_each
+from zemosaic.kernels.resample import BUCKETS
 from zemosaic.model import Mosaic, Plan, Superblock
 from zemosaic.phases._assemble_blocks import BlockTask, final_block, first_record, last_record, provisional_block
 from zemosaic.phases._assemble_canvas import create_canvas, digest, is_done, recorded
 from zemosaic.phases._assemble_frame import Exposure, Lost, Recipe
-from zemosaic.phases._assemble_reject import Rejected, RejectTask, known_rejected, reject_frames
+from zemosaic.phases._assemble_reject import KEPT, Rejected, RejectTask, known_rejected, reject_frames
 from zemosaic.phases._assemble_sensor import (
     Batch,
     SensorFound,
@@ -134,7 +136,9 @@ class Assembly:
     def _judging(self, batch: Batch, key: str) -> RejectTask:
         exposures = tuple(self.exposures[i] for i in batch.frames)
         keys = tuple(self.keys[i] for i in batch.frames)
-        return RejectTask(self.plan.grid, exposures, self.recipe, self.canvas, batch.sums, keys, key)
+        largest = max((b.y1 - b.y0) * (b.x1 - b.x0) for b in self.plan.superblocks)
+        room = min(KEPT, largest * self.plan.channels * BUCKETS * 8)  # at most what the sums of a block had
+        return RejectTask(self.plan.grid, exposures, self.recipe, self.canvas, batch.sums, keys, key, room)
 
     def _forget_others(self) -> None:
         """Records of anything else go before a chunk is written: they would vouch for what is no longer there."""
