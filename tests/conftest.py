@@ -22,4 +22,4 @@ def realdata() -> Path:
 def _nobody_s_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads the configuration file of whoever runs it."""
     nowhere = tmp_path_factory.getbasetemp() / "no-settings"
-    monkeypatch.setattr("zemosaic.settings.user_file", lambda: nowhere / "zemosaic_config.json")
+    monkeypatch.setattr("zemosaic.settings_files.user_file", lambda: nowhere / "zemosaic_config.json")

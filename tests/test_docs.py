@@ -11,10 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from zemosaic import cli, settings
+from zemosaic import cli, settings_files
 from zemosaic.ledger import WORKSPACE
 from zemosaic.model import FrameState
-from zemosaic.settings import NO_EFFECT, RENAMED, RENAMED_VALUES, Settings, declared, load_settings
+from zemosaic.settings import NO_EFFECT, RENAMED, RENAMED_VALUES, Settings, declared
+from zemosaic.settings_files import load_settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -73,7 +74,7 @@ def dry_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
     monkeypatch.setattr(cli, "_session", session)
     monkeypatch.setattr(cli, "_check_folders", lambda *_: None)  # the folders of examples are not there
     monkeypatch.setattr("zemosaic.score.score", lambda *_: SimpleNamespace(ok=True, table=lambda: ""))
-    monkeypatch.setattr(settings, "user_file", lambda: tmp_path / "none.json")
+    monkeypatch.setattr(settings_files, "user_file", lambda: tmp_path / "none.json")
     monkeypatch.chdir(tmp_path)
     return notes
 
@@ -121,7 +122,7 @@ def test_names_of_settings_exist() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_of_settings_files_are_good(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "user_file", lambda: tmp_path / "none.json")
+    monkeypatch.setattr(settings_files, "user_file", lambda: tmp_path / "none.json")
     for language, block in FENCE.findall(text_of(page)):
         if language == "json":
             file = tmp_path / "example.json"

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import zemosaic
-from zemosaic.settings import Settings, load_settings, parse_json
+from zemosaic.settings import Settings
+from zemosaic.settings_files import load_settings, parse_json
 
 ROOT = Path(__file__).parents[1]
 

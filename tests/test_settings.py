@@ -19,9 +19,8 @@ from zemosaic.settings import (
     Settings,
     declared,
     fractions,
-    load_settings,
-    parse_json,
 )
+from zemosaic.settings_files import load_settings, parse_json
 
 ROOT = Path(__file__).parents[1]
 FIRST_RELEASE = {
@@ -72,7 +71,7 @@ def write(path: Path, **values: object) -> Path:
 
 def test_later_sources_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     user = write(tmp_path / "user.json", edge_taper=10, stacking_kappa_low=5, stacking_kappa_high=5, language="fr")
-    monkeypatch.setattr("zemosaic.settings.user_file", lambda: user)
+    monkeypatch.setattr("zemosaic.settings_files.user_file", lambda: user)
     (tmp_path / "here").mkdir()
     write(tmp_path / "here" / "zemosaic_config.json", edge_taper=20, stacking_kappa_low=6, stacking_kappa_high=6)
     named = write(tmp_path / "named.json", edge_taper=30, stacking_kappa_low=7)

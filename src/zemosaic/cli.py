@@ -273,7 +273,7 @@ def _spelled_out(arguments: Sequence[str], switches: Sequence[str]) -> list[str]
 
 def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, Any]:
     """What was given, by name; flags may stand between the paths."""
-    from zemosaic.settings import suggestion
+    from zemosaic.settings_files import suggestion
 
     known, unknown = parser.parse_known_intermixed_args(arguments)
     if unknown:
@@ -295,7 +295,7 @@ def _refuse_value(parser: argparse.ArgumentParser, arguments: Sequence[str], val
 
 
 def _settings(given: dict[str, Any]) -> tuple[Settings, list[str]]:
-    from zemosaic.settings import load_settings
+    from zemosaic.settings_files import load_settings
 
     files = [given.pop(name) for name in ("config", "solver_settings") if name in given]
     return load_settings(given, files=files)
