@@ -63,6 +63,7 @@ def provenance(
         kappa_high=s.stacking_kappa_high,
         combine=s.stacking_final_combine_method,
         assembly=s.final_assembly_method,
+        resampling=s.resampling,
         radial_weight=s.apply_radial_weight,
         zero_point=matched.zero_point,
         zero_point_scatter=matched.zero_point_scatter,
@@ -97,6 +98,7 @@ def assembly_recipe(settings: Settings, level: tuple[float, ...]) -> Recipe:
         kappa_high=settings.stacking_kappa_high,
         winsor=fractions(settings.stacking_winsor_limits),
         combine=settings.stacking_final_combine_method,
+        resampling=settings.resampling,
         maps=settings.rejection_maps,
     )
 

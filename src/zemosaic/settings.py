@@ -220,6 +220,12 @@ class Settings(BaseModel):
         "What becomes of the samples that are not rejected: `mean` with the best weights, or their weighted `median` (noisier by "
         "a fifth; needs `reproject_coadd`).",
     )
+    resampling: Literal["lanczos3", "bicubic", "bilinear"] = _setting(
+        "lanczos3",
+        "stacking",
+        "The one interpolation from the pixels of a frame to those of the mosaic: `lanczos3` is the sharpest, `bicubic` rings "
+        "less around bright stars, `bilinear` not at all and blurs most.",
+    )
     rejection_maps: bool = _setting(
         False,
         "stacking",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
+from zemosaic.imaging.taps import taps
 from zemosaic.kernels.coadd import (
     KAPPA_SIGMA,
     LINEAR_FIT,
@@ -17,7 +18,7 @@ from zemosaic.kernels.coadd import (
     resample_box,
     weighted_median,
 )
-from zemosaic.kernels.resample import LANCZOS_TABLE, add_to_sums
+from zemosaic.kernels.resample import add_to_sums
 
 DEPTH, LEVEL = 40, 50.0
 SHARES = np.array([0.25, 0.5, 0.25])
@@ -216,7 +217,7 @@ def test_samples_hold_what_the_sums_add_up(frame, equal):
             image,
             0,
             71,
-            LANCZOS_TABLE,
+            taps("lanczos3"),
             nx,
             ny,
             node0,
@@ -232,7 +233,7 @@ def test_samples_hold_what_the_sums_add_up(frame, equal):
         )
         add_to_samples(seen, box, (0, 0), 0.02, samples, count)
         add_to_sums(
-            image, 0, 71, LANCZOS_TABLE, nx, ny, node0, STEP, weights, variances, 16, margins, apart, (0, 0), box,
+            image, 0, 71, taps("lanczos3"), nx, ny, node0, STEP, weights, variances, 16, margins, apart, (0, 0), box,
             sums, frames, rejected,
         )  # fmt: skip
     np.testing.assert_array_equal(count, frames)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from zemosaic.kernels.resample import LANCZOS_TABLE, add_to_buckets, add_to_sums, bucket_centre
+from zemosaic.imaging.taps import taps
+from zemosaic.kernels.resample import add_to_buckets, add_to_sums, bucket_centre
 
 STEP = 32
 TOGETHER = np.empty((0, 2))  # all colours fall on one place
@@ -48,7 +49,7 @@ def run_buckets(frame, size=(50, 60), origin=(0, 0), times=1, apart=TOGETHER):
     box = (origin[0], origin[0] + size[0], origin[1], origin[1] + size[1])
     for _ in range(times):
         add_to_buckets(
-            frame, 0, frame.shape[0], LANCZOS_TABLE, nx, ny, node0, STEP, weights, STEP,
+            frame, 0, frame.shape[0], taps("lanczos3"), nx, ny, node0, STEP, weights, STEP,
             np.array([3.5, 3.5, 10.0]), apart, origin, box, buckets, count,
         )  # fmt: skip
     return buckets, count
@@ -72,7 +73,7 @@ def test_the_weight_reaches_zero_at_the_border_without_a_step(frame):
     buckets, count = np.zeros((9, 71, 83, 6), np.float32), np.zeros((71, 83), np.uint16)
     weights = np.ones((5, 5, 3), np.float32)
     add_to_buckets(
-        frame, 0, 71, LANCZOS_TABLE, nx, ny, node0, STEP, weights, STEP,
+        frame, 0, 71, taps("lanczos3"), nx, ny, node0, STEP, weights, STEP,
         np.array([3.5, 3.5, 20.0]), TOGETHER, (0, 0), (0, 71, 0, 83), buckets, count,
     )  # fmt: skip
     profile = buckets[0, :, 40, 1]
@@ -102,7 +103,7 @@ def test_rows_of_a_frame_give_the_same_as_the_frame(frame):
     buckets, count = np.zeros((9, 20, 60, 6), np.float32), np.zeros((20, 60), np.uint16)
     weights = np.full((5, 5, 3), 0.25, np.float32)
     add_to_buckets(
-        frame[2:40], 2, frame.shape[0], LANCZOS_TABLE, nx, ny, node0, STEP, weights, STEP,
+        frame[2:40], 2, frame.shape[0], taps("lanczos3"), nx, ny, node0, STEP, weights, STEP,
         np.array([3.5, 3.5, 10.0]), TOGETHER, (0, 0), (0, 20, 0, 60), buckets, count,
     )  # fmt: skip
     np.testing.assert_array_equal(whole, buckets)
@@ -133,7 +134,7 @@ def test_sums_give_mean_and_formal_variance(frame):
     damaged[30:40, 30:40, 3] = 0.0
     for image in (frame, damaged):
         add_to_sums(
-            image, 0, 71, LANCZOS_TABLE, nx, ny, node0, STEP, weights, variances, STEP,
+            image, 0, 71, taps("lanczos3"), nx, ny, node0, STEP, weights, variances, STEP,
             np.array([3.5, 3.5, 1.0]), TOGETHER, (0, 0), (0, 50, 0, 60), sums, count, rejected,
         )  # fmt: skip
     assert (count[27, 32], rejected[27, 32]) == (1, 1)
@@ -181,7 +182,7 @@ def sum_up(wide, box, channels=3, apart=TOGETHER):
     sums, counts = np.zeros((*plane, 3 * channels), np.float32), [np.zeros(plane, np.uint16) for _ in range(2)]
     weights, variances = (np.ascontiguousarray(lattice[..., :channels]) for lattice in (weights, variances))
     seen = add_to_sums(
-        image, 0, 211, LANCZOS_TABLE, nodes_x, nodes_y, (0, 0), STEP, weights, variances, 16,
+        image, 0, 211, taps("lanczos3"), nodes_x, nodes_y, (0, 0), STEP, weights, variances, 16,
         np.array([3.5, 5.0, 12.0]), apart, (box[0], box[2]), box, sums, *counts,
     )  # fmt: skip
     assert seen == counts[0].sum()

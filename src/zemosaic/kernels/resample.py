@@ -1,4 +1,4 @@
-"""Frame to mosaic: one Lanczos-3 interpolation, added to running sums.
+"""Frame to mosaic: one interpolation with six taps along each axis, added to running sums.
 
 A frame arrives as (h, w, 4) float32: three colours (the first alone for mono) and the validity of each pixel. The mapping
 mosaic -> frame arrives on a lattice of nodes at multiples of `step` mosaic pixels and is interpolated bilinearly, so that
@@ -17,24 +17,12 @@ from numpy.typing import NDArray
 from zemosaic.kernels._jit import kernel
 from zemosaic.kernels._simd import six_by_six
 
-__all__ = ["BUCKETS", "LANCZOS_TABLE", "add_to_buckets", "add_to_sums", "bucket_centre"]
+__all__ = ["BUCKETS", "PHASES", "add_to_buckets", "add_to_sums", "bucket_centre"]
 
 BUCKETS = 9
 NOWHERE, PARTLY, WHOLLY = 0, 1, 2  # whether a frame sees a cell of the lattice
 SHIFT = 10  # binary digits of a place below the pixel: a quantisation of 0.0005 px
 PHASES, REST = 1 << SHIFT, (1 << SHIFT) - 1  # sub-pixel positions in the table
-
-
-def _lanczos_table() -> NDArray[np.float32]:
-    """Weights of the six taps at offsets -2..3 from the pixel at or before the position; each row sums to 1."""
-    fraction = (np.arange(PHASES + 1) / PHASES)[:, None]
-    t = fraction - np.arange(-2, 4)[None, :]
-    weights = np.where(np.abs(t) < 3, np.sinc(t) * np.sinc(t / 3), 0.0)
-    table: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return table
-
-
-LANCZOS_TABLE = _lanczos_table()
 
 
 @kernel
@@ -217,6 +205,7 @@ def add_to_buckets(
     """Add a frame to the interleaved buckets of a region: the k-th sample of a pixel goes to bucket k modulo 9.
 
     image : (rows, w, 4) float32, corrected colours and validity of the frame's rows from `row0` on; height : rows of the frame
+    table : (PHASES + 1, 6) float32, weights of the taps at offsets -2..3 (see `zemosaic.imaging.taps`)
     nodes_x, nodes_y : (m, n) float64, frame coordinates of the lattice nodes; node0 = (row, column) of the first node
     weights : (p, q, channels) float32 on a lattice of `wstep` frame pixels, inverse variance of a sample
     margins : (margin_x, margin_y, taper) px of the frame; margin_x and margin_y at least 3.5

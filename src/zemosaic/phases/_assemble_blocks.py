@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from zemosaic.chunks import Kept, reserve
 from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
 from zemosaic.imaging.coadd import location, median, median_variance
+from zemosaic.imaging.taps import taps
 from zemosaic.imaging.warp import LATTICE, Window, colours_apart, window
 from zemosaic.kernels import coadd as sample_kernels
 from zemosaic.kernels import resample as mosaic_kernels
@@ -123,7 +124,7 @@ def _running(task: BlockTask) -> tuple[Float32Array, NDArray[np.uint16]]:
     begun, _ = checkpoint.restore((buckets, samples))
     for done, each in _visited(task, _plain, begun):
         mosaic_kernels.add_to_buckets(
-            each.image, each.view.rows.start, each.exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
+            each.image, each.view.rows.start, each.exposure.frame.height, taps(task.recipe.resampling),
             each.view.nodes_x, each.view.nodes_y, each.view.node0, LATTICE, each.lattices.weight, STEP,
             _margins(task, each), each.apart, task.origin, each.view.box, buckets, samples,
         )  # fmt: skip
@@ -216,7 +217,7 @@ def _add_final(task: BlockTask, each: Prepared, total: _Sums) -> int:
     """Add a frame; the number of pixels to which it gives something."""
     view, lattices = each.view, each.lattices
     seen = mosaic_kernels.add_to_sums(
-        each.image, view.rows.start, each.exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
+        each.image, view.rows.start, each.exposure.frame.height, taps(task.recipe.resampling),
         view.nodes_x, view.nodes_y, view.node0, LATTICE, lattices.weight, lattices.variance, STEP,
         _margins(task, each), each.apart, task.origin, view.box, total.sums, total.count, total.rejected,
     )  # fmt: skip
@@ -281,7 +282,7 @@ def _add_samples(
     for top in range(y0, y1, BAND):
         box = top, min(top + BAND, y1), x0, x1
         sample_kernels.resample_box(
-            each.image, each.view.rows.start, each.exposure.frame.height, mosaic_kernels.LANCZOS_TABLE,
+            each.image, each.view.rows.start, each.exposure.frame.height, taps(task.recipe.resampling),
             each.view.nodes_x, each.view.nodes_y, each.view.node0, LATTICE, each.lattices.weight, each.lattices.variance,
             STEP, _margins(task, each), each.apart, task.recipe.equal_weights, box, seen,
         )  # fmt: skip

@@ -74,6 +74,7 @@ class Recipe:
     kappa_high: float = 4.0
     winsor: tuple[float, float] = (0.05, 0.05)  # fractions of the samples, low and high
     combine: str = "mean"  # or median
+    resampling: str = "lanczos3"  # one of `zemosaic.imaging.taps.METHODS`
     maps: bool = False  # of the rejected pixels, too dark and too bright
 
     @property

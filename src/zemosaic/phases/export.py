@@ -53,6 +53,7 @@ class Provenance:
     kappa_high: float
     combine: str
     assembly: str
+    resampling: str
     radial_weight: bool
     zero_point: float  # mag (VT) of 1 ADU; NaN when unknown
     zero_point_scatter: float  # mag
@@ -315,6 +316,7 @@ def _add_settings(header: fits.Header, provenance: Provenance) -> None:
         header["STK_KLOW"] = (provenance.kappa_low, "[sigma] rejected below")
         header["STK_KHIG"] = (provenance.kappa_high, "[sigma] rejected above")
     header["STK_COMB"] = (provenance.combine, "combination of the samples")
+    header["RESAMPLE"] = (provenance.resampling, "the one interpolation from frame to mosaic")
     header["HIERARCH ZMASMBMTH"] = (provenance.assembly, "assembly method")
 
 
@@ -340,7 +342,7 @@ def _history(used: Sequence[Frame], provenance: Provenance) -> Iterator[str]:
         f"Matching {provenance.normalization}; weights {provenance.weighting}"
         f"{', radial' if provenance.radial_weight else ''}; "
         f"rejection {provenance.rejection}{'' if provenance.rejection == 'none' else kappas}; "
-        f"combination {provenance.combine}; assembly {provenance.assembly}."
+        f"resampling {provenance.resampling}; combination {provenance.combine}; assembly {provenance.assembly}."
     )
     yield f"Hash of the list of inputs: {provenance.input_hash}"
 
