@@ -1,4 +1,4 @@
-"""A telescope with coarser pixels and other colours, mixed into a mosaic: what it adds, and what it leaves as it is."""
+"""Telescopes with coarser pixels and other colours, mixed into a mosaic: what they add, and what they leave as it is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import sep
 from astropy.io import fits
 
-from nights import BRIGHT, assembled, pixels, rows, simulated
+from nights import BRIGHT, assembled, pixels, rewrite, rows, simulated
 from zemosaic.imaging.projection import pixel_to_sky, sky_to_pixel
 from zemosaic.score.scene import Scene, boxes_of, load_scene
 from zemosaic.simulate import load_truth
@@ -23,6 +23,12 @@ PLAN = replace(
     BRIGHT, panels_x=2, overlap=0.5, subs=24, instruments=2, second_scale=1.667, second_colour=0.15, satellites=0.0,
     nebula=600.0, nebula_cover=0.4,
 )  # fmt: skip
+# the same sky with the pixels, the colours and the filter array of a Dwarf 3 as the second telescope, and its header
+DWARF_PLAN = replace(PLAN, bayer="RGGB", second_scale=1.2, second_colour=-0.12, target="Dwarf")
+DWARF_CARDS = {
+    "TELESCOP": "DWARF 3", "INSTRUME": "DWARF 3", "ORIGIN": "DWARFLAB", "CAMERA": "TELE", "FILTER": "Astro",
+    **dict.fromkeys(("IMAGETYP", "EXPOSURE", "CREATOR", "PRODUCER", "PROGRAM")),
+}  # fmt: skip
 BOX = 16  # px; in smaller boxes the noise that the coarser pixels share with their neighbours is not all there
 MARGIN = 46  # px of a sub that its taper needs
 
@@ -94,6 +100,7 @@ class Mixed:
             and 20 < y[k] < self.scene.shape[0] - 21
             and self.deep[int(y[k]), int(x[k])]
             and truth.flux[np.hypot(x - x[k], y - y[k]) < 18, 1].sum() < 1.05 * truth.flux[k, 1]
+            and truth.flux[np.hypot(x - x[k], y - y[k]) < 28, 1].sum() < 3.0 * truth.flux[k, 1]
             and truth.flux[k].max() < 1.5e5
         ]
         ratios = []
@@ -105,47 +112,61 @@ class Mixed:
 
 
 @pytest.fixture(scope="module")
-def mosaics(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mixed, Mixed]:
-    """Of the finer telescope alone, and of both."""
+def mosaics(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mixed, ...]:
+    """Of the finest telescope alone, of two, and of three."""
     folder = tmp_path_factory.mktemp("instruments")
     night = simulated(folder / "night", PLAN)
-    alone = folder / "alone"
-    alone.mkdir()
+    alone, dwarf = folder / "alone", folder / "dwarf"
+    for each in (alone, dwarf):
+        each.mkdir()
     for path in (p for p in night.subs if "S50" in fits.getheader(p)["TELESCOP"]):
         shutil.copy(path, alone)
+    other = simulated(folder / "other", DWARF_PLAN)
+    for sub, path in zip(load_truth(other.truth).subs, other.subs, strict=True):
+        if sub.instrument == 1:
+            rewrite(Path(shutil.copy(path, dwarf)), fits.getdata(path), **DWARF_CARDS)
     result = []
-    for name, lights in (("fine", alone), ("both", night.lights)):
-        outputs = assembled(lights, folder / name)
+    for name, lights, way in (
+        ("fine", [alone], "incremental"),
+        ("both", [night.lights], "reproject_coadd"),
+        ("three", [night.lights, dwarf], "incremental"),
+    ):
+        outputs = assembled(lights, folder / name, final_assembly_method=way)
         result.append(Mixed(folder / name, load_scene(outputs.mosaic, night.truth)))
-    return result[0], result[1]
+    return tuple(result)
 
 
 def test_headers_tell_the_telescopes_apart(mosaics) -> None:
     header = fits.getheader(next(mosaics[1].folder.glob("zemosaic_MT?_R24.fits")))
     assert header["INSTRUME"] == "Seestar S50, Seestar S30"
+    header = fits.getheader(next(mosaics[2].folder.glob("zemosaic_MT?_R36.fits")))
+    assert set(header["INSTRUME"].split(", ")) == {"Seestar S50", "Seestar S30", "DWARF 3"}
     assert [i.serial[:4] for i in load_truth(mosaics[0].folder.parent / "night").instruments] == ["S50_", "S30_"]
 
 
 def test_the_noise_falls_as_the_weight_says(mosaics) -> None:
     figures = np.array([[each.fit(channel)[1:] for channel in range(3)] for each in mosaics])
-    measured, promised = (figures[1] / figures[0]).T
-    assert promised.max() < 0.93
-    assert np.mean(measured / promised) == pytest.approx(1.0, abs=0.1)  # 5 % from the number of boxes
-    assert np.mean(figures[1, :, 0] / figures[1, :, 1]) == pytest.approx(1.0, abs=0.1)
+    for k, least in ((1, 0.93), (2, 0.75)):
+        measured, promised = (figures[k] / figures[0]).T
+        assert promised.max() < least
+        assert np.mean(measured / promised) == pytest.approx(1.0, abs=0.1)  # 5 % from the number of boxes
+        assert np.mean(figures[k, :, 0] / figures[k, :, 1]) == pytest.approx(1.0, abs=0.1)
 
 
-def test_extended_light_is_that_of_the_truth(mosaics) -> None:
-    light = [mosaics[1].fit(channel)[0] for channel in range(3)]
+@pytest.mark.parametrize("which", [1, 2], ids=["two", "three"])
+def test_extended_light_is_that_of_the_truth(mosaics, which) -> None:
+    light = [mosaics[which].fit(channel)[0] for channel in range(3)]
     assert np.mean(light) == pytest.approx(1.0, abs=0.01)
     assert light == pytest.approx([1.0] * 3, abs=0.015)
 
 
-def test_stars_keep_their_light_and_their_colours(mosaics) -> None:
+@pytest.mark.parametrize("which", [1, 2], ids=["two", "three"])
+def test_stars_keep_their_light_and_their_colours(mosaics, which) -> None:
     """Where the sharper telescope is outnumbered, its star cores are no outliers."""
-    alone, both = (each.stars for each in mosaics)
-    assert len(alone) == len(both) >= 8
-    change = both / alone
-    assert np.median(change, axis=0) == pytest.approx([1.0] * 3, abs=0.025)
+    alone, mixed = mosaics[0].stars, mosaics[which].stars
+    assert len(alone) == len(mixed) >= 7
+    change = mixed / alone
+    assert np.median(change, axis=0) == pytest.approx([1.0] * 3, abs=0.015)
     for first, second in ((0, 1), (1, 2)):
         assert np.abs(np.median(change[:, first] / change[:, second]) - 1.0) < 0.02
-        assert np.median(np.abs(change[:, first] / change[:, second] - 1.0)) < 0.02
+        assert np.median(np.abs(change[:, first] / change[:, second] - 1.0)) < 0.03  # noise of the red stars

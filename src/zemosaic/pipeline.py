@@ -328,7 +328,7 @@ class _Run(Survey):
     ) -> tuple[Outputs, int]:
         """The picture, unless it is there already, made from exactly the same."""
         name, frames = part.key, part.frames
-        recipe = assembly_recipe(self.settings, matched.sky_level)
+        recipe = assembly_recipe(self.settings, matched.sky_level, max(e.unlike for e in exposures.values()))
         manifest = _hash((__version__, *_deciding(plan), plan.groups, tuple(exposures.values()), recipe))
         form = output_format(self.settings)
         lines = self._lines(part, night, matched)

@@ -80,8 +80,11 @@ def crop(settings: Settings) -> float:
     return settings.master_tile_crop_percent / 100.0 if settings.apply_master_tile_crop else 0.0
 
 
-def assembly_recipe(settings: Settings, level: tuple[float, ...]) -> Recipe:
-    """How frames are weighted and clipped; level: (channels,) ADU, mean sky that the corrections take off."""
+def assembly_recipe(settings: Settings, level: tuple[float, ...], unlike: float) -> Recipe:
+    """How frames are weighted and clipped; level: (channels,) ADU, mean sky that the corrections take off.
+
+    unlike : largest share of a star's light by which frames differ, see `unlike_profiles`
+    """
     feather = Feather(
         taper=float(settings.edge_taper),
         crop=crop(settings),
@@ -100,6 +103,7 @@ def assembly_recipe(settings: Settings, level: tuple[float, ...]) -> Recipe:
         combine=settings.stacking_final_combine_method,
         resampling=settings.resampling,
         maps=settings.rejection_maps,
+        unlike=unlike,
     )
 
 

@@ -38,27 +38,27 @@ def stack(rng, n, outlier=0.0, light=0.0, size=(3, 4), noise=5.0):
     return samples, np.full(size, n, np.uint16)
 
 
-def located(samples, count, method, kappas=(4.0, 4.0), limits=(0.05, 0.05), equal=False):
+def located(samples, count, method, kappas=(4.0, 4.0), limits=(0.05, 0.05), equal=False, unlike=0.0):
     out = np.empty((3, *count.shape), np.float32)
-    locate(samples, count, METHODS[method], kappas, limits, equal, np.full(3, LEVEL), SHARES, RANGES, out)
+    locate(samples, count, METHODS[method], kappas, limits, equal, np.full(3, LEVEL), unlike, SHARES, RANGES, out)
     return out
 
 
-def scale_of(variance, centre):
-    return np.sqrt(variance + (0.1 * np.maximum(centre - LEVEL, 0.0)) ** 2)
+def scale_of(variance, centre, unlike):
+    return np.sqrt(variance + ((0.1 + unlike) * np.maximum(centre - LEVEL, 0.0)) ** 2)
 
 
-def naive(x, variance, w, method, kappas, limits):
+def naive(x, variance, w, method, kappas, limits, unlike):
     order = np.argsort(x, kind="stable")
     x, variance, w = x[order], variance[order], w[order]
     start = centre = np.median(x)
     if method == "none":
         return np.average(x, weights=w)
     if method == "linear_fit_clip":
-        return naive_line(x, variance, w, kappas, start)
+        return naive_line(x, variance, w, kappas, start, unlike)
     first, last = int(limits[0] * len(x)), len(x) - 1 - int(limits[1] * len(x))
     for _ in range(12):
-        scale = scale_of(variance, centre)
+        scale = scale_of(variance, centre, unlike)
         good = (x - centre >= -kappas[0] * scale) & (x - centre <= kappas[1] * scale)
         if not good.any():
             return start
@@ -69,14 +69,16 @@ def naive(x, variance, w, method, kappas, limits):
     return centre
 
 
-def naive_line(x, variance, w, kappas, start):
+def naive_line(x, variance, w, kappas, start, unlike):
     kept = np.arange(len(x))
     while True:
         j = np.arange(len(kept)) - 0.5 * (len(kept) - 1)
-        most = RANGES[len(kept)] * np.sqrt(np.mean(scale_of(variance[kept], start) ** 2)) / max(len(kept) - 1, 1)
+        most = (
+            RANGES[len(kept)] * np.sqrt(np.mean(scale_of(variance[kept], start, unlike) ** 2)) / max(len(kept) - 1, 1)
+        )
         slope = min(np.polyfit(j, x[kept], 1)[0], most) if len(kept) > 1 else 0.0
         rest = x[kept] - slope * j - np.median(x[kept] - slope * j)
-        scale = scale_of(variance[kept], start)
+        scale = scale_of(variance[kept], start, unlike)
         good = (rest >= -kappas[0] * scale) & (rest <= kappas[1] * scale)
         if not good.any():
             return start
@@ -89,17 +91,17 @@ def naive_line(x, variance, w, kappas, start):
 @pytest.mark.parametrize("method", METHODS)
 def test_locations_are_those_of_the_twins(method, equal):
     rng = np.random.default_rng(4)
-    for n, kappas, limits in (
-        (1, (4, 4), (0.05, 0.05)),
-        (2, (3, 3), (0, 0)),
-        (7, (2, 3), (0.2, 0.3)),
-        (40, (3, 2), (0.1, 0)),
+    for n, kappas, limits, unlike in (
+        (1, (4, 4), (0.05, 0.05), 0.0),
+        (2, (3, 3), (0, 0), 0.0),
+        (7, (2, 3), (0.2, 0.3), 0.4),
+        (40, (3, 2), (0.1, 0), 0.0),
     ):
         samples, count = stack(rng, n, outlier=60.0, light=30.0)
-        found = located(samples, count, method, tuple(map(float, kappas)), limits, equal)
+        found = located(samples, count, method, tuple(map(float, kappas)), limits, equal, unlike)
         for y, x, c in np.ndindex(*count.shape, 3):
             values, variance, w = samples[:n, y, x, [c, 3 + c, 6]].astype(float).T
-            expected = naive(values, SHARES[c] * variance, w if equal else w / variance, method, kappas, limits)
+            expected = naive(values, SHARES[c] * variance, w if equal else w / variance, method, kappas, limits, unlike)
             assert found[c, y, x] == pytest.approx(expected, rel=1e-5), (n, y, x, c)
 
 

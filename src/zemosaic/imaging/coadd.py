@@ -40,6 +40,7 @@ def location(
     limits: tuple[float, float],
     equal: bool,
     level: tuple[float, ...],
+    unlike: float,
     shares: tuple[float, ...],
 ) -> Float32Array:
     """Location of the samples of each pixel by one of `METHODS`: (channels, h, w), NaN where there is none.
@@ -47,13 +48,15 @@ def location(
     samples : (depth, h, w, 2 * channels + 1) float32, values, variances, weight (see `zemosaic.kernels.coadd`); count : (h, w)
     kappas, limits : low and high, sigma and fractions of the samples
     equal : whether noise has no part in the weights
-    level : mosaic units, the sky that stays; shares : variance of a sample over the one that lies with it
+    level : mosaic units, the sky that stays
+    unlike : share of a star's light by which telescopes with other profiles may differ
+    shares : variance of a sample over the one that lies with it
     """
     out = np.empty(((samples.shape[3] - 1) // 2, *count.shape), np.float32)
     ranges = _order_ranges(samples.shape[0])
     kernels.locate(
         samples, count, METHODS[method], (float(kappas[0]), float(kappas[1])), (float(limits[0]), float(limits[1])), equal,
-        np.array(level, float), np.array(shares, float), ranges, out,
+        np.array(level, float), float(unlike), np.array(shares, float), ranges, out,
     )  # fmt: skip
     return out
 

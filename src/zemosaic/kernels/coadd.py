@@ -150,9 +150,9 @@ def _sort(x: FloatArray, s: FloatArray, w: FloatArray, n: int) -> None:
 
 
 @kernel
-def _scale(variance: float, centre: float, level: float) -> float:
-    """Sigma of a sample about the centre: its noise, and what seeing may do to the light."""
-    light = LIGHT * max(centre - level, 0.0)
+def _scale(variance: float, centre: float, level: float, share: float) -> float:
+    """Sigma of a sample about the centre: its noise, and what seeing may do to the light, a share of it."""
+    light = share * max(centre - level, 0.0)
     return math.sqrt(variance + light * light)
 
 
@@ -163,15 +163,16 @@ def _inside(deviation: float, scale: float, low: float, high: float) -> bool:
 
 @kernel
 def _kappa_sigma(
-    x: FloatArray, v: FloatArray, w: FloatArray, n: int, level: float, low: float, high: float, start: float
-) -> float:
+    x: FloatArray, v: FloatArray, w: FloatArray, n: int, level: float, share: float, low: float, high: float,
+    start: float,
+) -> float:  # fmt: skip
     """Weighted mean of the samples within kappa sigma of it, from the median on until nothing changes."""
     centre, before = start, -1
     for _ in range(MOST_ROUNDS):
         total = weight = 0.0
         kept = 0
         for i in range(n):
-            if _inside(x[i] - centre, _scale(v[i], centre, level), low, high):
+            if _inside(x[i] - centre, _scale(v[i], centre, level, share), low, high):
                 total, weight, kept = total + w[i] * x[i], weight + w[i], kept + 1
         if kept == 0:
             return start
@@ -189,6 +190,7 @@ def _winsorized(
     w: FloatArray,
     n: int,
     level: float,
+    share: float,
     low: float,
     high: float,
     start: float,
@@ -200,7 +202,7 @@ def _winsorized(
     for _ in range(MOST_ROUNDS):
         total = weight = 0.0
         for i in range(n):
-            scale = _scale(v[i], centre, level)
+            scale = _scale(v[i], centre, level, share)
             if _inside(x[i] - centre, scale, low, high):
                 value = min(max(x[i], x[first]), x[last])
                 value = min(max(value, centre - HUBER * scale), centre + HUBER * scale)
@@ -220,6 +222,7 @@ def _linear_fit(
     w: FloatArray,
     n: int,
     level: float,
+    share: float,
     low: float,
     high: float,
     start: float,
@@ -241,7 +244,7 @@ def _linear_fit(
         for j in range(m):
             i = int(kept[j])
             mean += x[i] / m
-            square += _scale(v[i], start, level) ** 2 / m
+            square += _scale(v[i], start, level, share) ** 2 / m
         for j in range(m):
             sxy += (j - middle) * (x[int(kept[j])] - mean)
             sxx += (j - middle) * (j - middle)
@@ -256,7 +259,7 @@ def _linear_fit(
         good, total, weight = 0, 0.0, 0.0
         for j in range(m):
             i = int(kept[j])
-            if _inside(x[i] - line - slope * (j - middle), _scale(v[i], start, level), low, high):
+            if _inside(x[i] - line - slope * (j - middle), _scale(v[i], start, level, share), low, high):
                 kept[good] = i
                 good, total, weight = good + 1, total + w[i] * x[i], weight + w[i]
         if good == 0:
@@ -302,6 +305,7 @@ def locate(
     limits: tuple[float, float],
     equal: bool,
     level: FloatArray,
+    unlike: float,
     shares: FloatArray,
     ranges: FloatArray,
     out: Float32Array,
@@ -311,10 +315,11 @@ def locate(
     method : MEAN, KAPPA_SIGMA, WINSORIZED or LINEAR_FIT; kappas : (low, high) sigma
     limits : (low, high) fractions of the samples that WINSORIZED replaces by their next neighbour before anything else
     level, shares : (channels,) float64, the sky that stays, mosaic units; variance of a sample over the one that lies with it
+    unlike : added to the share of the light that seeing may explain: telescopes whose stars have other profiles
     ranges : (depth + 1,) float64, expected largest minus smallest of n samples of unit Gaussian noise
     out : (channels, H, W) float32, NaN where there is no sample
     """
-    depth = samples.shape[0]
+    depth, light = samples.shape[0], LIGHT + unlike
     x, v, w = np.empty(depth), np.empty(depth), np.empty(depth)
     kept, rest = np.empty(depth), np.empty(depth)
     for Y in range(count.shape[0]):
@@ -326,11 +331,13 @@ def locate(
                     continue
                 start = x[n // 2] if n % 2 == 1 else 0.5 * (x[n // 2 - 1] + x[n // 2])
                 if method == KAPPA_SIGMA:
-                    out[c, Y, X] = _kappa_sigma(x, v, w, n, level[c], kappas[0], kappas[1], start)
+                    out[c, Y, X] = _kappa_sigma(x, v, w, n, level[c], light, kappas[0], kappas[1], start)
                 elif method == WINSORIZED:
-                    out[c, Y, X] = _winsorized(x, v, w, n, level[c], kappas[0], kappas[1], start, limits)
+                    out[c, Y, X] = _winsorized(x, v, w, n, level[c], light, kappas[0], kappas[1], start, limits)
                 elif method == LINEAR_FIT:
-                    out[c, Y, X] = _linear_fit(x, v, w, n, level[c], kappas[0], kappas[1], start, ranges, kept, rest)
+                    out[c, Y, X] = _linear_fit(
+                        x, v, w, n, level[c], light, kappas[0], kappas[1], start, ranges, kept, rest
+                    )
                 else:
                     out[c, Y, X] = np.sum(w[:n] * x[:n]) / np.sum(w[:n])
 

@@ -147,7 +147,7 @@ def _side_by_side(task: BlockTask) -> tuple[Float32Array, NDArray[np.uint16]]:
     shares = BAYER_SHARE if any(e.frame.bayer for e in task.exposures) else (1.0,) * task.channels
     centre = location(
         samples, count, recipe.rejection, kappas=(recipe.kappa_low, recipe.kappa_high), limits=recipe.winsor,
-        equal=recipe.equal_weights, level=recipe.level, shares=shares,
+        equal=recipe.equal_weights, level=recipe.level, unlike=recipe.unlike, shares=shares,
     )  # fmt: skip
     return centre, count
 

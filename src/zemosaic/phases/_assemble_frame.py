@@ -76,6 +76,7 @@ class Recipe:
     combine: str = "mean"  # or median
     resampling: str = "lanczos3"  # one of `zemosaic.imaging.taps.METHODS`
     maps: bool = False  # of the rejected pixels, too dark and too bright
+    unlike: float = 0.0  # largest of the exposures
 
     @property
     def reject(self) -> bool:
