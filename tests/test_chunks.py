@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zemosaic.chunks import Chunked, DamagedError, Kept, create, opened, put_file, save
+from zemosaic.chunks import Around, Chunked, DamagedError, create, opened, put_file, save
 from zemosaic.errors import OutputError
 
 ZARR_2 = Path(sys.prefix) / "zarr2"  # `make setup` puts it there: both cannot be installed side by side
@@ -143,15 +143,40 @@ def test_the_packages_of_zarr_read_it_and_find_what_is_spoilt(tmp_path, zarr):
     assert read()[1]
 
 
-def test_kept_chunks_are_read_once_and_the_oldest_are_let_go(tmp_path):
-    array = create(tmp_path / "a", (40, 60), (20, 20), np.float32, np.nan)
-    values = np.random.default_rng(2).normal(size=(40, 40)).astype(np.float32)
-    array.write((0, 0), values)
-    kept = Kept(3 * 20 * 20 * 4)
-    expected = array.read()
-    assert np.array_equal(array.read(kept=kept), expected, equal_nan=True)  # six places, four of them chunks
+@pytest.fixture(scope="module")
+def two_planes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("around")
+    values = np.random.default_rng(3).normal(size=(3, 90, 110)).astype(np.float32)
+    counts = np.arange(90 * 110, dtype=np.uint16).reshape(90, 110)
+    return values, counts, [save(folder / "a", values, (3, 32, 32)), save(folder / "b", counts, (32, 32))]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.integers(-20, 130)] * 4).map(lambda b: (*sorted(b[:2]), *sorted(b[2:]))), min_size=1),
+    st.integers(0, 60_000),
+)
+def test_what_lies_around_is_what_was_written(two_planes, boxes, room):
+    values, counts, arrays = two_planes
+    around, most = Around(arrays, room), room
+    for y0, y1, x0, x1 in boxes:
+        (oy, ox), (one, other) = around.part(y0, y1, x0, x1)
+        here = slice(max(y0, 0), max(y1, 0)), slice(max(x0, 0), max(x1, 0))
+        there = tuple(slice(max(s.start - o, 0), max(s.stop - o, 0)) for s, o in zip(here, (oy, ox)))
+        assert np.array_equal(one[:, *there], values[:, *here]) and np.array_equal(other[there], counts[here])
+        most = max(most, one[:, *there].nbytes + other[there].nbytes)
+        assert one.nbytes + other.nbytes <= most
+
+
+def test_what_lies_around_is_read_once(tmp_path):
+    array, data = filled(tmp_path, shape=(3, 90, 110))
+    around = Around([array], 10**6)
+    around.part(5, 40, 20, 60)
+    around.part(0, 45, 10, 70)
+    around.part(10, 60, 30, 65)
     for path in array.path.glob("[0-9]*"):
         path.unlink()
-    left = array.read(kept=kept)
-    assert np.array_equal(left[20:], expected[20:], equal_nan=True)
-    assert np.isnan(left[:20, :20]).all()
+    (y, x), (part,) = around.part(3, 62, 17, 75)
+    assert (y, x) == (0, 0) and np.array_equal(part[0], data[0, :64, :80])
+    _, (part,) = around.part(3, 65, 17, 75)  # the last row of chunks is no longer there
+    assert np.array_equal(part[0, :64], data[0, :64, :80]) and (part[0, 64:] == 0).all()

@@ -11,7 +11,6 @@ import json
 import math
 import os
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,10 +23,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from zemosaic.errors import OutputError
 
-__all__ = ["Chunked", "DamagedError", "Kept", "create", "opened", "put_file", "reserve", "save", "sync_folder"]
+__all__ = ["Around", "Chunked", "DamagedError", "create", "opened", "put_file", "reserve", "save", "sync_folder"]
 
 HEADER = ".zarray"
 Array = NDArray[Any]
+Box = tuple[int, int, int, int]  # y0, y1, x0, x1, half open
 
 
 class DamagedError(OutputError):
@@ -44,17 +44,15 @@ class Chunked:
     dtype: np.dtype[Any]
     fill: float  # where no chunk was written
 
-    def read(self, region: Sequence[slice] = (), *, complete: bool = False, kept: Kept | None = None) -> Array:
+    def read(self, region: Sequence[slice] = (), *, complete: bool = False) -> Array:
         """A part of the array (all of it by default), `fill` where no chunk is.
-
-        kept : chunks in memory, for parts that overlap and arrays that nobody writes meanwhile.
 
         Raises DamagedError when a chunk is not what was written; when it is absent too if the region has to be `complete`.
         """
         bounds = self._bounds(region)
         out = np.empty([stop - start for start, stop in bounds], self.dtype)
         for place in self._places(bounds):
-            data = self._load(place) if kept is None else kept.chunk(self, place)
+            data = self._load(place)
             if data is None and complete:
                 raise DamagedError(
                     f"{self._file(place)} is absent: start the same command again, what is missing is made anew"
@@ -119,25 +117,78 @@ class Chunked:
         return tuple(there), tuple(here)
 
 
-class Kept:
-    """The chunks that were read last, as many as fit into `most` bytes."""
+class Around:
+    """The part of some planes that was read last, with what was read around it before while all of it fits `room` bytes.
 
-    def __init__(self, most: int) -> None:
-        self._most, self._bytes = most, 0
-        self._chunks: OrderedDict[Path, Array | None] = OrderedDict()
+    For frames in a row that lie on the same part of a mosaic: each chunk is read once, and what is in memory is one piece. Nobody
+    may write to the arrays meanwhile.
 
-    def chunk(self, array: Chunked, place: tuple[int, ...]) -> Array | None:
-        """A chunk, None where none was written; read from the disk if it is not here."""
-        file = array._file(place)
-        if file in self._chunks:
-            self._chunks.move_to_end(file)
-            return self._chunks[file]
-        found = self._chunks[file] = array._load(place)
-        self._bytes += 0 if found is None else found.nbytes
-        while self._bytes > self._most and len(self._chunks) > 1:
-            _, oldest = self._chunks.popitem(last=False)
-            self._bytes -= 0 if oldest is None else oldest.nbytes
-        return found
+    arrays : (..., H, W) each, planes of the same size in chunks of the same size
+    """
+
+    def __init__(self, arrays: Sequence[Chunked], room: int) -> None:
+        self._arrays, self._room = arrays, room
+        self._box: Box = (0, 0, 0, 0)
+        self._parts: list[Array] = []
+
+    def part(self, y0: int, y1: int, x0: int, x1: int) -> tuple[tuple[int, int], list[Array]]:
+        """(y, x) where what is in memory begins, and of each array a piece that holds y0:y1, x0:x1 as far as there is any."""
+        height, width = self._arrays[0].shape[-2:]
+        y0, x0 = min(max(0, y0), height), min(max(0, x0), width)
+        wanted = y0, max(y0, min(height, y1)), x0, max(x0, min(width, x1))
+        if not self._parts or _hull(self._box, wanted) != self._box:
+            self._load(wanted)
+        return (self._box[0], self._box[2]), self._parts
+
+    def _load(self, wanted: Box) -> None:
+        height, width = self._arrays[0].shape[-2:]
+        n, m = self._arrays[0].chunks[-2:]
+        whole = (
+            wanted[0] // n * n,
+            min(height, -(-wanted[1] // n) * n),
+            wanted[2] // m * m,
+            min(width, -(-wanted[3] // m) * m),
+        )
+        both = _hull(self._box, whole)
+        if self._parts and self._bytes(self._box) + self._bytes(both) <= self._room:
+            self._grow(both)
+            return
+        self._parts = []  # what is there makes room first
+        self._box = whole if self._bytes(whole) <= self._room else wanted
+        self._parts = [array.read(_region(array, self._box)) for array in self._arrays]
+
+    def _grow(self, box: Box) -> None:
+        """Read what lies above, below and beside the part in memory."""
+        old = self._box
+        strips = [
+            (box[0], old[0], box[2], box[3]),
+            (old[1], box[1], box[2], box[3]),
+            (old[0], old[1], box[2], old[2]),
+            (old[0], old[1], old[3], box[3]),
+        ]
+        for k, array in enumerate(self._arrays):
+            grown = np.empty((*array.shape[:-2], box[1] - box[0], box[3] - box[2]), array.dtype)
+            grown[..., old[0] - box[0] : old[1] - box[0], old[2] - box[2] : old[3] - box[2]] = self._parts[k]
+            for y0, y1, x0, x1 in strips:
+                strip = array.read(_region(array, (y0, y1, x0, x1)))
+                grown[..., y0 - box[0] : y1 - box[0], x0 - box[2] : x1 - box[2]] = strip
+            self._parts[k] = grown
+        self._box = box
+
+    def _bytes(self, box: Box) -> int:
+        return (
+            sum(math.prod(a.shape[:-2]) * a.dtype.itemsize for a in self._arrays)
+            * (box[1] - box[0])
+            * (box[3] - box[2])
+        )
+
+
+def _hull(one: Box, other: Box) -> Box:
+    return min(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), max(one[3], other[3])
+
+
+def _region(array: Chunked, box: Box) -> tuple[slice, ...]:
+    return (*[slice(None)] * (len(array.shape) - 2), slice(box[0], box[1]), slice(box[2], box[3]))
 
 
 def create(path: Path, shape: Sequence[int], chunks: Sequence[int], dtype: DTypeLike, fill: float = 0.0) -> Chunked:

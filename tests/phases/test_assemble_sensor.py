@@ -13,6 +13,7 @@ from nights import Inline
 from zemosaic.events import Silent
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.imaging.projection import grid_to_sky, sky_to_pixel
+from zemosaic.model import Group
 from zemosaic.phases._assemble_sensor import batches
 from zemosaic.phases.assemble import Assembly
 
@@ -140,9 +141,12 @@ def test_frames_are_judged_by_sensor(marked, tmp_path):
     exposures = {e.frame.id: e for e in found["clean"][0]}
     for k in (3, 7, 11):
         exposures[k] = replace(exposures[k], frame=replace(exposures[k].frame, gain=120.0))
-    parts = batches(exposures, tmp_path)
+    parts = batches(exposures, (), tmp_path)
     assert sorted(i for batch in parts for i in batch.frames) == sorted(exposures)
     learning = [batch for batch in parts if batch.sums]
     assert len({batch.sensor for batch in learning}) == 1
     assert [batch.number for batch in learning] == [0, 1]
     assert [batch.frames for batch in parts if not batch.sums] == [(3,), (7,), (11,)]
+    panels = Group(0, 10.0, 41.0, (9, 8, 1)), Group(1, 12.0, 41.0, (0, 2, 4, 5, 6, 10, 12, 13, 14, 15))
+    by_panel = [i for batch in batches(exposures, panels, tmp_path) if batch.sums for i in batch.frames]
+    assert by_panel == [1, 8, 9, 0, 2, 4, 5, 6, 10, 12, 13, 14, 15]

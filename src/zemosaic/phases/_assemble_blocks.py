@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zemosaic.chunks import Kept, reserve
+from zemosaic.chunks import Around, reserve
 from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
 from zemosaic.imaging.coadd import location, median, median_variance
 from zemosaic.imaging.taps import taps
@@ -38,8 +38,8 @@ from zemosaic.phases._assemble_frame import (
     taper_border,
     unclip,
 )
-from zemosaic.phases._assemble_reject import KEPT, blotted, load_rejected
-from zemosaic.phases._assemble_sensor import corrected, lasting_pixels
+from zemosaic.phases._assemble_reject import KEPT, around, blotted, load_rejected
+from zemosaic.phases._assemble_sensor import SensorMaps, lasting_pixels
 
 __all__ = ["BlockTask", "final_block", "first_record", "last_record", "provisional_block"]
 
@@ -194,7 +194,8 @@ def _final_block(task: BlockTask) -> set[int]:
     total = _Sums.empty(task)
     checkpoint = Checkpoint(task.canvas.checkpoints / f"final_{task.name}", task.key, task.checkpoint)
     begun, contributed = checkpoint.restore(total.arrays)
-    for done, each in _visited(task, partial(_mended, Kept(min(KEPT, total.sums.nbytes))), begun):
+    mended = partial(_mended, around(task.canvas, min(KEPT, total.sums.nbytes)), SensorMaps())
+    for done, each in _visited(task, mended, begun):
         seen = _add_final(task, each, total)
         if seen:
             contributed.add(each.exposure.frame.id)
@@ -333,13 +334,13 @@ def _plain(
 
 
 def _mended(
-    kept: Kept, task: BlockTask, exposure: Exposure, view: Window, lattices: Calibration
+    kept: Around, maps: SensorMaps, task: BlockTask, exposure: Exposure, view: Window, lattices: Calibration
 ) -> tuple[Float32Array, NDArray[np.bool_]]:
     """The frame's rows with the rejected pixels filled from the model, and which they are."""
     raw = read_rows(exposure, view.rows)
-    mask = mend_missing(raw, exposure, view.rows) | corrected(raw, exposure, view.rows)
+    mask = mend_missing(raw, exposure, view.rows) | maps.correct(raw, exposure, view.rows)
     if exposure.clipped > CLIPPED:
-        model, _, _ = blotted(exposure, task.grid, task.canvas, lattices, exposure.colours, kept)
+        model, _, _ = blotted(exposure, task.grid, lattices, exposure.colours, kept)
         unclip(raw, model[view.rows], exposure)
     if task.recipe.reject:
         places, fill, _ = load_rejected(exposure.rejected)

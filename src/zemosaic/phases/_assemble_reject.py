@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zemosaic.chunks import DamagedError, Kept, opened, put_file
+from zemosaic.chunks import Around, DamagedError, opened, put_file
 from zemosaic.imaging.calibrate import STEP, Calibration
 from zemosaic.imaging.reject import Judged, judge, outliers, too_dark
 from zemosaic.imaging.sensor import SensorSums
@@ -34,10 +34,10 @@ from zemosaic.phases._assemble_frame import (
 )
 from zemosaic.phases._assemble_sensor import save_sums
 
-__all__ = ["KEPT", "RejectTask", "Rejected", "blotted", "known_rejected", "load_rejected", "reject_frames"]
+__all__ = ["KEPT", "RejectTask", "Rejected", "around", "blotted", "known_rejected", "load_rejected", "reject_frames"]
 
 AGREED = 2.5  # sigma of a residual; hot pixels that dither have left out of the model are far beyond
-KEPT = 160 * 2**20  # bytes of the provisional mosaic: 2 x 2 fields of an S50, which its mosaic mode visits in turn
+KEPT = 160 * 2**20  # bytes of the provisional mosaic around the frames of a panel; one field of an S50 takes 60 MB
 STARLIGHT = 3.0  # sky noise, light of the model from which a pixel may be a star's
 Float32Array = NDArray[np.float32]
 
@@ -69,7 +69,7 @@ class Rejected:
 
 def reject_frames(task: RejectTask) -> tuple[Rejected, ...] | Lost:
     """Write down the raw pixels of each frame that the model cannot explain, and add up the residuals of their sensor."""
-    sums, kept = SensorSums.empty(task.exposures[0].shape) if task.sums else None, Kept(task.room)
+    sums, kept = SensorSums.empty(task.exposures[0].shape) if task.sums else None, around(task.canvas, task.room)
     try:
         rejected = tuple(_reject_frame(task, exposure, sums, kept) for exposure in task.exposures)
     except LostFrameError as lost:
@@ -80,7 +80,7 @@ def reject_frames(task: RejectTask) -> tuple[Rejected, ...] | Lost:
     return rejected
 
 
-def _reject_frame(task: RejectTask, exposure: Exposure, sums: SensorSums | None, kept: Kept) -> Rejected:
+def _reject_frame(task: RejectTask, exposure: Exposure, sums: SensorSums | None, kept: Around) -> Rejected:
     """Blot the provisional mosaic back onto one frame and write down the raw pixels that it cannot explain."""
     if exposure.frame.stack:  # who made it has rejected, and its noise is none that the model of a raw pixel knows
         return _nothing_rejected(task, exposure)
@@ -92,7 +92,7 @@ def _reject_frame(task: RejectTask, exposure: Exposure, sums: SensorSums | None,
     mask = missing | lone
     models, streaks, worst, trails = [], 0, np.zeros(mask.shape, np.float32), np.zeros(mask.shape, bool)
     for plane, cfa in zip(planes, colours):
-        model, spread, samples = blotted(exposure, task.grid, task.canvas, lattices, cfa, kept)
+        model, spread, samples = blotted(exposure, task.grid, lattices, cfa, kept)
         cut = exposure.clipped > CLIPPED
         judged = judge(plane, model, spread, samples, cfa, exposure.sky, exposure.sigma, cut, exposure.unlike)
         score = judged.score
@@ -131,23 +131,26 @@ def _stars_among(
     return ys[agreed], xs[agreed]
 
 
+def around(canvas: Canvas, room: int) -> Around:
+    """The provisional mosaic and the samples behind it, for frames in a row."""
+    return Around([opened(canvas.provisional), opened(canvas.samples)], room)
+
+
 def blotted(
-    exposure: Exposure, grid: Grid, canvas: Canvas, lattices: Calibration, colours: NDArray[np.int64], kept: Kept
+    exposure: Exposure, grid: Grid, lattices: Calibration, colours: NDArray[np.int64], kept: Around
 ) -> tuple[Float32Array, Float32Array, NDArray[np.uint16]]:
     """Model of the frame's raw pixels, its spread around each (both ADU), and the samples behind it.
 
-    kept : of the provisional mosaic, since frames in a row lie on the same part of it.
+    kept : as `around` gives it
     """
     shape = exposure.shape
     nodes_x, nodes_y = frame_nodes(exposure.solution, shape, grid)
-    y0, x0 = max(0, int(nodes_y.min()) - 4), max(0, int(nodes_x.min()) - 4)
-    y1, x1 = int(nodes_y.max()) + 5, int(nodes_x.max()) + 5
-    region = opened(canvas.provisional).read((slice(None), slice(y0, y1), slice(x0, x1)), kept=kept)
-    count = opened(canvas.samples).read((slice(y0, y1), slice(x0, x1)), kept=kept)
+    ends = (int(nodes_y.min()) - 4, int(nodes_y.max()) + 5), (int(nodes_x.min()) - 4, int(nodes_x.max()) + 5)
+    origin, (region, count) = kept.part(*ends[0], *ends[1])
     model, spread = np.empty(shape, np.float32), np.empty(shape, np.float32)
     samples = np.empty(shape, np.uint16)
     apart = colours_apart(exposure.solution)
-    blot(region, count, (y0, x0), nodes_x, nodes_y, LATTICE, colours, apart, model, spread, samples)
+    blot(region, count, origin, nodes_x, nodes_y, LATTICE, colours, apart, model, spread, samples)
     # back to raw ADU: raw = (mosaic + offset) / scale
     inverse = (1.0 / lattices.scale).astype(np.float32)
     zero = np.zeros_like(inverse)

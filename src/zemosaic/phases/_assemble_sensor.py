@@ -9,7 +9,7 @@ import re
 import shutil
 import zipfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from zemosaic.chunks import opened, put_file, save
 from zemosaic.imaging.sensor import LEAST_FRAMES, SensorSums, lasting, learn_sensor
 from zemosaic.imaging.smear import MOST_FRAMES, smear_of
-from zemosaic.model import FrameKind, Grid
+from zemosaic.model import FrameKind, Grid, Group
 from zemosaic.phases._assemble_canvas import digest
 from zemosaic.phases._assemble_frame import Exposure, marked
 from zemosaic.tables import load_damaged
@@ -27,9 +27,10 @@ from zemosaic.tables import load_damaged
 __all__ = [
     "Batch",
     "SensorFound",
+    "SensorMaps",
     "SensorTask",
     "batches",
-    "corrected",
+    "in_order",
     "known_sensor",
     "lasting_pixels",
     "learn_one",
@@ -102,10 +103,16 @@ def sensor_name(exposure: Exposure) -> str:
     return f"{readable[:100]}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
-def _by_sensor(exposures: Mapping[int, Exposure]) -> dict[str, list[int]]:
-    """Frames of each sensor, in their order."""
+def in_order(exposures: Mapping[int, Exposure], panels: Sequence[Group]) -> list[int]:
+    """Frames by panel, those of a panel by sensor: in a row they need the same part of the mosaic and the same map."""
+    panel = {i: group.id for group in panels for i in group.frames}
+    return sorted(exposures, key=lambda i: (panel.get(i, -1), sensor_name(exposures[i]), i))
+
+
+def _by_sensor(exposures: Mapping[int, Exposure], order: Iterable[int]) -> dict[str, list[int]]:
+    """Frames of each sensor, in this order."""
     found = defaultdict[str, list[int]](list)
-    for i in sorted(exposures):
+    for i in order:
         found[sensor_name(exposures[i])].append(i)
     return found
 
@@ -121,7 +128,7 @@ def with_lasting_pixels(exposures: Mapping[int, Exposure], folder: Path) -> dict
     The file's name tells its content: what was made with another list does not count as done.
     """
     found = dict(exposures)
-    for name, frames in _by_sensor(exposures).items():
+    for name, frames in _by_sensor(exposures, sorted(exposures)).items():
         if not _of_pixels(exposures[frames[0]]):
             continue
         places = lasting([load_damaged(exposures[i].measured) for i in frames]).astype(np.uint32)
@@ -137,14 +144,14 @@ def with_lasting_pixels(exposures: Mapping[int, Exposure], folder: Path) -> dict
     return found
 
 
-def batches(exposures: Mapping[int, Exposure], folder: Path) -> tuple[Batch, ...]:
-    """All frames in the batches in which they are judged: by sensor, each sensor's in the order of frames.
+def batches(exposures: Mapping[int, Exposure], panels: Sequence[Group], folder: Path) -> tuple[Batch, ...]:
+    """All frames in the batches in which they are judged: by sensor, each sensor's by panel.
 
-    They follow from the frames alone, not from the number of workers, and so do the sums. Of too few frames, of
+    They follow from the frames and panels alone, not from the number of workers, and so do the sums. Of too few frames, of
     frames debayered elsewhere and of stacks, whose pixels are mixtures, nothing is learnt: each is judged by itself.
     """
     found = []
-    for name, frames in _by_sensor(exposures).items():
+    for name, frames in _by_sensor(exposures, in_order(exposures, panels)).items():
         if len(frames) < LEAST_FRAMES or not _of_pixels(exposures[frames[0]]):
             found += [Batch(name, (i,), None, k) for k, i in enumerate(frames)]
             continue
@@ -231,14 +238,23 @@ def known_sensor(task: SensorTask) -> SensorFound | None:
         return None
 
 
-def corrected(raw: Float32Array, exposure: Exposure, rows: slice) -> NDArray[np.bool_]:
-    """Take the fixed pattern off rows of a frame, in place; (rows, w) which pixels of them are to be left out."""
-    if exposure.sensor is None:
-        return np.zeros(raw.shape[-2:], bool)
-    with np.load(exposure.sensor) as table:
-        raw -= table["offset"][rows]
-        places = table["bad"].astype(np.int64)
-    return marked(places, exposure, rows)
+class SensorMaps:
+    """What was learnt of sensors, the last one in memory: frames in a row are of one sensor."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._offset, self._bad = np.empty((0, 0), np.float32), np.empty(0, np.int64)
+
+    def correct(self, raw: Float32Array, exposure: Exposure, rows: slice) -> NDArray[np.bool_]:
+        """Take the fixed pattern off rows of a frame, in place; (rows, w) which pixels of them are to be left out."""
+        if exposure.sensor is None:
+            return np.zeros(raw.shape[-2:], bool)
+        if exposure.sensor != self._path:
+            with np.load(exposure.sensor) as table:
+                self._offset, self._bad = table["offset"].astype(np.float32), table["bad"].astype(np.int64)
+            self._path = exposure.sensor
+        raw -= self._offset[rows]
+        return marked(self._bad, exposure, rows)
 
 
 def lasting_pixels(exposure: Exposure, rows: slice) -> NDArray[np.bool_]:

@@ -35,6 +35,7 @@ from zemosaic.phases._assemble_sensor import (
     Batch,
     SensorFound,
     batches,
+    in_order,
     known_sensor,
     learn_one,
     remove_sums,
@@ -97,9 +98,10 @@ class Assembly:
         """Plan what is to be done with these frames."""
         self.exposures = with_lasting_pixels(exposures, self.sensors) if self.recipe.reject else dict(exposures)
         hashes = {i: digest(e) for i, e in self.exposures.items()}
-        first, on = [], defaultdict[int, list[str]](list)
+        first, on, order = [], defaultdict[int, list[str]](list), in_order(self.exposures, self.plan.groups)
         for block in self.plan.superblocks:
-            members = tuple(i for i in block.frames if i in self.exposures)
+            touching = set(block.frames)
+            members = tuple(i for i in order if i in touching)
             kept = replace(block, frames=members)
             key = digest(self._common, kept, [hashes[i] for i in members])
             first.append(self._block(kept, key))
@@ -107,7 +109,7 @@ class Assembly:
                 on[i].append(key)
         self.first = first
         self.keys = {i: digest(hashes[i], on[i]) for i in sorted(self.exposures)}
-        self.batches = batches(self.exposures, self.sensors) if self.recipe.reject else ()
+        self.batches = batches(self.exposures, self.plan.groups, self.sensors) if self.recipe.reject else ()
         keys = {b: digest([self.keys[i] for i in b.frames]) for b in self.batches}
         self.judged = {b: self._judging(b, keys[b]) for b in self.batches}
         self.learnt = sensor_tasks(self.exposures, self.plan.grid, self.batches, keys, self.sensors)
