@@ -16,8 +16,10 @@ from star_lists import frame_at, solution_at
 from zemosaic.catalogue import load_catalogue
 from zemosaic.cli import main
 from zemosaic.events import Measured
+from zemosaic.frame_report import as_text
 from zemosaic.imaging.projection import sky_to_pixel
 from zemosaic.ledger import WORKSPACE, FrameRow, Ledger
+from zemosaic.messages import Messages
 from zemosaic.model import Correction, FrameState, Measurement
 from zemosaic.quality import FrameQuality, Matching, frame_table
 from zemosaic.simulate import Night, load_truth
@@ -77,6 +79,14 @@ def test_the_stars_of_a_lonely_frame_are_expected_from_the_catalogue() -> None:
     unplaced = replace(row(2, n_stars=10), solution=None, correction=None, state=FrameState.UNSOLVED)
     (lost,) = [each for each in table([rich, rich, unplaced], {0: 0}) if each.state == "unsolved"]
     assert lost.expected == 205.0 and math.isnan(lost.weight) and lost.panel == -1
+
+
+def test_columns_for_what_the_files_differ_in() -> None:
+    rows = [row(0), row(1), replace(row(2), state=FrameState.UNSOLVED, target="")]
+    head, *lines = as_text(table(rows, {0: 0, 1: 1}), Messages("en")).splitlines()
+    assert [name for name in ("target", "filter", "telescope", "panel") if name in head] == ["panel"]
+    assert [line[head.index("panel")] for line in lines[:3]] == ["0", "1", "-"]
+    assert "panel" not in as_text(table(rows, {0: 0, 1: 0}), Messages("en")).splitlines()[0]
 
 
 # ---- the command

@@ -19,6 +19,7 @@ from zemosaic.quality import FrameQuality
 __all__ = ["as_csv", "as_json", "as_text", "write_report"]
 
 NAME_WIDTH = 44  # characters of a file's name, its end: names of subs differ there
+PLACES = ("target", "filter", "instrument", "panel")  # shown where the files differ in them
 NUMBERS = ("fwhm", "round", "stars", "light", "uneven", "sky", "noise", "weight")
 USABLE = (FrameState.MATCHED, FrameState.USED)
 UNKNOWN = "-"
@@ -26,13 +27,17 @@ UNKNOWN = "-"
 
 def as_text(table: Sequence[FrameQuality], messages: Messages) -> str:
     """A line per file, the remarks or the reason at its end, and a summary, in the user's language."""
-    head = [messages(f"inspect.{name}") for name in ("file", "state", *NUMBERS, "remarks")]
-    lines = [head, *(_cells(row, messages) for row in table)]
+    places = [name for name in PLACES if len({getattr(row, name) for row in table if row.state in USABLE}) > 1]
+    head = [messages(f"inspect.{name}") for name in ("file", "state", *places, *NUMBERS, "remarks")]
+    lines = [head, *(_cells(row, places, messages) for row in table)]
     width = [max(len(line[k]) for line in lines) for k in range(len(head) - 1)]
     aligned = [
         "  ".join(
             [
-                *(cell.ljust(n) if k < 2 else cell.rjust(n) for k, (cell, n) in enumerate(zip(line, width))),
+                *(
+                    cell.ljust(n) if k < 2 + len(places) else cell.rjust(n)
+                    for k, (cell, n) in enumerate(zip(line, width))
+                ),
                 line[-1],
             ]
         ).rstrip()
@@ -45,12 +50,13 @@ def as_text(table: Sequence[FrameQuality], messages: Messages) -> str:
     return "\n".join([*aligned, "", summary, *([messages("inspect.left_out", states=left_out)] if states else [])])
 
 
-def _cells(row: FrameQuality, messages: Messages) -> list[str]:
+def _cells(row: FrameQuality, places: Sequence[str], messages: Messages) -> list[str]:
     name = Path(row.file).name
     remarks = ", ".join(messages(f"remark.{key}", value=value) for key, value in row.remarks)
     return [
         name if len(name) <= NAME_WIDTH else "..." + name[3 - NAME_WIDTH :],
         messages.word("state", row.state),
+        *(UNKNOWN if (value := getattr(row, name)) in ("", -1) else str(value) for name in places),
         _number(row.fwhm_arcsec, ".1f"),
         _number(row.roundness, ".2f"),
         UNKNOWN if row.stars < 0 else f"{row.stars}/{_number(row.expected, '.0f')}",
