@@ -41,7 +41,7 @@ def frame():
     return image
 
 
-def run_buckets(frame, size=(50, 60), origin=(0, 0), times=1, apart=TOGETHER):
+def run_buckets(frame, size=(50, 60), origin=(0, 0), times=1, apart=TOGETHER, most=99):
     nx, ny, node0 = affine_nodes(size, origin)
     weights = np.full((5, 5, 3), 0.25, np.float32)
     buckets = np.zeros((9, *size, 6), np.float32)
@@ -50,7 +50,7 @@ def run_buckets(frame, size=(50, 60), origin=(0, 0), times=1, apart=TOGETHER):
     for _ in range(times):
         add_to_buckets(
             frame, 0, frame.shape[0], taps("lanczos3"), nx, ny, node0, STEP, weights, STEP,
-            np.array([3.5, 3.5, 10.0]), apart, origin, box, buckets, count,
+            np.array([3.5, 3.5, 10.0]), apart, origin, box, buckets, count, most,
         )  # fmt: skip
     return buckets, count
 
@@ -74,7 +74,7 @@ def test_the_weight_reaches_zero_at_the_border_without_a_step(frame):
     weights = np.ones((5, 5, 3), np.float32)
     add_to_buckets(
         frame, 0, 71, taps("lanczos3"), nx, ny, node0, STEP, weights, STEP,
-        np.array([3.5, 3.5, 20.0]), TOGETHER, (0, 0), (0, 71, 0, 83), buckets, count,
+        np.array([3.5, 3.5, 20.0]), TOGETHER, (0, 0), (0, 71, 0, 83), buckets, count, 99,
     )  # fmt: skip
     profile = buckets[0, :, 40, 1]
     assert profile[:4].max() == 0.0 and profile[35] == 1.0
@@ -88,6 +88,32 @@ def test_samples_go_round_the_nine_buckets(frame):
     assert count[25, 30] == 11
     weights = buckets[:, 25, 30, 1] / buckets[8, 25, 30, 1]
     np.testing.assert_allclose(weights, [2, 2, 1, 1, 1, 1, 1, 1, 1], rtol=1e-6)
+
+
+def test_a_pixel_takes_so_many_samples_and_no_more(frame):
+    """Also where others around it still want some: a frame with a hole leaves its pixels hungry."""
+    holes = frame.copy()
+    holes[20:33, 15:50, 3] = 0.0
+    nx, ny, node0 = affine_nodes((50, 60))
+    weights, margins = np.full((5, 5, 3), 0.25, np.float32), np.array([3.5, 3.5, 10.0])
+    buckets, count = np.zeros((9, 50, 60, 6), np.float32), np.zeros((50, 60), np.uint16)
+    naive, seen = np.zeros_like(buckets), np.zeros((50, 60), int)
+    for image in (holes, holes, frame, holes, frame, frame):
+        add_to_buckets(
+            image, 0, 71, taps("lanczos3"), nx, ny, node0, STEP, weights, STEP,
+            margins, TOGETHER, (0, 0), (0, 50, 0, 60), buckets, count, 3,
+        )  # fmt: skip
+        alone, here = np.zeros((9, 50, 60, 6), np.float32), np.zeros((50, 60), np.uint16)
+        add_to_buckets(
+            image, 0, 71, taps("lanczos3"), nx, ny, node0, STEP, weights, STEP,
+            margins, TOGETHER, (0, 0), (0, 50, 0, 60), alone, here, 1,
+        )  # fmt: skip
+        y, x = np.nonzero((here > 0) & (seen < 3))
+        naive[seen[y, x], y, x] += alone[0, y, x]
+        seen[y, x] += 1
+    np.testing.assert_array_equal(count, seen)
+    np.testing.assert_array_equal(buckets, naive)
+    assert (count == 3).any() and (count == 0).any()
 
 
 def test_a_pixel_does_not_depend_on_the_region(frame):
@@ -104,7 +130,7 @@ def test_rows_of_a_frame_give_the_same_as_the_frame(frame):
     weights = np.full((5, 5, 3), 0.25, np.float32)
     add_to_buckets(
         frame[2:40], 2, frame.shape[0], taps("lanczos3"), nx, ny, node0, STEP, weights, STEP,
-        np.array([3.5, 3.5, 10.0]), TOGETHER, (0, 0), (0, 20, 0, 60), buckets, count,
+        np.array([3.5, 3.5, 10.0]), TOGETHER, (0, 0), (0, 20, 0, 60), buckets, count, 99,
     )  # fmt: skip
     np.testing.assert_array_equal(whole, buckets)
 

@@ -201,6 +201,7 @@ def add_to_buckets(
     box: tuple[int, int, int, int],
     buckets: NDArray[np.float32],
     count: NDArray[np.uint16],
+    most: int,
 ) -> None:
     """Add a frame to the interleaved buckets of a region: the k-th sample of a pixel goes to bucket k modulo 9.
 
@@ -213,6 +214,7 @@ def add_to_buckets(
     origin : (y, x) of the region in the mosaic; box : (y0, y1, x0, x1) in the mosaic, inside the region
     buckets : (9, H, W, 2 * channels) float32, out: sums of weight * value and of weight
     count : (H, W) uint16, out: samples so far
+    most : samples of a pixel, after which it takes no more
     """
     channels, width = weights.shape[2], image.shape[1]
     flat, shape, tables = image.ravel(), (height, width), (table.ravel(), _four_times(table))
@@ -227,16 +229,21 @@ def add_to_buckets(
                 continue
             wholly = seen_x == WHOLLY and seen_y == WHOLLY
             left = cx * step
-            span = max(box[2] - left, 0), min(box[3] - left, step)
             for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
-                share = (y - cy * step) / step
+                Y, share = y - origin[0], (y - cy * step) / step
+                first, last = max(box[2] - left, 0), min(box[3] - left, step)
+                while first < last and count[Y, left + first - origin[1]] >= most:
+                    first += 1
+                while first < last and count[Y, left + last - 1 - origin[1]] >= most:
+                    last -= 1
+                if first == last:
+                    continue
                 ends = row_ends(nodes_x, nodes_y, j, i, share)
-                _see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
+                _see(flat, shape, row0, tables, ends, (first, last), step, margins, wholly, apart, lanes, taper)
                 _along(node_weights, j, i, share, weight)
-                Y = y - origin[0]
-                for k in range(span[0], span[1]):
+                for k in range(first, last):
                     valid, X = lanes[4 * k + 3], left + k - origin[1]
-                    if taper[k] <= 0.0 or valid < 0.5:
+                    if taper[k] <= 0.0 or valid < 0.5 or count[Y, X] >= most:
                         continue
                     bucket = buckets[count[Y, X] % BUCKETS, Y, X]
                     count[Y, X] += 1

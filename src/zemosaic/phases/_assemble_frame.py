@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ __all__ = [
     "Lost",
     "LostFrameError",
     "Recipe",
+    "by_chance",
     "fill_pixels",
     "lanes",
     "lattices_of",
@@ -122,6 +123,11 @@ class Exposure:
     def colours(self) -> NDArray[np.int64]:
         """(2, 2) channel of each pixel of the colour filter array; zeros without one."""
         return cfa_colours(self.frame.bayer) if self.frame.bayer else np.zeros((2, 2), np.int64)
+
+
+def by_chance(exposures: Iterable[Exposure]) -> list[Exposure]:
+    """In the order of what lies in their pixels: neighbours are not of one time, and frames that join later move none."""
+    return sorted(exposures, key=lambda e: (e.frame.digest, e.frame.id))
 
 
 def read_rows(exposure: Exposure, rows: slice | None = None) -> Float32Array:

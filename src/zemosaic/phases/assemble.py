@@ -1,6 +1,6 @@
 """assemble: two passes over the frames, frame-major inside each superblock, with the blot-back rejection between them.
 
-1. provisional: every frame is corrected, resampled and added to a robust centre (`provisional_block`).
+1. provisional: frames are corrected, resampled and added to a robust centre, until a pixel has enough (`provisional_block`).
 2. reject: the centre is blotted back onto each frame's raw pixels; those that the noise model cannot explain are written down
    (`reject_frames`), and what the frames of a sensor have in common is learnt (`learn_one`).
 3. final: the frames again, without the pattern of their sensor, the rejected pixels filled from the model, one interpolation,
