@@ -186,7 +186,8 @@ def test_trail_left_over(scene, off, name):
                 data[:, y[inside], x[inside] + d] += 12.0
     result = judge(replace(scene, data=data))
     assert result[name] > 0.3
-    assert missed(result) <= {"satellite trails, on axis", "satellite trails, 3-5 px off", *BACKGROUND}, result.table()
+    trails = {"satellite trails, on axis", "satellite trails, 3-5 px off"}
+    assert missed(result) <= {*trails, "step between panels", *BACKGROUND}, result.table()  # they lift their panels
 
 
 def test_hot_pixels_left_over(scene):

@@ -11,6 +11,7 @@ from zemosaic.catalogue import load_catalogue
 from zemosaic.imaging.skysurface import TERMS
 from zemosaic.model import Correction
 from zemosaic.score.corrections import judge_corrections, vignetting_rms
+from zemosaic.score.smooth import panel_step
 from zemosaic.simulate import NightPlan
 from zemosaic.simulate.night import imagine
 from zemosaic.simulate.truth import Truth
@@ -52,6 +53,23 @@ def test_a_panel_of_another_level_is_a_step(truth, perfect):
     }
     found = judge_corrections(truth, raised)
     assert found.step > 0.1 and found.background > 0.5 and found.zonal < 1e-6
+
+
+@pytest.mark.parametrize(("panels", "least"), [((4, 4), 0.3), ((2, 2), 0.0), ((1, 3), 0.0)])
+def test_a_bend_is_no_step_and_hides_none(panels, least):
+    """Residuals of 1 and of a smooth bend around it; without the bend in the regression it counts for `least` or more."""
+    rows, columns = panels[0] * 40 + 10, panels[1] * 40 + 10
+    frames = np.zeros((panels[0] * panels[1], rows, columns), np.int32)
+    for k, (j, i) in enumerate(np.ndindex(*panels)):
+        frames[k, 40 * j : 40 * j + 50, 40 * i : 40 * i + 50] = 12
+    seen = frames.sum(axis=0)
+    y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
+    bend = 0.4 * x**2 + 0.3 * x * y - (0.2 * y**2 * x if len(frames) > 4 else 0.0)
+    plane = np.concatenate([frames.reshape(len(frames), -1) / seen.ravel(), [x.ravel(), y.ravel()]])
+    levels = np.linalg.lstsq(plane.T, bend.ravel(), rcond=None)[0][: len(frames)]
+    assert np.ptp(levels) > least
+    assert panel_step(bend, frames, seen) < 1e-9
+    assert panel_step(bend + frames[0] / seen, frames, seen) == pytest.approx(1.0)
 
 
 def test_a_tilt_of_all_frames_bends_nothing(truth, perfect):

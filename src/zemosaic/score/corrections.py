@@ -26,7 +26,9 @@ __all__ = ["CorrectionScore", "judge_corrections", "vignetting_rms"]
 
 F64 = NDArray[np.float64]
 POINTS = 3  # to a side of a cell
-PIXEL_RATIO = 0.75  # noise of a pixel of a mosaic over that of the mean of its samples as if they were independent
+# noise of a pixel of an assembled mosaic over that of the mean of its samples as if they were independent, R G B: debayering
+# and interpolation average over neighbours
+PIXEL_RATIO = (0.42, 0.59, 0.41)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def judge_corrections(truth: Truth, corrections: Mapping[str, Correction]) -> Co
         p99 = float(np.percentile(sums.nebula[c][seen], 99))
         rms, largest, untilted = background(cells, p99)
         zones = 2500.0 * np.log10(_cells(factor, seen) / scale)
-        noise = PIXEL_RATIO / float(np.sqrt(np.median(sums.weight[c][seen]))) / scale
+        noise = PIXEL_RATIO[c] / float(np.sqrt(np.median(sums.weight[c][seen]))) / scale
         level = np.where(seen, light / scale - sums.nebula[c], np.nan)
         step = panel_step(level, sums.frames, sums.frames.sum(axis=0)) / noise
         true = [sub.transparency * truth.instruments[sub.instrument].colours[c] for sub, _ in used]

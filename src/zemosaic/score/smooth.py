@@ -17,6 +17,9 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 CELL = 96  # px, of the background
 STAR_LIGHT = 0.5  # of the noise of a pixel: where true starlight is brighter, the pixel is masked
+# degree of a polynomial over the whole mosaic that is no step, for so many panels at most and for more: half a wave of it is
+# a panel long or longer
+FEW_PANELS, BEND = 4, (2, 3)
 WINDOW = 15  # boxes, whose median is taken off before noise and artefacts are judged: 120 px
 
 
@@ -116,7 +119,8 @@ def background(cells: F64, nebula_p99: float) -> tuple[float, float, float]:
 def panel_step(level: F64, frames: NDArray[np.int32], seen: NDArray[np.int32]) -> float:
     """ADU: largest difference between the levels of two panels that share boxes.
 
-    The residual of the boxes is regressed on each panel's share of the subs and a plane.
+    The residual of the boxes is regressed on each panel's share of the subs and a polynomial of second or third degree. With
+    a plane in its place a bend without an edge anywhere would count as steps, since each panel has another mean.
 
     level : (rows, columns) ADU, residual; NaN is no data. frames : (panels, rows, columns) subs of each panel. seen : (rows,
     columns) subs, whose number is the weight.
@@ -126,8 +130,10 @@ def panel_step(level: F64, frames: NDArray[np.int32], seen: NDArray[np.int32]) -
     share = frames[:, used] / total[used]
     weight = np.sqrt(seen[used])
     y, x = np.nonzero(used)
-    plane = np.stack([(x - x.mean()) / level.shape[1], (y - y.mean()) / level.shape[0]])
-    design = np.concatenate([share, plane]) * weight
+    x, y = (2.0 * at / max(n - 1, 1) - 1.0 for at, n in ((x, level.shape[1]), (y, level.shape[0])))
+    degree = BEND[len(frames) > FEW_PANELS]
+    smooth = np.stack([x**i * y**j for i in range(degree + 1) for j in range(degree + 1 - i) if i + j > 0])
+    design = np.concatenate([share, smooth]) * weight
     value = level[used] - np.median(level[used])
     levels = np.linalg.lstsq(design.T, value * weight, rcond=None)[0][: len(frames)]
     pairs = [
