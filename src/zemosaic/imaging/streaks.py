@@ -48,40 +48,40 @@ def find_streaks(score: Float32Array, mask: NDArray[np.bool_] | None = None) -> 
     """
     hidden = np.zeros(score.shape, bool) if mask is None else mask
     candidate = _strongest_line(score, hidden)
-    if candidate is None:
-        return ()
-    clipped = np.nan_to_num(np.clip(np.where(hidden, 0.0, score), -LIMIT, LIMIT))
     found: list[Streak] = []
     while candidate is not None and len(found) < MOST:
-        streak = _measured(clipped, *candidate)
+        streak = _measured(score, hidden, *candidate)
         if streak is None:
             break
+        if not found:
+            hidden = hidden.copy()
         found.append(streak)
-        clipped[_band(clipped.shape, streak.angle, streak.offset, streak.half_width + 2.0)] = 0.0
-        candidate = _strongest_line(clipped, hidden)
+        hidden[_band(score.shape, streak.angle, streak.offset, streak.half_width + 2.0)] = True
+        candidate = _strongest_line(score, hidden)
     return tuple(found)
 
 
 def streak_mask(score: Float32Array, streaks: tuple[Streak, ...]) -> NDArray[np.bool_]:
     """(h, w) pixels of the streaks, along those stretches of each line where its light is there."""
     mask = np.zeros(score.shape, bool)
-    if not streaks:
-        return mask
-    clipped = np.nan_to_num(np.clip(score, -6.0, 6.0))
     for streak in streaks:
         ys, xs = _band(score.shape, streak.angle, streak.offset, streak.half_width)
-        mask[ys, xs] |= _lit(clipped, streak, ys, xs)
+        mask[ys, xs] |= _lit(score, streak, ys, xs)
     return mask
 
 
-def _lit(clipped: Float32Array, streak: Streak, ys: IntArray, xs: IntArray) -> NDArray[np.bool_]:
+def _clipped(score: Float32Array, ys: IntArray, xs: IntArray, limit: float) -> Float32Array:
+    return np.nan_to_num(np.clip(score[ys, xs], -limit, limit))
+
+
+def _lit(score: Float32Array, streak: Streak, ys: IntArray, xs: IntArray) -> NDArray[np.bool_]:
     """Which pixels of a band lie on lit stretches; each stretch is widened by one chunk against its ragged ends."""
     along = xs * math.cos(streak.angle) - ys * math.sin(streak.angle)
     across = np.abs(xs * math.sin(streak.angle) + ys * math.cos(streak.angle) - streak.offset)
     chunk = np.floor((along - along.min()) / CHUNK).astype(int)
     core = across <= 2.0
     n = np.bincount(chunk[core], minlength=chunk.max() + 1)
-    total = np.bincount(chunk[core], clipped[ys[core], xs[core]], minlength=chunk.max() + 1)
+    total = np.bincount(chunk[core], _clipped(score, ys[core], xs[core], 6.0), minlength=chunk.max() + 1)
     lit = total > np.maximum(3.0 * np.sqrt(n), 0.25 * streak.amplitude * n)
     wide = np.convolve(lit, [1, 1, 1], "same") > 0
     result: NDArray[np.bool_] = wide[chunk]
@@ -166,16 +166,20 @@ def _sharpest(
     return best[1:]
 
 
-def _measured(clipped: Float32Array, angle: float, offset: float) -> Streak | None:
+def _measured(score: Float32Array, hidden: NDArray[np.bool_], angle: float, offset: float) -> Streak | None:
     """Turn and shift a candidate until its profile is sharpest, then read its width; None when nothing is there."""
-    ys, xs = _band(clipped.shape, angle, offset, 4.0 * BIN)
-    values = clipped[ys, xs]
+
+    def around(angle: float, offset: float, reach: float) -> tuple[IntArray, IntArray, Float32Array]:
+        ys, xs = _band(score.shape, angle, offset, reach)
+        return ys, xs, np.where(hidden[ys, xs], np.float32(0.0), _clipped(score, ys, xs, LIMIT))
+
+    ys, xs, values = around(angle, offset, 4.0 * BIN)
     # the sums know a line to about a bin at its ends
     turn = 2.0 / _rows(int(max(np.ptp(xs), np.ptp(ys))) // BIN)
     angle, _ = _sharpest(ys, xs, values, angle, np.linspace(-turn, turn, 11))
     angle, offset = _sharpest(ys, xs, values, angle, np.linspace(-0.15 * turn, 0.15 * turn, 7))
-    ys, xs = _band(clipped.shape, angle, offset, PROFILE + 0.5)
-    profile, sides = _profile(ys, xs, clipped[ys, xs], angle, offset, PROFILE)
+    ys, xs, values = around(angle, offset, PROFILE + 0.5)
+    profile, sides = _profile(ys, xs, values, angle, offset, PROFILE)
     if min(sides[:3].min(), sides[-3:].min()) < 0.5 * sides[PROFILE]:
         return None  # along the border of the frame there is nothing to compare with
     error = 1.0 / math.sqrt(max(xs.size / (2 * PROFILE + 1), 1.0))

@@ -37,6 +37,21 @@ def binned(score: NDArray[np.float32], mask: NDArray[np.bool_], limit: float, ou
 
 
 @kernel
+def _twice_as_long(now: NDArray[np.float32], half: int, rows: int, left: int, out: NDArray[np.float32]) -> None:
+    """Lines through twice `half` rows, of the first `rows`, from column `left` on."""
+    width = out.shape[1] - left
+    for first in range(0, rows, 2 * half):
+        for s in range(2 * half):
+            # rows that begin at `left`: of places counted from 0 the compiler knows that they are not negative
+            upper, lower = now[first + s // 2, left:], now[first + half + s // 2, left:]
+            into, skip = out[first + s, left:], (s + 1) // 2
+            for x in range(width - skip):
+                into[x] = upper[x] + lower[x + skip]
+            for x in range(max(width - skip, 0), width):
+                into[x] = upper[x]
+
+
+@kernel
 def line_sums(image: NDArray[np.float32], scratch: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """out[s, x] = sum of an image (h, w) along the line from column x - n of row 0 to column x - n + s of row n - 1.
 
@@ -44,23 +59,20 @@ def line_sums(image: NDArray[np.float32], scratch: NDArray[np.float32], out: NDA
 
     scratch, out : (n, w + n) float32, out, n a power of 2, at least h
     """
-    n, width = out.shape
-    for y in range(n):
-        out[y, :] = 0.0
-        if y < image.shape[0]:
-            out[y, n:] = image[y]
-    half = 1
-    while half < n:
-        scratch[:] = out
-        for first in range(0, n, 2 * half):
-            for s in range(2 * half):
-                upper, lower, into = scratch[first + s // 2], scratch[first + half + s // 2], out[first + s]
-                skip = (s + 1) // 2
-                for x in range(width - skip):
-                    into[x] = upper[x] + lower[x + skip]
-                for x in range(width - skip, width):
-                    into[x] = upper[x]
-        half *= 2
+    n = out.shape[0]
+    levels = 0
+    while 1 << levels < n:
+        levels += 1
+    # the last level writes to `out`; rows below the image, and columns that no line has reached yet, stay 0
+    out[:], scratch[:] = 0.0, 0.0
+    begin = out if levels % 2 == 0 else scratch
+    begin[: image.shape[0], n:] = image
+    for level in range(levels):
+        half = 1 << level
+        if (levels - level) % 2 == 0:
+            _twice_as_long(out, half, image.shape[0], n + 1 - 2 * half, scratch)
+        else:
+            _twice_as_long(scratch, half, image.shape[0], n + 1 - 2 * half, out)
 
 
 @kernel
