@@ -11,6 +11,23 @@ __all__ = ["cell_sums", "find_damaged"]
 
 
 @kernel
+def _is_alone(raw: NDArray[np.float32], level: NDArray[np.float32], y: int, x: int, contrast: float) -> bool:
+    """Whether the neighbours of a pixel do not follow it; level : (2, 2) ADU, sky of the pixels at (y % 2, x % 2)."""
+    excess = raw[y, x] - level[y % 2, x % 2]
+    sign = 1.0 if excess > 0 else -1.0
+    total, count, most = 0.0, 0, -np.inf
+    for j in range(max(y - 1, 0), min(y + 2, raw.shape[0])):
+        for i in range(max(x - 1, 0), min(x + 2, raw.shape[1])):
+            if j != y or i != x:
+                other = sign * (raw[j, i] - level[j % 2, i % 2])
+                if np.isfinite(other):
+                    total += other
+                    most = max(most, other)
+                    count += 1
+    return count > 1 and total - most < contrast * abs(excess) * (count - 1)
+
+
+@kernel
 def find_damaged(
     raw: NDArray[np.float32],
     level: NDArray[np.float32],
@@ -34,23 +51,19 @@ def find_damaged(
     ny, nx = level.shape[2], level.shape[3]
     for y in range(h):
         cy = min(y // cell, ny - 1)
-        for x in range(w):
-            cx = min(x // cell, nx - 1)
-            excess = raw[y, x] - level[y % 2, x % 2, cy, cx]
-            out[y, x] = False
-            if not abs(excess) > limit[y % 2, x % 2]:
-                continue
-            sign = 1.0 if excess > 0 else -1.0
-            total, count, most = 0.0, 0, -np.inf
-            for j in range(max(y - 1, 0), min(y + 2, h)):
-                for i in range(max(x - 1, 0), min(x + 2, w)):
-                    if j != y or i != x:
-                        other = sign * (raw[j, i] - level[j % 2, i % 2, cy, cx])
-                        if np.isfinite(other):
-                            total += other
-                            most = max(most, other)
-                            count += 1
-            out[y, x] = count > 1 and total - most < contrast * abs(excess) * (count - 1)
+        out[y] = False
+        for cx in range(nx):
+            left = cx * cell
+            part = raw[y, left : (left + cell if cx < nx - 1 else w)]
+            for phase in range(2):
+                base, bound = level[y % 2, (left + phase) % 2, cy, cx], limit[y % 2, (left + phase) % 2]
+                some = 0  # looked for first, in a loop that the compiler takes several of at once
+                for i in range(part.size):
+                    some += abs(part[i] - base) > bound
+                if some > 0:
+                    for x in range(left + phase, left + part.size, 2):
+                        if abs(raw[y, x] - base) > bound:
+                            out[y, x] = _is_alone(raw, level[:, :, cy, cx], y, x, contrast)
 
 
 @kernel
@@ -73,11 +86,12 @@ def cell_sums(
             for phase in range(2):
                 part, n = 0.0, 0
                 first = i * cell
-                for x in range(first + (first + phase) % 2, min(first + cell, w), 2):
-                    value = raw[y, x]
-                    if not damaged[y, x] and np.isfinite(value):
-                        part += value
-                        n += 1
+                begin, end = first + (first + phase) % 2, min(first + cell, w)
+                values, hidden = raw[y, begin:end:2], damaged[y, begin:end:2]
+                for k in range(values.size):
+                    good = not hidden[k] and abs(values[k]) < np.inf  # NaN is not
+                    part += values[k] if good else 0.0
+                    n += good
                 channel = colours[y % 2, phase]
                 total[y // cell, i, channel] += part
                 count[y // cell, i, channel] += n

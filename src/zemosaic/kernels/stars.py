@@ -34,21 +34,21 @@ def half_light_radii(
     for star in range(x.size):
         rings[:] = 0.0
         width, far = reach[star] / RINGS, reach[star] + 1.0
-        parts = min(max(int(math.ceil(0.6 / width)), 1), SPLIT)
+        parts, inverse = min(max(int(math.ceil(0.6 / width)), 1), SPLIT), 1.0 / width
         for j in range(max(int(y[star] - far), 0), min(int(y[star] + far) + 2, image.shape[0])):
             for i in range(max(int(x[star] - far), 0), min(int(x[star] + far) + 2, image.shape[1])):
                 away = math.sqrt((i - x[star]) ** 2 + (j - y[star]) ** 2)
                 if away > reach[star] + 0.71:
                     continue
                 if CORE * reach[star] < away < reach[star] - 0.71:
-                    rings[int(away / width)] += image[j, i]
+                    rings[int(away * inverse)] += image[j, i]
                     continue
-                light, start = image[j, i] / (parts * parts), 0.5 / parts - 0.5
+                light, start, step = image[j, i] / (parts * parts), 0.5 / parts - 0.5, 1.0 / parts
                 for b in range(parts):
-                    dy = j - y[star] + start + b / parts
+                    dy = j - y[star] + start + b * step
                     for a in range(parts):
-                        dx = i - x[star] + start + a / parts
-                        ring = int(math.sqrt(dx * dx + dy * dy) / width)
+                        dx = i - x[star] + start + a * step
+                        ring = int(math.sqrt(dx * dx + dy * dy) * inverse)
                         if ring < RINGS:
                             rings[ring] += light
         half, inside = 0.5 * rings.sum(), 0.0
@@ -118,26 +118,26 @@ def ring_means(
     values, scratch = np.empty(dy.size), np.empty(dy.size)
     for star in range(x.size):
         row, column = int(np.rint(y[star])), int(np.rint(x[star]))
-        some = 0
         for k in range(dy.size):
             j = min(max(row + dy[k], 0), image.shape[0] - 1)
             values[k] = image[j, min(max(column + dx[k], 0), image.shape[1] - 1)]
-            if k % SOME == 0:
-                scratch[some] = values[k]
-                some += 1
+        some = (dy.size + SOME - 1) // SOME
+        scratch[:some] = values[::SOME]
         middle = _median(scratch, some)
         for k in range(some):
             scratch[k] = abs(values[SOME * k] - middle)
         spread = 1.4826 * _median(scratch, some)
         for _ in range(rounds):
-            total = square = 0.0
-            count = 0
-            for k in range(dy.size):
+            total = square = count = 0.0
+            bound = clip * spread
+            for k in range(values.size):  # without a branch, so that the compiler takes several at once
                 away = values[k] - middle
-                if abs(away) <= clip * spread:
-                    total, square, count = total + away, square + away * away, count + 1
-            mean = total / max(count, 1)
-            middle, spread = middle + mean, math.sqrt(max(square / max(count, 1) - mean * mean, 0.0))
+                kept = 1.0 if abs(away) <= bound else 0.0
+                total += kept * away
+                square += kept * away * away
+                count += kept
+            mean = total / max(count, 1.0)
+            middle, spread = middle + mean, math.sqrt(max(square / max(count, 1.0) - mean * mean, 0.0))
         out[star] = middle
 
 
