@@ -17,7 +17,7 @@ from zemosaic.model import Grid, Solution
 __all__ = ["LATTICE", "Window", "colours_apart", "footprint", "frame_nodes", "mosaic_nodes", "window"]
 
 LATTICE = 32  # px between nodes, in the mosaic and in the frame
-REACH = 6  # px of the frame that demosaicing and Lanczos-3 need around a position, and 2 to spare
+REACH = 8  # px of the frame that demosaicing and the interpolation need around a position, and 2 to spare
 FloatArray = NDArray[np.float64]
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
 from zemosaic.kernels._simd import four_by_four
+from zemosaic.kernels.demosaic import CLOSE, NEAR
 from zemosaic.kernels.resample import PHASES, REST, SHIFT, row_ends
 
 __all__ = ["blot", "invalidate"]
@@ -89,7 +90,9 @@ def invalidate(
     filtered: bool,
     lanes: NDArray[np.float32],
 ) -> None:
-    """Take left-out raw pixels off the validity (lane 3) of all pixels into which bilinear demosaicing spreads them.
+    """Take left-out raw pixels off the validity (lane 3) of all pixels into which demosaicing spreads them.
+
+    As `zemosaic.kernels.demosaic.calibrated_cubic` does; its lobes farther out, 1/16 at most, do not count.
 
     ys, xs : (n,) int64; filtered : True for a colour filter array; lanes : (h, w, 4) float32, lane 3 in and out, >= 0
     """
@@ -103,5 +106,7 @@ def invalidate(
                 if y < 0 or x < 0 or y >= h or x >= w:
                     continue
                 steps = abs(dy) + abs(dx)
-                share = 1.0 if steps == 0 else (0.25 if green else 0.5) if steps == 1 else (0.0 if green else 0.25)
+                share = (
+                    1.0 if steps == 0 else (CLOSE if green else NEAR) if steps == 1 else (0.0 if green else NEAR * NEAR)
+                )
                 lanes[y, x, 3] = max(lanes[y, x, 3] - np.float32(share), np.float32(0.0))

@@ -29,6 +29,7 @@ from zemosaic.phases._assemble_frame import (
     LostFrameError,
     Recipe,
     by_chance,
+    fill_from_neighbours,
     fill_pixels,
     lanes,
     lattices_of,
@@ -334,12 +335,14 @@ def _plain(
     """The frame's rows as they are, what its own pixels tell to be damaged left out."""
     del lattices
     raw = read_rows(exposure, view.rows)
-    hot = mend_missing(raw, exposure, view.rows)
+    missing = mend_missing(raw, exposure, view.rows)
+    hot = np.zeros_like(missing)
     if task.recipe.reject:
-        hot |= lone_pixels(exposure, view.rows) | lasting_pixels(exposure, view.rows)
+        hot = (lone_pixels(exposure, view.rows) | lasting_pixels(exposure, view.rows)) & ~missing
+        fill_from_neighbours(raw, hot, exposure)
     if exposure.clipped > CLIPPED:
         subtract(raw, exposure, [float(clipping_bias(m, s)) for m, s in zip(exposure.sky, exposure.sigma)])
-    return raw, hot
+    return raw, missing | hot
 
 
 def _mended(

@@ -18,7 +18,7 @@ from zemosaic.imaging.noise import local_sigma
 from zemosaic.imaging.panels import edge_weight
 from zemosaic.kernels.blot import invalidate
 from zemosaic.kernels.calibrate import calibrate
-from zemosaic.kernels.demosaic import calibrated_bilinear
+from zemosaic.kernels.demosaic import calibrated_cubic
 from zemosaic.model import Correction, Frame, FrameKind, Grid, Masters, Solution
 from zemosaic.tables import load_border, load_damaged
 
@@ -30,6 +30,7 @@ __all__ = [
     "LostFrameError",
     "Recipe",
     "by_chance",
+    "fill_from_neighbours",
     "fill_pixels",
     "lanes",
     "lattices_of",
@@ -170,7 +171,7 @@ def lanes(
     lanes = np.empty((height, width, 4), np.float32)
     filtered = exposure.frame.kind is FrameKind.BAYER
     if filtered:
-        calibrated_bilinear(raw, row0, exposure.colours, lattices.scale, lattices.offset, STEP, lanes)
+        calibrated_cubic(raw, row0, exposure.colours, lattices.scale, lattices.offset, STEP, lanes)
     else:
         values = np.empty((height, width), np.float32)
         for c, plane in enumerate(raw if raw.ndim == 3 else raw[None]):
@@ -208,6 +209,21 @@ def fill_pixels(raw: Float32Array, mask: NDArray[np.bool_], fill: Float32Array, 
     ys, xs = np.nonzero(mask)
     sky = np.asarray(exposure.sky, np.float32)[exposure.colours[ys % 2, xs % 2]]
     raw[mask] = np.where(np.isfinite(fill[0]), fill[0], sky)
+
+
+def fill_from_neighbours(raw: Float32Array, mask: NDArray[np.bool_], exposure: Exposure) -> None:
+    """Put the mean of the eight neighbours 2 px away into damaged pixels, so that no interpolation spreads them."""
+    ys, xs = np.nonzero(mask)
+    planes = raw if raw.ndim == 3 else raw[None]
+    total, count = np.zeros((len(planes), ys.size), np.float32), np.zeros(ys.size, np.float32)
+    for dy, dx in ((-2, -2), (-2, 0), (-2, 2), (0, -2), (0, 2), (2, -2), (2, 0), (2, 2)):
+        y, x = ys + dy, xs + dx
+        good = (y >= 0) & (x >= 0) & (y < mask.shape[0]) & (x < mask.shape[1])
+        good[good] = ~mask[y[good], x[good]]
+        total[:, good] += planes[:, y[good], x[good]]
+        count += good
+    with np.errstate(invalid="ignore"):
+        fill_pixels(raw, mask, total / count, exposure)
 
 
 def subtract(raw: Float32Array, exposure: Exposure, levels: Sequence[float]) -> None:

@@ -120,13 +120,14 @@ def _largest(values: Sequence[float]) -> float:
 def _star_metrics(stars: StarScore) -> tuple[Metric, ...]:
     offset = f"{stars.centroids} stars; median offset x {stars.offset[0]:+.3f} y {stars.offset[1]:+.3f}"
     count = "stars: " + _per_channel(stars.stars, 0)
+    sharpness = f"{_per_channel(stars.sharpness, 3)}; {stars.fwhm:.2f} px"
     return (
         Metric("scale", stars.scale[1], "", detail=_per_channel(stars.scale, 4)),
         Metric("astrometry, median", stars.astrometry, "arcsec", 0.1, detail=offset),
         Metric("photometry, 1.48 MAD", _largest(stars.scatter), "mmag", 12.0, detail=_per_channel(stars.scatter)),
         Metric("photometry, rms", _largest(stars.rms), "mmag", 12.0, detail=f"{_per_channel(stars.rms)}; {count}"),
         Metric("zonal error", stars.zonal[1], "mmag", 5.0, detail=_per_channel(stars.zonal)),  # green has most stars
-        Metric("FWHM over that of the subs", stars.sharpness, "", 1.12, detail=f"{stars.fwhm:.2f} px"),
+        Metric("FWHM over that of the subs", stars.sharpness[1], "", 1.12, detail=sharpness),
     )
 
 

@@ -45,7 +45,7 @@ class StarScore:
     rms: tuple[float, ...]  # mmag
     stars: tuple[int, ...]
     zonal: tuple[float, ...]  # mmag, rms over zones of the mosaic
-    sharpness: float  # FWHM from the half-flux radius over the subs'
+    sharpness: tuple[float, ...]  # FWHM from the half-flux radius over the subs'
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def judge_stars(scene: Scene) -> StarScore:
     targets = _targets(scene, 1.1 * seeing)
     sizes = np.empty(0)
     for _ in range(3):
-        sizes = _sizes(scene, targets, fwhm, scale[1])
+        sizes = _sizes(scene, targets, fwhm, 1, scale[1])
         fwhm = _matching_fwhm(float(np.median(sizes)), fwhm, plan.beta)
         fluxes = [_fluxes(scene, targets, fwhm, channel, scale[channel]) for channel in range(3)]
         scale = [_weighted_median(flux, np.minimum(snr, PHOTOMETRY_SNR) ** 2) for flux, snr in fluxes]
@@ -106,7 +106,7 @@ def judge_stars(scene: Scene) -> StarScore:
         rms=rms,
         stars=count,
         zonal=tuple(zonal_error(2500.0 * np.log10(np.maximum(flux, 1e-3)), 1085.7 / snr, zone) for flux, snr in fluxes),
-        sharpness=float(np.median(sizes) / reference),
+        sharpness=tuple(float(np.median(_sizes(scene, targets, fwhm, c, scale[c])) / reference) for c in range(3)),
     )
 
 
@@ -205,19 +205,19 @@ def _fluxes(scene: Scene, targets: _Targets, fwhm: float, channel: int, scale: f
     return scale * ratio, _snr(scene, targets, fwhm, channel)
 
 
-def _own_light(scene: Scene, targets: _Targets, fwhm: float, scale: float) -> F32:
-    """Green: residual plus the targets alone, background of each star not yet off."""
+def _own_light(scene: Scene, targets: _Targets, fwhm: float, channel: int, scale: float) -> F32:
+    """Residual plus the targets alone, background of each star not yet off."""
     image = np.zeros(scene.shape)
     flux = scene.truth.stars.flux[targets.index]
     beta = scene.truth.plan.beta
     radius = star_radius(flux.max(axis=1), fwhm, beta)
-    add_stars(image, np.ones((2, 2), np.int64), targets.x, targets.y, flux, fwhm, beta, radius)
-    return _residual(scene, fwhm, 1, scale) + image.astype(np.float32)
+    add_stars(image, np.full((2, 2), channel, np.int64), targets.x, targets.y, flux, fwhm, beta, radius)
+    return _residual(scene, fwhm, channel, scale) + image.astype(np.float32)
 
 
-def _sizes(scene: Scene, targets: _Targets, fwhm: float, scale: float) -> F64:
-    """Half-flux diameters on green, px."""
-    image = _own_light(scene, targets, fwhm, scale)
+def _sizes(scene: Scene, targets: _Targets, fwhm: float, channel: int, scale: float) -> F64:
+    """Half-flux diameters, px."""
+    image = _own_light(scene, targets, fwhm, channel, scale)
     reach = APERTURE * fwhm
     sizes = np.empty(len(targets.index))
     for k, level in enumerate(_ring_levels(image, targets, fwhm)):
@@ -230,7 +230,7 @@ def _sizes(scene: Scene, targets: _Targets, fwhm: float, scale: float) -> F64:
 
 def _offsets(scene: Scene, targets: _Targets, fwhm: float, scale: float) -> tuple[F64, F64]:
     """Windowed centroid minus true position, px, on green."""
-    image = _own_light(scene, targets, fwhm, scale)
+    image = _own_light(scene, targets, fwhm, 1, scale)
     x, y, flag = sep.winpos(image, targets.x, targets.y, fwhm / 2.3548)
     good = np.asarray(flag) == 0
     return np.asarray(x - targets.x)[good], np.asarray(y - targets.y)[good]
