@@ -23,6 +23,7 @@ CASES: dict[str, dict[str, object]] = {
     "lanczos3": {"resampling": "lanczos3"},
     "bicubic": {"resampling": "bicubic"},
     "bilinear": {"resampling": "bilinear"},
+    **{f"cfa, {p:g} px": {"resampling": "cfa", "drizzle_pixfrac": p} for p in (2.0, 1.4, 1.0, 0.7, 0.5)},
 }
 HEAD = (
     "resampling", "FWHM over the subs', R G B", "efficiency, R G B", "measured over promised noise, R G B",
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("--subs", type=int, default=60)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--fwhm", default="2.9,3.8;2.0,2.7", help="px, ranges of the seeing of each night")
-    parser.add_argument("--only", default="", help="names separated by commas: " + ", ".join(CASES))
+    parser.add_argument("--only", default="", help="names separated by semicolons: " + "; ".join(CASES))
     parser.add_argument("--small", action="store_true", help="subs of 480 x 640 px, brighter stars")
     options = parser.parse_args()
     small = {"width": 480, "height": 640, "scale": 4.5, "zero_point": 23.5, "gain": 0.5, "star_density": 900.0}
@@ -84,10 +85,15 @@ def main() -> None:
         if not (folder / "night").is_dir():
             simulate_night(folder / "night", plan, Silent())
         lights = folder / "night" / "lights"
-        make_mosaic([lights], folder / "mosaic", Settings(num_processing_workers=options.workers), Silent())  # measured
+        make_mosaic(
+            [lights],
+            folder / "mosaic",
+            Settings(num_processing_workers=options.workers, resampling="bilinear"),
+            Silent(),
+        )
         print(f"\nFWHM of the subs {low:g} to {high:g} px\n\n| " + " | ".join(HEAD) + " |")
         print("|---|" + "---:|" * (len(HEAD) - 1))
-        for name in options.only.split(",") if options.only else CASES:
+        for name in options.only.split(";") if options.only else CASES:
             print(row(name, folder / "mosaic", lights, folder / "night", options.workers, options.subs), flush=True)
 
 

@@ -64,6 +64,7 @@ def provenance(
         combine=s.stacking_final_combine_method,
         assembly=s.final_assembly_method,
         resampling=s.resampling,
+        pixfrac=s.drizzle_pixfrac if s.resampling == "cfa" else math.nan,
         radial_weight=s.apply_radial_weight,
         zero_point=matched.zero_point,
         zero_point_scatter=matched.zero_point_scatter,
@@ -102,6 +103,7 @@ def assembly_recipe(settings: Settings, level: tuple[float, ...], unlike: float)
         winsor=fractions(settings.stacking_winsor_limits),
         combine=settings.stacking_final_combine_method,
         resampling=settings.resampling,
+        pixfrac=settings.drizzle_pixfrac if settings.resampling == "cfa" else 1.0,
         maps=settings.rejection_maps,
         unlike=unlike,
     )

@@ -220,11 +220,20 @@ class Settings(BaseModel):
         "What becomes of the samples that are not rejected: `mean` with the best weights, or their weighted `median` (noisier by "
         "a fifth; needs `reproject_coadd`).",
     )
-    resampling: Literal["lanczos3", "bicubic", "bilinear"] = _setting(
+    resampling: Literal["lanczos3", "bicubic", "bilinear", "cfa"] = _setting(
         "lanczos3",
         "stacking",
         "The one interpolation from the pixels of a frame to those of the mosaic: `lanczos3` is the sharpest, `bicubic` rings "
-        "less around bright stars, `bilinear` not at all and blurs most.",
+        "less around bright stars, `bilinear` not at all and blurs most. `cfa` does not debayer: each colour is drizzled from "
+        "its own pixels (`drizzle_pixfrac`), for many well dithered frames and for a finer `output_scale`.",
+    )
+    drizzle_pixfrac: float = _setting(
+        1.0,
+        "stacking",
+        "For `resampling` = `cfa`: side of the drop as which a pixel falls onto the mosaic. Smaller is sharper and noisier; "
+        "where no drop falls, the nearest pixels of the colour fill in.",
+        unit="px of the frame",
+        limits=(0.1, 2),
     )
     rejection_maps: bool = _setting(
         False,

@@ -12,6 +12,7 @@ from reproject import reproject_adaptive, reproject_exact, reproject_interp
 from zemosaic.imaging.taps import METHODS, taps
 from zemosaic.imaging.warp import LATTICE, window
 from zemosaic.kernels.coadd import resample_box
+from zemosaic.kernels.resample import PLANES
 from zemosaic.model import Grid, Solution
 from zemosaic.settings import Settings
 
@@ -51,8 +52,8 @@ def ours(data, method):
     out = np.zeros((view.box[1] - view.box[0], view.box[3] - view.box[2], 4), np.float32)
     ones = np.ones((12, 12, 1), np.float32)
     resample_box(
-        image[view.rows], view.rows.start, SHAPE[0], taps(method), view.nodes_x, view.nodes_y, view.node0, LATTICE,
-        ones, ones, 16, np.array([3.5, 3.5, 1.0]), np.empty((0, 2)), True, view.box, out,
+        image[view.rows], view.rows.start, SHAPE[0], taps(method), (PLANES, PLANES), view.nodes_x, view.nodes_y,
+        view.node0, LATTICE, ones, ones, 16, np.array([3.5, 3.5, 1.0]), np.empty((0, 2)), True, view.box, out,
     )  # fmt: skip
     result = np.full((GRID.height, GRID.width), np.nan)
     result[view.box[0] : view.box[1], view.box[2] : view.box[3]] = np.where(out[..., 2] > 0, out[..., 0], np.nan)

@@ -18,9 +18,10 @@ from zemosaic.kernels.coadd import (
     resample_box,
     weighted_median,
 )
-from zemosaic.kernels.resample import add_to_sums
+from zemosaic.kernels.resample import PLANES, add_to_sums
 
 DEPTH, LEVEL = 40, 50.0
+NO_CFA = (PLANES, PLANES)
 SHARES = np.array([0.25, 0.5, 0.25])
 RANGES = np.array([0.0, 0.0] + [2 * ndtri((n - 0.375) / (n + 0.25)) for n in range(2, DEPTH + 1)])
 METHODS = {"none": MEAN, "kappa_sigma": KAPPA_SIGMA, "winsorized_sigma_clip": WINSORIZED, "linear_fit_clip": LINEAR_FIT}
@@ -220,6 +221,7 @@ def test_samples_hold_what_the_sums_add_up(frame, equal):
             0,
             71,
             taps("lanczos3"),
+            NO_CFA,
             nx,
             ny,
             node0,
@@ -235,7 +237,7 @@ def test_samples_hold_what_the_sums_add_up(frame, equal):
         )
         add_to_samples(seen, box, (0, 0), 0.02, samples, count)
         add_to_sums(
-            image, 0, 71, taps("lanczos3"), nx, ny, node0, STEP, weights, variances, 16, margins, apart, (0, 0), box,
+            image, 0, 71, taps("lanczos3"), NO_CFA, nx, ny, node0, STEP, weights, variances, 16, margins, apart, (0, 0), box,
             sums, frames, rejected,
         )  # fmt: skip
     np.testing.assert_array_equal(count, frames)

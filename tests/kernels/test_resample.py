@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from zemosaic.imaging.taps import taps
-from zemosaic.kernels.resample import add_to_buckets, add_to_sums, bucket_centre
+from zemosaic.imaging.taps import drops, taps
+from zemosaic.kernels.coadd import resample_box
+from zemosaic.kernels.resample import PLANES, add_to_buckets, add_to_sums, bucket_centre
 
 STEP = 32
+NO_CFA = (PLANES, PLANES)
 TOGETHER = np.empty((0, 2))  # all colours fall on one place
 
 
@@ -160,7 +162,7 @@ def test_sums_give_mean_and_formal_variance(frame):
     damaged[30:40, 30:40, 3] = 0.0
     for image in (frame, damaged):
         add_to_sums(
-            image, 0, 71, taps("lanczos3"), nx, ny, node0, STEP, weights, variances, STEP,
+            image, 0, 71, taps("lanczos3"), NO_CFA, nx, ny, node0, STEP, weights, variances, STEP,
             np.array([3.5, 3.5, 1.0]), TOGETHER, (0, 0), (0, 50, 0, 60), sums, count, rejected,
         )  # fmt: skip
     assert (count[27, 32], rejected[27, 32]) == (1, 1)
@@ -208,7 +210,7 @@ def sum_up(wide, box, channels=3, apart=TOGETHER):
     sums, counts = np.zeros((*plane, 3 * channels), np.float32), [np.zeros(plane, np.uint16) for _ in range(2)]
     weights, variances = (np.ascontiguousarray(lattice[..., :channels]) for lattice in (weights, variances))
     seen = add_to_sums(
-        image, 0, 211, taps("lanczos3"), nodes_x, nodes_y, (0, 0), STEP, weights, variances, 16,
+        image, 0, 211, taps("lanczos3"), NO_CFA, nodes_x, nodes_y, (0, 0), STEP, weights, variances, 16,
         np.array([3.5, 5.0, 12.0]), apart, (box[0], box[2]), box, sums, *counts,
     )  # fmt: skip
     assert seen == counts[0].sum()
@@ -283,3 +285,110 @@ def test_shifted_colours_are_the_same_bits_in_any_region_and_up_to_the_border(wi
         np.testing.assert_array_equal(array[box[0] : box[1], box[2] : box[3]], part)
     np.testing.assert_array_equal(whole[1], sum_up(wide, (0, 250, 0, 250))[1])
     assert np.isfinite(whole[0]).all()
+
+
+PIXFRAC, SIZE = 0.8, 1.1
+
+
+def overlap(t, pixfrac, size):
+    """Of a drop at distance t with a pixel, along one axis."""
+    return max(min(t + pixfrac / 2, size / 2) - max(t - pixfrac / 2, -size / 2), 0.0)
+
+
+def naive_drops(raw, there, mine, x, y, pitch):
+    """Mean of a colour's raw pixels by what a mosaic pixel takes of their drops, and that weight, 1 on average."""
+    total = weight = 0.0
+    for b, a in np.argwhere(mine & (there > 0)):
+        both = 1.0
+        for t in (x - a, y - b):
+            faint = 0.03 / pitch * max(1.0 - abs(t) / pitch, 0.0)
+            both *= (overlap(t, PIXFRAC, SIZE) / (PIXFRAC * SIZE) + faint) / 1.03
+        total += both * there[b, a] * raw[b, a]
+        weight += both * there[b, a]
+    return total / weight if weight > 0 else 0.0, weight / np.mean(mine[:2, :2])
+
+
+def sensor(red, shape=(211, 183)):
+    """Values, validity, which pixels each colour has, and the four lanes of a frame; some pixels are left out."""
+    rng = np.random.default_rng(6)
+    raw, there = rng.normal(100, 10, shape), np.where(rng.random(shape) < 0.03, 0.0, rng.choice([1.0, 1.0, 0.7], shape))
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
+    if red[0] < 0:
+        mine = [np.ones(shape, bool)] * 3
+    else:
+        odd = (y + red[0]) % 2 + (x + red[1]) % 2
+        mine = [odd == 0, odd == 1, odd == 2]
+    lanes = np.stack([np.where(each, raw, 0.0) * there for each in mine] + [there], axis=-1)
+    return raw, there, mine, np.ascontiguousarray(lanes, np.float32)
+
+
+@pytest.mark.parametrize("red", [(0, 1), (1, 1), (-1, -1)])
+@pytest.mark.parametrize("apart", [TOGETHER, APART])
+def test_drops_are_those_of_a_loop_over_raw_pixels(wide, red, apart):
+    _, nodes_x, nodes_y, weights, variances = wide
+    raw, there, mine, lanes = sensor(red)
+    pitch = 1 if red[0] < 0 else 2
+    table, weights, variances = drops(PIXFRAC, SIZE, pitch), np.full_like(weights, 0.5), np.full_like(variances, 3.0)
+    sums, count, rejected = np.zeros((250, 250, 9), np.float32), *np.zeros((2, 250, 250), np.uint16)
+    margins, box = np.array([3.5, 5.0, 12.0]), (0, 250, 0, 250)
+    add_to_sums(
+        lanes, 0, 211, table, red, nodes_x, nodes_y, (0, 0), STEP, weights, variances, 16, margins, apart, (0, 0), box,
+        sums, count, rejected,
+    )  # fmt: skip
+    seen = np.zeros((250, 250, 8), np.float32)
+    resample_box(
+        lanes,
+        0,
+        211,
+        table,
+        red,
+        nodes_x,
+        nodes_y,
+        (0, 0),
+        STEP,
+        weights,
+        variances,
+        16,
+        margins,
+        apart,
+        False,
+        box,
+        seen,
+    )
+    found, size = 0, np.array([100.0, 1.0, 1.0])
+    for y, x in np.ndindex(250, 250):
+        fx, fy = between(nodes_x, y, x), between(nodes_y, y, x)
+        taper = naive_taper(fx, 182, 3.5, 12) * naive_taper(fy, 210, 5.0, 12)
+        if (7 * y + 3 * x) % 211 or taper == 0.0:
+            continue
+        found += 1
+        for c in range(3):
+            dx, dy = apart[c // 2] if c != 1 and len(apart) else (0.0, 0.0)
+            near = np.s_[max(int(fy + dy) - 5, 0) : int(fy + dy) + 7, max(int(fx + dx) - 5, 0) : int(fx + dx) + 7]
+            at = fx + dx - near[1].start, fy + dy - near[0].start
+            mean, strength = naive_drops(raw[near], there[near], mine[c][near], *at, pitch)
+            expected = 0.5 * taper * strength * np.array([mean, 1.0, 0.5 * taper * 3.0])
+            np.testing.assert_allclose(sums[y, x, 3 * c : 3 * c + 3] / size, expected / size, rtol=0.01, atol=1e-3)
+            assert seen[y, x, c] == pytest.approx(mean, abs=1.0)
+            assert seen[y, x, 6] / seen[y, x, 3 + c] == pytest.approx(expected[1], rel=0.01, abs=1e-3)
+    assert found > 60
+
+
+def test_drops_are_the_same_bits_in_any_region_and_rows(wide):
+    _, nodes_x, nodes_y, weights, variances = wide
+    lanes, table = sensor((0, 1))[3], drops(PIXFRAC, SIZE, 2)
+
+    def summed(box, first=0):
+        plane = box[1] - box[0], box[3] - box[2]
+        arrays = np.zeros((*plane, 9), np.float32), np.zeros(plane, np.uint16), np.zeros(plane, np.uint16)
+        add_to_sums(
+            lanes[first:], first, 211, table, (0, 1), nodes_x, nodes_y, (0, 0), STEP, weights, variances, 16,
+            np.array([3.5, 5.0, 12.0]), APART, (box[0], box[2]), box, *arrays,
+        )  # fmt: skip
+        return arrays
+
+    whole = summed((0, 250, 0, 250))
+    assert np.isfinite(whole[0]).all() and whole[1].max() == 1 and whole[2].any()
+    for box, first in [((3, 250, 1, 250), 0), ((31, 65, 63, 64), 0), ((200, 230, 60, 131), 96)]:
+        for array, part in zip(whole, summed(box, first), strict=True):
+            np.testing.assert_array_equal(array[box[0] : box[1], box[2] : box[3]], part)

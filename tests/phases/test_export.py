@@ -30,7 +30,8 @@ PROVENANCE = Provenance(
     kappa_high=3.5,
     combine="mean",
     assembly="incremental",
-    resampling="lanczos3",
+    resampling="cfa",
+    pixfrac=0.7,
     radial_weight=False,
     zero_point=21.4567,
     zero_point_scatter=0.031,
@@ -198,7 +199,8 @@ def test_cards(written):
         "STK_KLOW": 3.0,
         "STK_KHIG": 3.5,
         "STK_COMB": "mean",
-        "RESAMPLE": "lanczos3",
+        "RESAMPLE": "cfa",
+        "PIXFRAC": 0.7,
         "ZMASMBMTH": "incremental",
     }
     assert {key: header[key] for key in expected} == expected
@@ -206,7 +208,7 @@ def test_cards(written):
     history = " ".join(str(header["HISTORY"]).split())
     assert "Mosaic of 5 raw frames of 7 found, in 4 panel(s), 0 min 50 s in total." in history
     assert "catalogue 4, header 1" in history
-    assert "resampling lanczos3; combination mean; assembly incremental." in history
+    assert "resampling cfa in drops of 0.7 px; combination mean; assembly incremental." in history
     assert "0.23 arcsec rms" in history and "0.051 px per axis among the frames" in history
     assert "tied to Tycho-2 at J2000, without proper motions" in history
 

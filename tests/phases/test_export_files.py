@@ -35,7 +35,7 @@ def mosaic(folder, channels: int = 3) -> Mosaic:
 
 def written(folder, form: Format, channels: int = 3):
     told = Provenance(
-        1, 12, "linear_fit", "noise_variance", "kappa_sigma", 4.0, 4.0, "mean", "incremental", "lanczos3", False,
+        1, 12, "linear_fit", "noise_variance", "kappa_sigma", 4.0, 4.0, "mean", "incremental", "lanczos3", 1.0, False,
         20.0, 0.1, "0", "ab", (), 0.2, 0.05,
     )  # fmt: skip
     outputs = export(mosaic(folder, channels), [], told, folder, Silent(), form=form)

@@ -13,7 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
-from zemosaic.kernels.resample import NOWHERE, WHOLLY, _along, _at_nodes, _four_times, _lattice, _see, _seen, row_ends
+from zemosaic.kernels.resample import (
+    NOWHERE,
+    PLANES,
+    WHOLLY,
+    _along,
+    _at_nodes,
+    _four_times,
+    _lattice,
+    _see,
+    _seen,
+    halves,
+    row_ends,
+    see_drops,
+)
 
 __all__ = [
     "KAPPA_SIGMA",
@@ -41,6 +54,7 @@ def resample_box(
     row0: int,
     height: int,
     table: Float32Array,
+    red: tuple[int, int],
     nodes_x: FloatArray,
     nodes_y: FloatArray,
     node0: tuple[int, int],
@@ -64,6 +78,7 @@ def resample_box(
     lanes, taper = np.empty(4 * step, np.float32), np.empty(step)
     node_weights, weight = _at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
     node_variances, variance = _at_nodes(variances, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
+    parts, strength, drops = halves(table), np.ones(3 * step, np.float32), red[0] < PLANES
     out[:, :, 2 * channels] = 0.0
     for cy in range(box[0] // step, (box[1] - 1) // step + 1):
         for cx in range(box[2] // step, (box[3] - 1) // step + 1):
@@ -77,13 +92,21 @@ def resample_box(
             for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
                 share = (y - cy * step) / step
                 ends = row_ends(nodes_x, nodes_y, j, i, share)
-                _see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
+                if drops:
+                    see_drops(
+                        flat, shape, row0, tables, parts, red, ends, span, step, margins, wholly, apart, lanes,
+                        strength, taper,
+                    )  # fmt: skip
+                else:
+                    _see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
                 _along(node_weights, j, i, share, weight)
                 _along(node_variances, j, i, share, variance)
                 for k in range(span[0], span[1]):
                     if taper[k] > 0.0:
                         seen, along = out[y - box[0], cx * step + k - box[2]], np.float32(k / step)
                         _put(lanes, 4 * k, taper[k], weight, variance, along, equal, seen)
+                        if drops:
+                            _thin(strength[3 * k : 3 * k + channels], taper[k], weight, along, equal, seen)
 
 
 @kernel
@@ -108,6 +131,23 @@ def _put(
         shared *= seen[channels]
     seen[2 * channels] = shared * np.float32(taper) * min(max(valid, np.float32(0.0)), np.float32(1.0))
     seen[2 * channels + 1] = valid
+
+
+@kernel
+def _thin(
+    strength: Float32Array, taper: float, weight: Float32Array, along: Any, equal: bool, seen: Float32Array
+) -> None:
+    """Let each colour of a pixel of a box count by its strength, as if its variance were so much larger; 0 is no data."""
+    channels = strength.size
+    shared = weight[0, 0] + weight[0, 1] * along
+    if not equal:
+        shared *= seen[channels]
+    seen[2 * channels] = shared * np.float32(taper)
+    for c in range(channels):
+        if strength[c] > 0.0:
+            seen[channels + c] /= strength[c]
+        else:
+            seen[c] = np.nan
 
 
 @kernel

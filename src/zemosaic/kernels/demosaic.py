@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from zemosaic.kernels._jit import kernel
 from zemosaic.kernels.calibrate import calibrated_row
 
-__all__ = ["bilinear", "calibrated_cubic", "luminance"]
+__all__ = ["bilinear", "calibrated_cubic", "calibrated_mosaic", "luminance"]
 
 GREEN = 1
 MARGIN = 3  # px beyond which a cubic does not reach
@@ -149,6 +149,31 @@ def calibrated_cubic(
             )  # fmt: skip
             at = y + row0
             _cubic_row(rows, colours[at % 2], colours[1 - at % 2], beside, out[y])
+
+
+@kernel
+def calibrated_mosaic(
+    raw: NDArray[np.float32],
+    row0: int,
+    colours: NDArray[np.int64],
+    scale: NDArray[np.float32],
+    offset: NDArray[np.float32],
+    step: int,
+    out: NDArray[np.float32],
+) -> None:
+    """`zemosaic.kernels.calibrate.calibrate`, each pixel in the lane of its own colour; arguments as in `calibrated_cubic`.
+
+    out : (rows, w, 4) float32, out: the pixel's colour, 0 in the others, and 1
+    """
+    h, w = raw.shape
+    row = np.empty(w, np.float32)
+    for y in range(h):
+        own = colours[(y + row0) % 2]
+        calibrated_row(raw[y], y + row0, own, scale, offset, step, row)
+        for x in range(w):
+            out[y, x, 0] = out[y, x, 1] = out[y, x, 2] = 0.0
+            out[y, x, own[x % 2]] = row[x]
+            out[y, x, 3] = 1.0
 
 
 @kernel

@@ -5,6 +5,9 @@ mosaic -> frame arrives on a lattice of nodes at multiples of `step` mosaic pixe
 a pixel's value does not depend on the region in which it is computed. Weights arrive on a lattice of the frame and are
 brought to the same nodes. The mosaic is filled cell by cell of this lattice: what a cell takes of the frame fits the
 processor's first cache, and most cells need no look at the borders.
+
+A frame can also arrive as its colour filter array, each pixel in the lane of its own colour and the others 0. The same six by six
+taps then give each colour's weighted sum, and the weights of its pixels say by what to divide it and how much it counts.
 """
 
 from __future__ import annotations
@@ -17,11 +20,13 @@ from numpy.typing import NDArray
 from zemosaic.kernels._jit import kernel
 from zemosaic.kernels._simd import six_by_six
 
-__all__ = ["BUCKETS", "PHASES", "add_to_buckets", "add_to_sums", "bucket_centre"]
+__all__ = ["BUCKETS", "PHASES", "PLANES", "add_to_buckets", "add_to_sums", "bucket_centre"]
 
 BUCKETS = 9
+PLANES = 2  # instead of the place of red: every pixel has three colours, to be interpolated
 NOWHERE, PARTLY, WHOLLY = 0, 1, 2  # whether a frame sees a cell of the lattice
 SHIFT = 10  # binary digits of a place below the pixel: a quantisation of 0.0005 px
+ALL_THERE = 1.0 - 1e-4  # of the taps' weights: no pixel is left out
 PHASES, REST = 1 << SHIFT, (1 << SHIFT) - 1  # sub-pixel positions in the table
 
 
@@ -116,6 +121,15 @@ def _interpolate(
 
 
 @kernel
+def _taper_at(x: float, y: float, shape: tuple[int, int], margins: NDArray[np.float64]) -> float:
+    """The taper at a place of a frame; 0 where the taps do not all lie in it."""
+    if not (x >= 2.0 and y >= 2.0 and x < shape[1] - 4.0 and y < shape[0] - 4.0):
+        return 0.0
+    across = _taper(x, shape[1] - 1.0, margins[0], margins[2])
+    return across * _taper(y, shape[0] - 1.0, margins[1], margins[2]) if across > 0.0 else 0.0
+
+
+@kernel
 def _see(
     image: NDArray[np.float32],
     shape: tuple[int, int],
@@ -139,26 +153,188 @@ def _see(
     apart : (n, 2) where red and blue are, x, y px from where the mapping sends green; none when n = 0
     lanes : (4 * step,), taper : (step,), out
     """
-    height, width = shape
     colours, inverse = np.empty(4, np.float32), 1.0 / step
     left_x, left_y, right_x, right_y = ends
     for k in range(span[0], span[1]):
         share = k * inverse
         sx, sy = left_x + (right_x - left_x) * share, left_y + (right_y - left_y) * share
-        taper[k] = 1.0
-        if not wholly:
-            taper[k] = 0.0
-            if not (sx >= 2.0 and sy >= 2.0 and sx < width - 4.0 and sy < height - 4.0):
-                continue
-            taper[k] = _taper(sx, width - 1.0, margins[0], margins[2]) * _taper(
-                sy, height - 1.0, margins[1], margins[2]
-            )
-            if taper[k] <= 0.0:
-                continue
-        _interpolate(image, width, row0, tables, sx, sy, lanes, 4 * k)
+        taper[k] = 1.0 if wholly else _taper_at(sx, sy, shape, margins)
+        if taper[k] <= 0.0:
+            continue
+        _interpolate(image, shape[1], row0, tables, sx, sy, lanes, 4 * k)
         for n in range(apart.shape[0]):
-            _interpolate(image, width, row0, tables, sx + apart[n, 0], sy + apart[n, 1], colours, 0)
+            _interpolate(image, shape[1], row0, tables, sx + apart[n, 0], sy + apart[n, 1], colours, 0)
             lanes[4 * k + 2 * n] = colours[2 * n]
+
+
+@kernel
+def halves(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(2 n,) weights of the taps at even, then at odd offsets from the first, together, of a table (n, 6)."""
+    out = np.empty(2 * table.shape[0], np.float32)
+    for k in range(table.shape[0]):
+        out[2 * k] = table[k, 0] + table[k, 2] + table[k, 4]
+        out[2 * k + 1] = table[k, 1] + table[k, 3] + table[k, 5]
+    return out
+
+
+@kernel
+def _weigh_whole(
+    places: NDArray[np.int64],
+    span: tuple[int, int],
+    parts: NDArray[np.float32],
+    red: tuple[int, int],
+    lanes: NDArray[np.float32],
+    strength: NDArray[np.float32],
+) -> None:
+    """Sums of each colour to means, and how much they count, where no pixel is left out.
+
+    places : (2 * step,) column and row of the first tap of each pixel, in units of 1 / PHASES px; -1 - row where a pixel of the
+        frame is left out, and nothing is done here. parts : `halves` of the table
+    red : row and column of the first red pixel, 0 or 1; blue is on the same diagonal; below 0 when all pixels have all colours
+    lanes : (4 * step,) in: sums of three colours and of the validity; out: means, and the share of the weights that is valid
+    strength : (3 * step,) out: weight of each colour's pixels, 1 on average
+    """
+    quarter, half, one = np.float32(4.0), np.float32(2.0), np.float32(1.0)
+    for k in range(span[0], span[1]):
+        column, row = places[2 * k], places[2 * k + 1]
+        if row < 0:
+            continue
+        across, down = 2 * (column & REST), 2 * (row & REST)
+        x, y = ((column >> SHIFT) ^ red[1]) & 1, ((row >> SHIFT) ^ red[0]) & 1
+        whole = (parts[across] + parts[across + 1]) * (parts[down] + parts[down + 1])
+        lanes[4 * k + 3] /= whole
+        if red[0] < 0:
+            strength[3 * k] = strength[3 * k + 1] = strength[3 * k + 2] = whole
+            for c in range(3):
+                lanes[4 * k + c] /= whole
+            continue
+        first, last = parts[across + x] * parts[down + y], parts[across + 1 - x] * parts[down + 1 - y]
+        green = whole - first - last
+        strength[3 * k], strength[3 * k + 1], strength[3 * k + 2] = quarter * first, half * green, quarter * last
+        lanes[4 * k] *= one / first
+        lanes[4 * k + 1] *= one / green
+        lanes[4 * k + 2] *= one / last
+
+
+@kernel
+def _weigh_left(
+    image: NDArray[np.float32],
+    width: int,
+    row0: int,
+    places: NDArray[np.int64],
+    span: tuple[int, int],
+    table: NDArray[np.float32],
+    parts: NDArray[np.float32],
+    red: tuple[int, int],
+    lanes: NDArray[np.float32],
+    strength: NDArray[np.float32],
+) -> None:
+    """What `_weigh_whole` leaves, places with pixels that are left out: each tap counts with the validity of its pixel.
+
+    table : (6 * (PHASES + 1),); means are 0 where a colour has no pixel
+    """
+    for k in range(span[0], span[1]):
+        column, row = places[2 * k], -1 - places[2 * k + 1]
+        if row < 0:
+            continue
+        across, down = column & REST, row & REST
+        x0, y0 = column >> SHIFT, row >> SHIFT
+        total = np.float32(0.0)
+        strength[3 * k] = strength[3 * k + 1] = strength[3 * k + 2] = total
+        for m in range(6):
+            for n in range(6):
+                there = image[4 * ((y0 + m - row0) * width + x0 + n) + 3]
+                weight = table[6 * down + m] * table[6 * across + n] * there
+                total += weight
+                by, bx = (y0 + m + red[0]) & 1, (x0 + n + red[1]) & 1
+                strength[3 * k + (2 * by if by == bx else 1)] += weight
+        if red[0] < 0:
+            strength[3 * k] = strength[3 * k + 1] = strength[3 * k + 2] = total
+        for c in range(3):
+            weight = strength[3 * k + c]
+            lanes[4 * k + c] = lanes[4 * k + c] / weight if weight > 0.0 else np.float32(0.0)
+            if red[0] >= 0:
+                strength[3 * k + c] = weight * np.float32(2.0 if c == 1 else 4.0)
+        whole = (parts[2 * across] + parts[2 * across + 1]) * (parts[2 * down] + parts[2 * down + 1])
+        lanes[4 * k + 3] = total / whole
+
+
+@kernel
+def _drops_at(
+    image: NDArray[np.float32],
+    shape: tuple[int, int],
+    row0: int,
+    tables: tuple[NDArray[np.float32], NDArray[np.float32]],
+    parts: NDArray[np.float32],
+    red: tuple[int, int],
+    ends: tuple[float, float, float, float],
+    span: tuple[int, int],
+    step: int,
+    taper: NDArray[np.float64],
+    places: NDArray[np.int64],
+    lanes: NDArray[np.float32],
+    strength: NDArray[np.float32],
+) -> None:
+    """Means of the drops on one row of a cell, where its taper is above 0; arguments as in `_see` and `_weigh_whole`."""
+    left_x, left_y, right_x, right_y = ends
+    inverse, complete = 1.0 / step, True
+    for k in range(span[0], span[1]):
+        if taper[k] <= 0.0:
+            places[2 * k] = places[2 * k + 1] = row0 << SHIFT
+            continue
+        share = k * inverse
+        x, y = left_x + (right_x - left_x) * share, left_y + (right_y - left_y) * share
+        _interpolate(image, shape[1], row0, tables, x, y, lanes, 4 * k)
+        column, row = int(x * PHASES + 0.5), int(y * PHASES + 0.5)
+        places[2 * k], places[2 * k + 1] = column - 2 * PHASES, row - 2 * PHASES
+        across, down = 2 * (column & REST), 2 * (row & REST)
+        whole = (parts[across] + parts[across + 1]) * (parts[down] + parts[down + 1])
+        if lanes[4 * k + 3] < whole * np.float32(ALL_THERE):
+            places[2 * k + 1], complete = -1 - places[2 * k + 1], False
+    _weigh_whole(places, span, parts, red, lanes, strength)
+    if not complete:
+        _weigh_left(image, shape[1], row0, places, span, tables[0], parts, red, lanes, strength)
+
+
+@kernel
+def see_drops(
+    image: NDArray[np.float32],
+    shape: tuple[int, int],
+    row0: int,
+    tables: tuple[NDArray[np.float32], NDArray[np.float32]],
+    parts: NDArray[np.float32],
+    red: tuple[int, int],
+    ends: tuple[float, float, float, float],
+    span: tuple[int, int],
+    step: int,
+    margins: NDArray[np.float64],
+    wholly: bool,
+    apart: NDArray[np.float64],
+    lanes: NDArray[np.float32],
+    strength: NDArray[np.float32],
+    taper: NDArray[np.float64],
+) -> None:
+    """As `_see`, of a frame that is its colour filter array.
+
+    parts : `halves` of the table; red : see `_weigh_whole`
+    strength : (3 * step,), out: how much each colour of each pixel counts, 1 on average
+    """
+    places, inverse = np.empty(2 * step, np.int64), 1.0 / step
+    left_x, left_y, right_x, right_y = ends
+    for k in range(span[0], span[1]):
+        share = k * inverse
+        x, y = left_x + (right_x - left_x) * share, left_y + (right_y - left_y) * share
+        taper[k] = 1.0 if wholly else _taper_at(x, y, shape, margins)
+    _drops_at(image, shape, row0, tables, parts, red, ends, span, step, taper, places, lanes, strength)
+    if apart.shape[0] == 0:
+        return
+    others, shifted = np.empty_like(lanes), np.empty_like(strength)
+    for n in range(apart.shape[0]):
+        dx, dy = apart[n]
+        moved = (left_x + dx, left_y + dy, right_x + dx, right_y + dy)
+        _drops_at(image, shape, row0, tables, parts, red, moved, span, step, taper, places, others, shifted)
+        for k in range(span[0], span[1]):
+            lanes[4 * k + 2 * n], strength[3 * k + 2 * n] = others[4 * k + 2 * n], shifted[3 * k + 2 * n]
 
 
 @kernel
@@ -292,6 +468,7 @@ def add_to_sums(
     row0: int,
     height: int,
     table: NDArray[np.float32],
+    red: tuple[int, int],
     nodes_x: NDArray[np.float64],
     nodes_y: NDArray[np.float64],
     node0: tuple[int, int],
@@ -309,6 +486,8 @@ def add_to_sums(
 ) -> int:
     """Add a frame to the sums of the final mean of a region; arguments as in `add_to_buckets`, and:
 
+    red : row and column of the first red pixel, 0 or 1, where `image` holds a colour filter array, below 0 where its pixels have
+        all colours; PLANES where it holds colours to be interpolated
     variances : (p, q, channels) float32, variance of a sample on the same lattice as the weights
     sums : (H, W, 3 * channels) float32, out: per channel sum of w * value, of w, of w^2 * variance
     count, rejected : (H, W) uint16, out: frames that contribute, frames whose sample was rejected
@@ -320,6 +499,7 @@ def add_to_sums(
     lanes, taper = np.empty(4 * step, np.float32), np.empty(step)
     node_weights, weight = _at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
     node_variances, variance = _at_nodes(variances, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
+    parts, strength, drops = halves(table), np.ones(3 * step, np.float32), red[0] < PLANES
     contributed = 0
     for cy in range(box[0] // step, (box[1] - 1) // step + 1):
         for cx in range(box[2] // step, (box[3] - 1) // step + 1):
@@ -334,7 +514,13 @@ def add_to_sums(
             for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
                 share = (y - cy * step) / step
                 ends = row_ends(nodes_x, nodes_y, j, i, share)
-                _see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
+                if drops:
+                    see_drops(
+                        flat, shape, row0, tables, parts, red, ends, span, step, margins, wholly, apart, lanes,
+                        strength, taper,
+                    )  # fmt: skip
+                else:
+                    _see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
                 _along(node_weights, j, i, share, weight)
                 _along(node_variances, j, i, share, variance)
                 Y = y - origin[0]
@@ -348,10 +534,13 @@ def add_to_sums(
                         continue
                     count[Y, X] += 1
                     contributed += 1
-                    factor, along = np.float32(taper[k] * min(valid, np.float32(1.0))), np.float32(k / step)
+                    factor, along = np.float32(taper[k]), np.float32(k / step)
+                    if not drops:
+                        factor *= min(valid, np.float32(1.0))
                     for c in range(channels):
                         w = factor * (weight[c, 0] + weight[c, 1] * along)
-                        sums[Y, X, 3 * c] += w * lanes[4 * k + c]
-                        sums[Y, X, 3 * c + 1] += w
-                        sums[Y, X, 3 * c + 2] += w * w * (variance[c, 0] + variance[c, 1] * along)
+                        total = w * strength[3 * k + c]
+                        sums[Y, X, 3 * c] += total * lanes[4 * k + c]
+                        sums[Y, X, 3 * c + 1] += total
+                        sums[Y, X, 3 * c + 2] += total * w * (variance[c, 0] + variance[c, 1] * along)
     return contributed

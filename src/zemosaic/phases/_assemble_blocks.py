@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from zemosaic.chunks import Around, reserve
 from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
 from zemosaic.imaging.coadd import location, median, median_variance
+from zemosaic.imaging.projection import pixel_scale
+from zemosaic.imaging.taps import drops as dropped
 from zemosaic.imaging.taps import taps
 from zemosaic.imaging.warp import LATTICE, Window, colours_apart, window
 from zemosaic.kernels import coadd as sample_kernels
 from zemosaic.kernels import resample as mosaic_kernels
-from zemosaic.model import Grid, Superblock
+from zemosaic.model import FrameKind, Grid, Superblock
 from zemosaic.phases._assemble_canvas import Canvas, Checkpoint, load, record, store
 from zemosaic.phases._assemble_frame import (
     BAYER_SHARE,
@@ -86,6 +88,8 @@ class Prepared:
     view: Window
     lattices: Calibration
     image: Float32Array  # (rows, w, 4)
+    table: Float32Array  # weights of the pixels around a place
+    red: tuple[int, int]  # place of red in a colour filter array, see `kernels.resample.add_to_sums`
     mask: NDArray[np.bool_]  # raw pixels that are left out
 
     @property
@@ -134,7 +138,7 @@ def _running(task: BlockTask) -> tuple[Float32Array, NDArray[np.uint16]]:
     begun, _ = checkpoint.restore((buckets, samples))
     for done, each in _visited(task, _plain, begun):
         mosaic_kernels.add_to_buckets(
-            each.image, each.view.rows.start, each.exposure.frame.height, taps(task.recipe.resampling),
+            each.image, each.view.rows.start, each.exposure.frame.height, each.table,
             each.view.nodes_x, each.view.nodes_y, each.view.node0, LATTICE, each.lattices.weight, STEP,
             _margins(task, each), each.apart, task.origin, each.view.box, buckets, samples, ENOUGH,
         )  # fmt: skip
@@ -205,7 +209,7 @@ def _final_block(task: BlockTask) -> set[int]:
     checkpoint = Checkpoint(task.canvas.checkpoints / f"final_{task.name}", task.key, task.checkpoint)
     begun, contributed = checkpoint.restore(total.arrays)
     mended = partial(_mended, around(task.canvas, min(KEPT, total.sums.nbytes)), SensorMaps())
-    for done, each in _visited(task, mended, begun):
+    for done, each in _visited(task, mended, begun, task.recipe.drops):
         seen = _add_final(task, each, total)
         if seen:
             contributed.add(each.exposure.frame.id)
@@ -228,7 +232,7 @@ def _add_final(task: BlockTask, each: Prepared, total: _Sums) -> int:
     """Add a frame; the number of pixels to which it gives something."""
     view, lattices = each.view, each.lattices
     seen = mosaic_kernels.add_to_sums(
-        each.image, view.rows.start, each.exposure.frame.height, taps(task.recipe.resampling),
+        each.image, view.rows.start, each.exposure.frame.height, each.table, each.red,
         view.nodes_x, view.nodes_y, view.node0, LATTICE, lattices.weight, lattices.variance, STEP,
         _margins(task, each), each.apart, task.origin, view.box, total.sums, total.count, total.rejected,
     )  # fmt: skip
@@ -243,10 +247,12 @@ def _visited(
     task: BlockTask,
     read: Callable[[BlockTask, Exposure, Window, Calibration], tuple[Float32Array, NDArray[np.bool_]]],
     begun: int,
+    drops: bool = False,
 ) -> Iterator[tuple[int, Prepared]]:
     """The frames that reach into the block, in their order, and how many of its frames are dealt with after each.
 
     read : gives the raw rows and what is left out of them; begun : frames that an earlier run dealt with
+    drops : take each colour from its own raw pixels
     """
     block = task.block
     for done, exposure in enumerate(task.exposures[begun:], begun + 1):
@@ -255,9 +261,21 @@ def _visited(
             continue
         lattices = lattices_of(exposure, task.grid, task.recipe)
         raw, mask = read(task, exposure, view, lattices)
-        image = lanes(raw, view.rows.start, exposure, lattices, mask)
-        taper_border(image, exposure, view.rows, task.recipe.feather.taper)
-        yield done, Prepared(exposure, view, lattices, image, mask)
+        image = lanes(raw, view.rows.start, exposure, lattices, mask, drops)
+        taper_border(image, exposure, view.rows, task.recipe.feather.taper, drops)
+        yield done, Prepared(exposure, view, lattices, image, *_weights(task, exposure, drops), mask)
+
+
+def _weights(task: BlockTask, exposure: Exposure, drops: bool) -> tuple[Float32Array, tuple[int, int]]:
+    """`Prepared.table` and `Prepared.red`; what is drizzled is compared with a mosaic that is interpolated."""
+    recipe = task.recipe
+    if not drops:
+        return taps("lanczos3" if recipe.drops else recipe.resampling), (mosaic_kernels.PLANES, mosaic_kernels.PLANES)
+    size = 3600.0 * task.grid.scale / pixel_scale(exposure.solution)
+    if exposure.frame.kind is not FrameKind.BAYER:
+        return dropped(recipe.pixfrac, size, 1), (-1, -1)
+    y, x = np.argwhere(exposure.colours == 0)[0]
+    return dropped(recipe.pixfrac, size, 2), (int(y), int(x))
 
 
 def _margins(task: BlockTask, each: Prepared) -> NDArray[np.float64]:
@@ -293,7 +311,7 @@ def _add_samples(
     for top in range(y0, y1, BAND):
         box = top, min(top + BAND, y1), x0, x1
         sample_kernels.resample_box(
-            each.image, each.view.rows.start, each.exposure.frame.height, taps(task.recipe.resampling),
+            each.image, each.view.rows.start, each.exposure.frame.height, each.table, each.red,
             each.view.nodes_x, each.view.nodes_y, each.view.node0, LATTICE, each.lattices.weight, each.lattices.variance,
             STEP, _margins(task, each), each.apart, task.recipe.equal_weights, box, seen,
         )  # fmt: skip

@@ -18,7 +18,7 @@ from zemosaic.imaging.noise import local_sigma
 from zemosaic.imaging.panels import edge_weight
 from zemosaic.kernels.blot import invalidate
 from zemosaic.kernels.calibrate import calibrate
-from zemosaic.kernels.demosaic import calibrated_cubic
+from zemosaic.kernels.demosaic import calibrated_cubic, calibrated_mosaic
 from zemosaic.model import Correction, Frame, FrameKind, Grid, Masters, Solution
 from zemosaic.tables import load_border, load_damaged
 
@@ -76,9 +76,15 @@ class Recipe:
     kappa_high: float = 4.0
     winsor: tuple[float, float] = (0.05, 0.05)  # fractions of the samples, low and high
     combine: str = "mean"  # or median
-    resampling: str = "lanczos3"  # one of `zemosaic.imaging.taps.METHODS`
+    resampling: str = "lanczos3"  # one of `zemosaic.imaging.taps.METHODS`, or cfa
+    pixfrac: float = 1.0  # px of the frame, side of a drop, for cfa
     maps: bool = False  # of the rejected pixels, too dark and too bright
     unlike: float = 0.0  # largest of the exposures
+
+    @property
+    def drops(self) -> bool:
+        """Whether the final pass takes each colour from its own raw pixels, without interpolating them first."""
+        return self.resampling == "cfa"
 
     @property
     def reject(self) -> bool:
@@ -164,29 +170,46 @@ def lattices_of(exposure: Exposure, grid: Grid, recipe: Recipe) -> Calibration:
 
 
 def lanes(
-    raw: Float32Array, row0: int, exposure: Exposure, lattices: Calibration, mask: NDArray[np.bool_]
+    raw: Float32Array,
+    row0: int,
+    exposure: Exposure,
+    lattices: Calibration,
+    mask: NDArray[np.bool_],
+    drops: bool = False,
 ) -> Float32Array:
-    """(rows, w, 4): colours of each pixel in mosaic units, and its validity; of the frame's rows from `row0` on."""
+    """(rows, w, 4): colours of each pixel in mosaic units, and its validity; of the frame's rows from `row0` on.
+
+    drops : leave a colour filter array as it is, each pixel in the lane of its own colour, 0 in the others and where `mask` says
+    """
     height, width = raw.shape[-2:]
     lanes = np.empty((height, width, 4), np.float32)
     filtered = exposure.frame.kind is FrameKind.BAYER
     if filtered:
-        calibrated_cubic(raw, row0, exposure.colours, lattices.scale, lattices.offset, STEP, lanes)
+        brought = calibrated_mosaic if drops else calibrated_cubic
+        brought(raw, row0, exposure.colours, lattices.scale, lattices.offset, STEP, lanes)
     else:
         values = np.empty((height, width), np.float32)
         for c, plane in enumerate(raw if raw.ndim == 3 else raw[None]):
             calibrate(plane, row0, np.full((2, 2), c, np.int64), lattices.scale, lattices.offset, STEP, values)
             lanes[..., c] = values
         lanes[..., len(lattices.scale[0, 0]) :] = 1.0
-    ys, xs = np.nonzero(mask)
-    invalidate(ys, xs, exposure.colours, filtered, lanes)
+    if drops:
+        lanes[mask] = 0.0
+    else:
+        ys, xs = np.nonzero(mask)
+        invalidate(ys, xs, exposure.colours, filtered, lanes)
     return lanes
 
 
-def taper_border(image: Float32Array, exposure: Exposure, rows: slice, taper: float) -> None:
-    """Let the validity of a stack (lane 3 of `lanes`) rise from its border as the weight of frames does from theirs."""
+def taper_border(image: Float32Array, exposure: Exposure, rows: slice, taper: float, drops: bool = False) -> None:
+    """Let the validity of a stack (lane 3 of `lanes`) rise from its border as the weight of frames does from theirs.
+
+    drops : the colours too, whose sums are divided by that of the validity
+    """
     if exposure.border is not None:
-        image[..., 3] *= edge_weight(load_border(exposure.border, rows), taper)
+        weight = edge_weight(load_border(exposure.border, rows), taper)[..., None]
+        lanes = image if drops else image[..., 3:]
+        lanes *= weight
 
 
 def mend_missing(raw: Float32Array, exposure: Exposure, rows: slice) -> NDArray[np.bool_]:

@@ -54,6 +54,7 @@ class Provenance:
     combine: str
     assembly: str
     resampling: str
+    pixfrac: float  # px of the frames; NaN without drizzle
     radial_weight: bool
     zero_point: float  # mag (VT) of 1 ADU; NaN when unknown
     zero_point_scatter: float  # mag
@@ -317,6 +318,8 @@ def _add_settings(header: fits.Header, provenance: Provenance) -> None:
         header["STK_KHIG"] = (provenance.kappa_high, "[sigma] rejected above")
     header["STK_COMB"] = (provenance.combine, "combination of the samples")
     header["RESAMPLE"] = (provenance.resampling, "the one interpolation from frame to mosaic")
+    if math.isfinite(provenance.pixfrac):
+        header["PIXFRAC"] = (provenance.pixfrac, "[pix] of the frames, side of a drop")
     header["HIERARCH ZMASMBMTH"] = (provenance.assembly, "assembly method")
 
 
@@ -337,12 +340,13 @@ def _history(used: Sequence[Frame], provenance: Provenance) -> Iterator[str]:
         yield f"Stars agree to {' and '.join(filter(None, (against, among)))}."
     if math.isfinite(provenance.zero_point):
         yield f"Zero point: 1 adu is VT = {provenance.zero_point:.3f} +- {provenance.zero_point_scatter:.3f} mag."
+    drops = f" in drops of {provenance.pixfrac:g} px" if math.isfinite(provenance.pixfrac) else ""
     kappas = f" ({provenance.kappa_low:g} sigma low, {provenance.kappa_high:g} high)"
     yield (
         f"Matching {provenance.normalization}; weights {provenance.weighting}"
         f"{', radial' if provenance.radial_weight else ''}; "
         f"rejection {provenance.rejection}{'' if provenance.rejection == 'none' else kappas}; "
-        f"resampling {provenance.resampling}; combination {provenance.combine}; assembly {provenance.assembly}."
+        f"resampling {provenance.resampling}{drops}; combination {provenance.combine}; assembly {provenance.assembly}."
     )
     yield f"Hash of the list of inputs: {provenance.input_hash}"
 
