@@ -10,10 +10,13 @@ conjugate gradients apply it. With `own` as preconditioner the eigenvalues lie i
 collective modes of the panels are near 1, so that the cost grows with the number of observations, not with pairs of frames.
 
 In a wide mosaic there are many collective modes and they are slow: neighbours pass on what they know to neighbours. A coarse
-space, whole patches of frames moved together, is solved directly and added to the preconditioner (two-level additive Schwarz;
-Toselli & Widlund 2005, Domain Decomposition Methods, section 2.4). For it `shared` is replaced by its row
+space, many frames moved together (`patches`, `skymodes`), is solved directly and added to the preconditioner (two-level
+additive Schwarz; Toselli & Widlund 2005, Domain Decomposition Methods, section 2.4). For it `shared` is replaced by its row
 sums, which is exact where it is diagonal. Gains of 2 000 frames with 30 neighbours each: 247 steps without, 97 with it,
 and 10 000 frames need no more.
+
+The gradients are the textbook's (Hestenes & Stiefel 1952, J. Res. NBS 49, 409) with sums that no BLAS touches: scipy's wake all
+cores for vectors of 30 000 values, which took a third of the processor's time.
 """
 
 from __future__ import annotations
@@ -23,14 +26,14 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, SuperLU, cg, splu
+from scipy.sparse.linalg import SuperLU, splu
 
 __all__ = ["TwoBlockSolution", "TwoBlockSystem"]
 
 FloatArray = NDArray[np.float64]
 TOLERANCE = 1e-9
 MAX_STEPS = 2000
-COARSE_RIDGE = 1e-6  # of the information in a patch: what the data do not tell stays solvable
+COARSE_RIDGE = 1e-6  # of the information in a mode: what the data do not tell stays solvable
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class TwoBlockSystem:
     gauge : (g, p) sparse rows, or None. Directions in which the data say nothing: the solution with gauge @ p = 0 is
     taken. Rows should have unit length in the inverse of `own`, so that they neither stall the conjugate gradients
     nor overrule data that do say something.
-    coarse : (p, c) sparse, or None. Columns are patches of own unknowns that move together, for the preconditioner alone.
+    coarse : (p, c) sparse, or None. Columns are own unknowns that move together, for the preconditioner alone.
     like : a system that differs in its weights alone: its coarse space is nearly as good, and there already.
     """
 
@@ -90,11 +93,24 @@ class TwoBlockSystem:
         self, right: FloatArray, start: FloatArray | None = None, tolerance: float = TOLERANCE
     ) -> tuple[FloatArray, bool]:
         """Solve the Schur complement for one right-hand side; its inverse is the covariance of the own unknowns."""
-        size = len(right)
-        operator = LinearOperator((size, size), matvec=self._apply, dtype=float)
-        preconditioner = LinearOperator((size, size), matvec=self._precondition, dtype=float)
-        p, info = cg(operator, right, x0=start, rtol=tolerance, atol=0.0, maxiter=MAX_STEPS, M=preconditioner)
-        return p, info == 0
+        p = np.zeros(len(right)) if start is None else start.copy()
+        residual = right if start is None else right - self._apply(p)
+        limit = tolerance**2 * _dot(right, right)
+        if limit == 0.0:
+            return np.zeros(len(right)), True
+        better = self._precondition(residual)
+        direction, length = better, _dot(residual, better)
+        for _ in range(MAX_STEPS):
+            if _dot(residual, residual) <= limit:
+                return p, True
+            product = self._apply(direction)
+            step = length / _dot(direction, product)
+            p = p + step * direction
+            residual = residual - step * product
+            better = self._precondition(residual)
+            before, length = length, _dot(residual, better)
+            direction = better + (length / before) * direction
+        return p, False
 
     def solve(
         self,
@@ -110,33 +126,37 @@ class TwoBlockSystem:
         return TwoBlockSolution(p, q, converged)
 
 
+def _dot(first: FloatArray, second: FloatArray) -> float:
+    return float(np.einsum("i,i->", first, second))
+
+
 class _CoarseSpace:
-    """The Schur complement of patches (p, c), solved directly, with `shared` as the diagonal of its row sums.
+    """The Schur complement of own unknowns that move together (p, c), solved directly; `shared` is the diagonal of its row sums.
 
     The few rows of the gauge are dense and would fill it: they are brought in by the Sherman-Morrison-Woodbury formula.
     """
 
     def __init__(
         self,
-        patches: sp.csr_array,
+        modes: sp.csr_array,
         own: sp.csr_array,
         cross: sp.csr_array,
         shared: sp.csr_array,
         gauge: sp.csr_array | None,
     ) -> None:
-        seen = sp.csr_array(cross.T @ patches)
+        seen = sp.csr_array(cross.T @ modes)
         lumped = sp.diags_array(1.0 / np.maximum(shared.sum(axis=1), 1e-300))
-        alone = patches.T @ (own @ patches)
+        alone = modes.T @ (own @ modes)
         matrix = alone - seen.T @ (lumped @ seen) + sp.diags_array(COARSE_RIDGE * alone.diagonal())
-        self._patches, self._lu = patches, _factorised(matrix)
-        moved = np.zeros((0, patches.shape[1])) if gauge is None else (gauge @ patches).toarray()
+        self._modes, self._lu = modes, _factorised(matrix)
+        moved = np.zeros((0, modes.shape[1])) if gauge is None else (gauge @ modes).toarray()
         self._by_gauge = self._lu.solve(np.ascontiguousarray(moved.T))
         self._gauge_part = np.linalg.solve(np.eye(len(moved)) + moved @ self._by_gauge, moved)
 
     def solve(self, residual: FloatArray) -> FloatArray:
-        """(p,) what the patches as wholes have to move by."""
-        moves = self._lu.solve(self._patches.T @ residual)
-        better: FloatArray = self._patches @ (moves - self._by_gauge @ (self._gauge_part @ moves))
+        """(p,) what the modes have to move by."""
+        moves = self._lu.solve(self._modes.T @ residual)
+        better: FloatArray = self._modes @ (moves - self._by_gauge @ (self._gauge_part @ moves))
         return better
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from zemosaic.imaging.schur import TwoBlockSystem
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfloor import tilt
+from zemosaic.imaging.skymodes import smooth_modes
 from zemosaic.imaging.skypattern import SensorPattern
 from zemosaic.imaging.skyproblem import (
     SkyProblem,
@@ -30,7 +31,6 @@ from zemosaic.imaging.skyproblem import (
     gauge_rows,
     normal_sky,
     sky_problem,
-    together,
 )
 from zemosaic.imaging.skysurface import TERMS, surface_basis
 from zemosaic.kernels.skyfit import frame_medians, huber_weights, surface_sums
@@ -202,7 +202,8 @@ def _system(problem: SkyProblem, sums: SkySums, gain: FloatArray, like: TwoBlock
     ridge = np.maximum(RIDGE * diagonal, RIDGE * diagonal.max() + 1e-30)
     own = sums.own + ridge[:, :, None] * np.eye(problem.terms)
     gauge = gauge_rows(problem, gain, own)
-    coarse = together(problem, gain) if like is None else None
+    modes = (problem.middle, problem.axes, gain, problem.side, problem.terms)
+    coarse = smooth_modes(*modes) if like is None else None
     shared = normal_sky(problem, sums.shared)
     return TwoBlockSystem(block_diagonal(own), sums.cross, shared, gauge, coarse, like=like)
 

@@ -13,12 +13,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from zemosaic.imaging.patches import patches
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skysurface import PLANE, surface_basis
 from zemosaic.kernels.skyfit import cell_residuals, node_sums, normal_sums, number_pairs
 
-__all__ = ["SkyProblem", "SkySums", "block_diagonal", "gauge_rows", "normal_sky", "sky_problem", "together"]
+__all__ = ["SkyProblem", "SkySums", "block_diagonal", "gauge_rows", "normal_sky", "sky_problem"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -55,9 +54,9 @@ class SkyProblem:
     node_x: FloatArray  # in units of the spacing
     node_y: FloatArray
     component: IntArray  # (frames,) frames with the same number are connected by common sky; -1 = no cells
-    cluster: IntArray  # (frames,) number of the patch of frames that see the same sky, for the coarse space
     axes: FloatArray  # (frames, 2, 2) d(u, v) / d(x, y)
     middle: FloatArray  # (frames, 2) mean x, y of the cells
+    side: float  # deg, short side of the typical frame
     terms: int  # 1 or 3, of a frame's own surface
     spacing: float  # deg between nodes
 
@@ -143,7 +142,7 @@ def sky_problem(cells: SkyCells, n_frames: int, spacing: float, order: int) -> S
     start = np.empty(n_frames + 1, np.int64)
     count = number_pairs(cells.frame, patch, corner, np.full(len(keys), -1, np.int64), slot, node, start)
     terms = 1 if order == 0 else PLANE
-    axes, middle = _frame_axes(cells, n_frames)
+    axes, middle, side = _frame_axes(cells, n_frames)
     return SkyProblem(
         frame=cells.frame,
         basis=surface_basis(cells.u, cells.v, terms),
@@ -157,9 +156,9 @@ def sky_problem(cells: SkyCells, n_frames: int, spacing: float, order: int) -> S
         node_x=(keys % stride + i0).astype(float),
         node_y=(keys // stride + j0).astype(float),
         component=_components(cells.frame, patch, n_frames, len(squares)),
-        cluster=patches(cells.frame, patch, n_frames, len(squares)),
         axes=axes,
         middle=middle,
+        side=side,
         terms=terms,
         spacing=spacing,
     )
@@ -219,8 +218,10 @@ def gauge_rows(problem: SkyProblem, gain: FloatArray, own: FloatArray) -> sp.csr
     return sp.csr_array((weights.ravel(), place), shape=(count * terms, len(gain) * terms))
 
 
-def _frame_axes(cells: SkyCells, n_frames: int) -> tuple[FloatArray, FloatArray]:
-    """(frames, 2, 2): d(u, v) / d(x, y) by least squares over the cells of each frame, the identity without cells; mean x, y."""
+def _frame_axes(cells: SkyCells, n_frames: int) -> tuple[FloatArray, FloatArray, float]:
+    """d(u, v) / d(x, y) (frames, 2, 2) by least squares over the cells of each frame, the identity without cells; (frames, 2)
+    mean x, y; and the short side (deg) of the typical frame.
+    """
 
     def mean(values: FloatArray) -> FloatArray:
         result: FloatArray = np.bincount(cells.frame, values, n_frames) / count
@@ -236,25 +237,9 @@ def _frame_axes(cells: SkyCells, n_frames: int) -> tuple[FloatArray, FloatArray]
     regular = np.linalg.det(sky) > 1e-6 * np.trace(sky, axis1=1, axis2=2) ** 2
     axes = np.tile(np.eye(2), (n_frames, 1, 1))
     axes[regular] = frame[regular] @ np.linalg.inv(sky[regular])
-    return axes, middle
-
-
-def together(problem: SkyProblem, gain: FloatArray) -> sp.csr_array:
-    """(frames * terms, patches * terms): a plane of sky that moves from the nodes of a patch into its frames."""
-    n_frames, terms, patch = len(gain), problem.terms, problem.cluster
-    modes = np.zeros((n_frames, terms, terms))  # frame, its unknown, mode
-    modes[:, 0, 0] = gain
-    if terms == PLANE:
-        size = np.bincount(patch)
-        centre = np.stack([np.bincount(patch, at) / size for at in problem.middle.T], axis=1)
-        modes[:, 0, 1:] = gain[:, None] * (problem.middle - centre[patch])
-        modes[:, 1:, 1:] = gain[:, None, None] * problem.axes
-    rows, columns = np.broadcast_arrays(
-        (np.arange(n_frames)[:, None] * terms + np.arange(terms))[:, :, None],
-        (patch[:, None] * terms + np.arange(terms))[:, None, :],
-    )
-    shape = (n_frames * terms, (int(patch.max()) + 1) * terms)
-    return sp.csr_array((modes.ravel(), (rows.ravel(), columns.ravel())), shape=shape)
+    # a side w of a rectangle has a variance of w^2 / 12 along it
+    sides = np.sqrt(12.0 * np.linalg.eigvalsh(sky[regular])[:, 0])
+    return axes, middle, float(np.median(sides)) if len(sides) else 1.0
 
 
 def normal_sky(problem: SkyProblem, shared: sp.csr_array) -> sp.csr_array:

@@ -20,7 +20,8 @@ from zemosaic.imaging.response import RADIAL_TERMS, radial_powers, response
 from zemosaic.imaging.schur import TwoBlockSystem
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfit import SkyFit
-from zemosaic.imaging.skyproblem import SkyProblem, SkySums, block_diagonal, normal_sky, sky_problem, together
+from zemosaic.imaging.skymodes import CURVED, smooth_modes
+from zemosaic.imaging.skyproblem import SkyProblem, SkySums, block_diagonal, normal_sky, sky_problem
 from zemosaic.imaging.skysurface import PLANE
 
 __all__ = ["refine_response", "with_response"]
@@ -30,7 +31,7 @@ IntArray = NDArray[np.int64]
 
 # Sky brightness that falls by 1/e in 20 degrees (light pollution) has 6 % of gradient and 0.05 % of curvature over a field of
 # 1.3 degrees.
-OWN = PLANE + 1  # terms of a frame: its plane and its curvature
+OWN = CURVED  # terms of a frame: its plane and its curvature
 CURVATURE = 0.002  # of the sky level: standard deviation of a frame's own rho^2 term
 WEAK = 0.3  # prior standard deviation of a coefficient in the equations of one channel, taken out again
 ROUGH, TOLERANCE = 1e-3, 1e-6  # of the residual's length: for errors of coefficients (two digits), and for coefficients
@@ -140,10 +141,8 @@ def _equations(
     sums = problem.sums(basis, scale, np.where(np.isfinite(known.residual), known.weight, 0.0), known.residual)
     own, right, cross = _by_sensor(sums, instrument, len(coefficients))
     own = own + sp.diags_array(_precision(light, len(known.gain), coefficients.size))
-    frames = np.arange(len(known.gain) * OWN).reshape(-1, OWN)
-    planes = (frames[:, :PLANE].ravel(), np.arange(PLANE * len(frames)))
-    into = sp.csr_array((np.ones(PLANE * len(frames)), planes), shape=(len(right), PLANE * len(frames)))
-    coarse = sp.csr_array(into @ together(problem, known.gain))
+    coarse = smooth_modes(problem.middle, problem.axes, known.gain, problem.side, CURVED)
+    coarse.resize((len(right), coarse.shape[1]))  # the coefficients have no part in it
     return _Equations(
         TwoBlockSystem(own, cross, normal_sky(problem, sums.shared), coarse=coarse), right, sums.shared_right
     )
