@@ -18,7 +18,6 @@ from zemosaic.imaging.sensor import SensorSums
 from zemosaic.imaging.streaks import find_streaks, streak_mask
 from zemosaic.imaging.warp import LATTICE, colours_apart, frame_nodes
 from zemosaic.kernels.blot import blot
-from zemosaic.kernels.calibrate import calibrate
 from zemosaic.model import FrameKind, Grid
 from zemosaic.phases._assemble_canvas import Canvas, record
 from zemosaic.phases._assemble_frame import (
@@ -150,12 +149,12 @@ def blotted(
     model, spread = np.empty(shape, np.float32), np.empty(shape, np.float32)
     samples = np.empty(shape, np.uint16)
     apart = colours_apart(exposure.solution)
-    blot(region, count, origin, nodes_x, nodes_y, LATTICE, colours, apart, model, spread, samples)
     # back to raw ADU: raw = (mosaic + offset) / scale
     inverse = (1.0 / lattices.scale).astype(np.float32)
-    zero = np.zeros_like(inverse)
-    calibrate(spread, 0, colours, inverse, zero, STEP, spread)
-    calibrate(model, 0, colours, inverse, -lattices.offset * inverse, STEP, model)
+    blot(
+        region, count, origin, nodes_x, nodes_y, LATTICE, colours, apart, inverse, -lattices.offset * inverse, STEP,
+        model, spread, samples,
+    )  # fmt: skip
     return model, spread, samples
 
 
