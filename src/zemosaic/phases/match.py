@@ -41,7 +41,7 @@ from zemosaic.imaging.skycells import (
     thinned,
 )
 from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences
-from zemosaic.imaging.skyresponse import refine_response, with_response
+from zemosaic.imaging.skyresponse import refine_response, shows_response, with_response
 from zemosaic.imaging.startable import StarTable, median_by
 from zemosaic.model import (
     Correction,
@@ -71,6 +71,7 @@ CLOUD_ROUNDS, CLOUD_FOUND = (
     4,
     0.005,
 )  # planes that are missing spoil the stars that they are found by; change that is left
+RESPONSE_ROUNDS, RESPONSE_FOUND = 3, 0.02  # what is off by more spoils the gains and skies that it is found by
 NODE_SPACING = 64.0  # px, of the common sky; more when cells are larger
 COLOUR_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
 
@@ -158,10 +159,8 @@ def match(
         omega = cells.omega * cloud_shape(photometry.cloud[cells.frame], cells.u, cells.v)
         cells = replace(cells, omega=omega)  # light is dimmed there as if the pixels were smaller
         instrument = table.instrument[kept] if normalize == "linear_fit" else None
-        if photometry.fit is not None and any(photometry.fit.response):  # skies would take what the response has left
-            planes = fit_sky(cells, photometry.gain, spacing)
-            photometry, cells = _refined(np.array(kept), table, photometry, cells, planes, spacing)
-            photometry = _with_flats(photometry, used)
+        if photometry.fit is not None:  # skies would take what the response has left
+            photometry, cells, planes = _sharpened(np.array(kept), used, table, photometry, cells, spacing)
         order = 0 if instrument is None else 1
         times = _times(used)
         sky = fit_sky(cells, photometry.gain, spacing, order=order, instrument=instrument, time=times, before=planes)
@@ -223,26 +222,57 @@ def _with_flats(photometry: _Photometry, used: Sequence[Item]) -> _Photometry:
     return replace(photometry, response=tuple(r if f is None else f for r, f in zip(photometry.response, flats)))
 
 
-def _refined(
-    kept: IntArray, table: StarTable, photometry: _Photometry, cells: SkyCells, sky: SkyFit, spacing: float
-) -> tuple[_Photometry, SkyCells]:
-    """Responses that the stars have shown, sharpened by the sky; gains and cells with these responses."""
-    fit = photometry.fit
-    if fit is None:
+def _sharpened(
+    kept: IntArray, used: Sequence[Item], table: StarTable, photometry: _Photometry, cells: SkyCells, spacing: float
+) -> tuple[_Photometry, SkyCells, SkyFit]:
+    """Responses from stars and sky together; gains and cells with these responses, and a fit of planes to the cells."""
+    if photometry.fit is None:
         raise ValueError("a response is refined only after a fit of the gains")
-    shown = np.array([bool(r) for r in fit.response])
-    before = np.array([r or (0.0,) * RADIAL_TERMS for r in fit.response])
-    covariance = np.where(shown[:, None, None], fit.response_covariance, 1e-12 * np.eye(RADIAL_TERMS))
+    stars = photometry.fit
+    flat = [item.measurement.flat is not None for item in used]
+    free = np.ones(len(stars.response), bool)
+    free[table.instrument[kept][flat]] = False
+    before = np.array([r or (0.0,) * RADIAL_TERMS for r in stars.response])
+    for _ in range(RESPONSE_ROUNDS):
+        planes = fit_sky(cells, photometry.gain, spacing)
+        after, photometry, cells = _refined(kept, table, photometry, stars, cells, planes, spacing, before, free)
+        change, before = float(np.abs(after - before).sum(axis=1).max()), after
+        if change < RESPONSE_FOUND:
+            break
+    return _with_flats(photometry, used), cells, planes
+
+
+def _refined(
+    kept: IntArray,
+    table: StarTable,
+    photometry: _Photometry,
+    stars: GainFit,
+    cells: SkyCells,
+    sky: SkyFit,
+    spacing: float,
+    before: FloatArray,
+    free: BoolArray,
+) -> tuple[FloatArray, _Photometry, SkyCells]:
+    """Coefficients (instruments, terms) `before` improved by the sky; gains and cells with them.
+
+    stars : the fit of gains and responses to the stars alone. free : (instruments,) those that no flat has told.
+    """
+    shown = np.array([bool(r) for r in stars.response])
+    expected = np.array([r or (0.0,) * RADIAL_TERMS for r in stars.response])
+    covariance = np.where(free[:, None, None], stars.response_covariance, 1e-12 * np.eye(RADIAL_TERMS))
     instrument = table.instrument[kept]
-    after, known = refine_response(cells, sky, photometry.gain, spacing, instrument, before, covariance)
+    after, known = refine_response(cells, sky, photometry.gain, spacing, instrument, before, expected, covariance)
+    shown |= free & [shows_response(*each) for each in zip(after, known)]
     after = np.where(shown[:, None], after, 0.0)
+    known = np.where(free[:, None, None], known, stars.response_covariance)
+    if not (after.any() or before.any()):
+        return after, replace(photometry, fit=replace(stars, response_covariance=known)), cells
     rho2, number = table.rho2, table.instrument[table.frame]
     shape = 1.0 + np.einsum("nk,nk->n", radial_powers(rho2), after[number])
     flat = replace(table, flux=table.flux / shape[:, None], error=table.error / shape[:, None])
-    known = np.where(shown[:, None, None], known, fit.response_covariance)
     response = tuple(tuple(map(float, c)) if s else () for c, s in zip(after, shown))
     again = replace(fit_gains(flat, with_response=False), response=response, response_covariance=known)
-    return _judged(table, again, kept, photometry.cloud), with_response(cells, instrument, before, after)
+    return after, _judged(table, again, kept, photometry.cloud), with_response(cells, instrument, before, after)
 
 
 def _clouded(inputs: Sequence[Item], fit: GainFit, instrument: IntArray, limits: Limits) -> dict[int, str]:

@@ -28,7 +28,7 @@ F64 = NDArray[np.float64]
 POINTS = 3  # to a side of a cell
 # noise of a pixel of an assembled mosaic over that of the mean of its samples as if they were independent, R G B: debayering
 # and interpolation average over neighbours
-PIXEL_RATIO = (0.42, 0.59, 0.41)
+PIXEL_RATIO = (0.39, 0.55, 0.39)
 
 
 @dataclass(frozen=True)
