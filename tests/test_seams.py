@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +102,21 @@ def test_the_summary_begins_with_a_bad_grade(capsys: pytest.CaptureFixture[str])
         assert (
             "20" in lost and "60" in lost and word in first and "2.50" in first and rest[:2] == ["  a.fit", "  b.fit"]
         )
+
+
+def test_the_summary_says_that_a_vignetting_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    import sys
+
+    from zemosaic.events import Made, RunFinished, Vignetting
+
+    for language, word in (("en", "flats show it"), ("fr", "flats le révèlent")):
+        lines = PlainLines(sys.stdout, Messages(language), None)
+        for corners, error in ((88.0, 4.0), (math.nan, 0.8), (math.nan, 7.0)):
+            lines.emit(Vignetting("S50", corners, error))
+        *_, none, unknown = capsys.readouterr().out.splitlines()
+        assert word in unknown and "7.0" in unknown and word not in none
+        lines.emit(RunFinished((Made("", Path("m.fits"), Path("p.png"), 12),), 0, 1.0))
+        assert capsys.readouterr().out.splitlines()[0] == unknown
 
 
 def test_files_beside_the_mosaic(tmp_path: Path) -> None:

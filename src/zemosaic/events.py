@@ -5,6 +5,7 @@ The engine knows no terminal and no widget; the edges (cli, gui) turn events int
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -49,6 +50,8 @@ __all__ = [
     "Warned",
 ]
 
+VIGNETTING_KNOWN = 2.0  # %, error of the light in the corners, beyond which a loss of 6 % and more may not show
+
 
 @dataclass(frozen=True)
 class PhaseStarted:
@@ -67,11 +70,16 @@ class PhaseProgress:
 
 @dataclass(frozen=True)
 class Vignetting:
-    """What the stars say of an instrument's sensor response."""
+    """What stars and skies say of an instrument's sensor response."""
 
     instrument: str
     corners: float  # %, light in the corners of the frame over that in its centre; NaN when nothing is significant
     error: float  # %
+
+    @property
+    def unknown(self) -> bool:
+        """Whether there may be a vignetting that nothing has shown: less than three errors do not show."""
+        return math.isnan(self.corners) and self.error > VIGNETTING_KNOWN
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -106,8 +107,7 @@ class _Words:
             case events.SeamsGraded():
                 return self._seams(event)
             case events.Vignetting():
-                key = "event.Vignetting" + (".unknown" if event.corners != event.corners else "")
-                return say(key, instrument=event.instrument, corners=event.corners, error=event.error)
+                return self._vignetting(event)
             case events.MasterUsed():
                 key = "event.MasterUsed" + (f".{event.note}" if event.note else "")
                 return say(key, what=event.what, lights=event.lights, file=event.file)
@@ -156,6 +156,13 @@ class _Words:
             return self.messages("event.FrameLeftOut.more") if more else None
         state = self.messages.word("state", what.state)
         return self.messages("event.FrameLeftOut", path=what.path, state=state, reason=what.reason)
+
+    def _vignetting(self, event: events.Vignetting) -> str:
+        key = "event.Vignetting" + (".unknown" if event.unknown else ".none" if math.isnan(event.corners) else "")
+        text = self.messages(key, **vars(event))
+        if event.unknown:
+            self._headlines.append(text)
+        return text
 
     def _seams(self, event: events.SeamsGraded) -> str:
         word = self.messages(f"grade.{event.grade}")

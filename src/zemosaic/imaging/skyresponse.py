@@ -26,7 +26,7 @@ from zemosaic.imaging.skymodes import CURVED, smooth_modes
 from zemosaic.imaging.skyproblem import SkyProblem, SkySums, block_diagonal, normal_sky, sky_problem
 from zemosaic.imaging.skysurface import PLANE, surface_basis
 
-__all__ = ["refine_response", "shows_response", "with_response"]
+__all__ = ["COMMON_CURVATURE", "refine_response", "shows_response", "with_response"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -44,7 +44,8 @@ ROUGH, TOLERANCE = 1e-3, 1e-6  # of the residual's length: for errors of coeffic
 TILE = 4  # times the extent of a frame
 ENOUGH_FRAMES = 1000  # tell F better than SYSTEMATIC; more would only take more time
 SYSTEMATIC = 0.001  # of a coefficient: what the model of sky and response may be wrong
-CURVED = 0.01  # of the sky level: curvature that all skies may have in common, which looks like a response
+# covariance of the coefficients: all skies may have a curvature of 1 % of their level in common, which looks like a response
+COMMON_CURVATURE = 0.01**2 * np.eye(RADIAL_TERMS)
 
 
 def refine_response(
@@ -90,7 +91,7 @@ def refine_response(
 def shows_response(coefficients: FloatArray, covariance: FloatArray) -> bool:
     """Whether coefficients of `refine_response` that no star has shown are light lost, and more than skies have in common."""
     brightest = float(response(coefficients.tolist(), np.linspace(0.0, 1.0, 21)).max())
-    return brightest <= 1.0 and is_significant(coefficients, covariance + CURVED**2 * np.eye(len(coefficients)))
+    return brightest <= 1.0 and is_significant(coefficients, covariance + COMMON_CURVATURE)
 
 
 def with_response(cells: SkyCells, instrument: IntArray, before: FloatArray, after: FloatArray) -> SkyCells:

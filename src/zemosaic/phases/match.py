@@ -41,7 +41,7 @@ from zemosaic.imaging.skycells import (
     thinned,
 )
 from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences
-from zemosaic.imaging.skyresponse import refine_response, shows_response, with_response
+from zemosaic.imaging.skyresponse import COMMON_CURVATURE, refine_response, shows_response, with_response
 from zemosaic.imaging.startable import StarTable, median_by
 from zemosaic.model import (
     Correction,
@@ -262,8 +262,9 @@ def _refined(
     covariance = np.where(free[:, None, None], stars.response_covariance, 1e-12 * np.eye(RADIAL_TERMS))
     instrument = table.instrument[kept]
     after, known = refine_response(cells, sky, photometry.gain, spacing, instrument, before, expected, covariance)
-    shown |= free & [shows_response(*each) for each in zip(after, known)]
+    by_stars, shown = shown, shown | (free & [shows_response(*each) for each in zip(after, known)])
     after = np.where(shown[:, None], after, 0.0)
+    known = np.where(by_stars[:, None, None], known, known + COMMON_CURVATURE)
     known = np.where(free[:, None, None], known, stars.response_covariance)
     if not (after.any() or before.any()):
         return after, replace(photometry, fit=replace(stars, response_covariance=known)), cells
@@ -470,7 +471,7 @@ def _with_seams(
 
 
 def _report(result: MatchResult, photometry: _Photometry, sky: SkyFit | None, reporter: Reporter) -> None:
-    for name, coefficients in result.response.items():
+    for name, coefficients in result.response.items() if photometry.fit is not None else ():
         error = 100.0 * result.response_error[name]
         corners = 100.0 * (1.0 + sum(coefficients)) if coefficients else math.nan
         reporter.emit(Vignetting(name, corners, error))
