@@ -64,7 +64,7 @@ def plan_of(depth: int, memory: int = 2**30) -> Plan:
 )
 def test_tasks_at_once(settings, depth, memory, workers, expected):
     chosen = Settings.model_validate(settings)
-    recipe = assembly_recipe(chosen, (0.0,))
+    recipe = assembly_recipe(chosen, (0.0,), 0.0)
     assert widths(chosen, plan_of(depth), recipe, int(memory * 2**30), workers) == expected
 
 

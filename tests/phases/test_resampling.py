@@ -30,11 +30,20 @@ from zemosaic.imaging.projection import grid_to_sky, pixel_area, sky_to_pixel
 from zemosaic.imaging.taps import METHODS
 from zemosaic.model import FrameKind, Grid
 from zemosaic.phases.assemble import Assembly
+from zemosaic.recipes import assembly_recipe
+from zemosaic.settings import Settings
 
 EVERY = (*METHODS, "cfa")
 NOISE = replace(HARD, rejection="none")
 FINE = Grid(GRID.ra, GRID.dec, 0.5 * GRID.scale, 2 * GRID.width, 2 * GRID.height, 2 * GRID.x + 0.5, 2 * GRID.y + 0.5)
 FLUX = np.array([30000.0, 12000.0, 20000.0])
+
+
+def test_the_recipe_is_what_was_asked_for():
+    chosen = assembly_recipe(Settings(resampling="cfa", drizzle_pixfrac=0.7), (0.0,), 0.0)
+    assert (chosen.drops, chosen.pixfrac) == (True, 0.7)
+    bicubic = [assembly_recipe(Settings(resampling="bicubic", drizzle_pixfrac=p), (0.0,), 0.0) for p in (0.3, 1.0)]
+    assert bicubic[0] == bicubic[1] and not bicubic[0].drops and bicubic[0].resampling == "bicubic"
 
 
 def assembled(folder, exposures, recipe, grid=GRID):
@@ -151,10 +160,15 @@ def test_side_by_side_drops_count_as_in_the_sums(white, tmp_path):
     parts = combine(tmp_path / "d", white, recipe, side=75)[0]
     for name in ("data", "weight", "coverage"):
         assert planes(getattr(sums, name)).tobytes() == planes(getattr(parts, name)).tobytes()
-    middle = combine(tmp_path / "c", white, replace(recipe, combine="median"), depth=10)[0]
-    inner = np.s_[:, 120:232, 120:256]
-    apart, spread = planes(middle.data)[inner] - planes(sums.data)[inner], planes(sums.data)[inner].std(axis=(1, 2))
-    assert np.all(apart.std(axis=(1, 2)) < 0.9 * spread) and np.all(np.abs(apart.mean(axis=(1, 2))) < 0.05 * spread)
+    for equal in (False, True):
+        found = []
+        for combine_by in ("mean", "median"):
+            chosen = replace(recipe, combine=combine_by, equal_weights=equal)
+            found.append(
+                planes(combine(tmp_path / f"{combine_by}{equal}", white, chosen, depth=10)[0].data)[:, 120:232, 120:256]
+            )
+        apart, spread = found[1] - found[0], found[0].std(axis=(1, 2))
+        assert np.all(apart.std(axis=(1, 2)) < 0.9 * spread) and np.all(np.abs(apart.mean(axis=(1, 2))) < 0.05 * spread)
 
 
 def test_three_planes_are_drizzled_in_all_colours(white, tmp_path):

@@ -137,7 +137,10 @@ def _put(
 def _thin(
     strength: Float32Array, taper: float, weight: Float32Array, along: Any, equal: bool, seen: Float32Array
 ) -> None:
-    """Let each colour of a pixel of a box count by its strength, as if its variance were so much larger; 0 is no data."""
+    """Let each colour of a pixel of a box count by its strength; 0 is no data.
+
+    The shared weight over the variance is what each counts: with equal weights the inverse strength stands for the variance.
+    """
     channels = strength.size
     shared = weight[0, 0] + weight[0, 1] * along
     if not equal:
@@ -145,7 +148,7 @@ def _thin(
     seen[2 * channels] = shared * np.float32(taper)
     for c in range(channels):
         if strength[c] > 0.0:
-            seen[channels + c] /= strength[c]
+            seen[channels + c] = (np.float32(1.0) if equal else seen[channels + c]) / strength[c]
         else:
             seen[c] = np.nan
 

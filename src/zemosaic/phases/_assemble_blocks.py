@@ -217,7 +217,8 @@ def _final_block(task: BlockTask) -> set[int]:
     middle = None
     if total.beside is not None and total.found is not None:
         _check_depth(task, total.found)
-        middle = median(total.beside, total.found, task.recipe.equal_weights)
+        # colours of drops count each by itself, with equal weights too, see `kernels.coadd.resample_box`
+        middle = median(total.beside, total.found, task.recipe.equal_weights and not task.recipe.drops)
     _store_final(task, total.sums, total.count, middle)
     store(task.canvas.coverage, task.block, total.count)
     store(task.canvas.rejected, task.block, total.rejected)
