@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
-from zemosaic.kernels._simd import six_by_six
+from zemosaic.kernels._simd import prefetch, six_by_six
 
 __all__ = ["BUCKETS", "PHASES", "PLANES", "add_to_buckets", "add_to_sums", "bucket_centre"]
 
 BUCKETS = 9
+LINE = 16  # float32 in a line of the processor's cache
 PLANES = 2  # instead of the place of red: every pixel has three colours, to be interpolated
 NOWHERE, PARTLY, WHOLLY = 0, 1, 2  # whether a frame sees a cell of the lattice
 SHIFT = 10  # binary digits of a place below the pixel: a quantisation of 0.0005 px
@@ -463,6 +464,98 @@ def bucket_centre(
 
 
 @kernel
+def _fetch_row(flat: NDArray[np.float32], start: int, size: int) -> None:
+    """Fetch some float32 of a row that will be needed soon: rows of a cell are too short for the processor to foresee."""
+    for k in range(0, size + LINE, LINE):
+        prefetch(flat, start + k)
+
+
+@kernel
+def _fetch_cell(
+    flat: NDArray[np.float32],
+    rows: int,
+    width: int,
+    row0: int,
+    nodes_x: NDArray[np.float64],
+    nodes_y: NDArray[np.float64],
+    j: int,
+    i: int,
+) -> None:
+    """Fetch what a cell will read of the frame, `flat` (rows * width * 4,) from its row `row0` on."""
+    x0, x1, x2, x3 = nodes_x[j, i], nodes_x[j + 1, i], nodes_x[j, i + 1], nodes_x[j + 1, i + 1]
+    y0, y1, y2, y3 = nodes_y[j, i], nodes_y[j + 1, i], nodes_y[j, i + 1], nodes_y[j + 1, i + 1]
+    left, right = min(x0, x1, x2, x3) - 2.0, max(x0, x1, x2, x3) + 4.0
+    top, bottom = min(y0, y1, y2, y3) - 2.0 - row0, max(y0, y1, y2, y3) + 4.0 - row0
+    if left >= 0.0 and top >= 0.0 and right < width and bottom < rows:
+        for y in range(int(top), int(bottom)):
+            _fetch_row(flat, 4 * (y * width + int(left)), 4 * (int(right) - int(left)))
+
+
+@kernel
+def _add_row(
+    lanes: NDArray[np.float32],
+    strength: NDArray[np.float32],
+    taper: NDArray[np.float64],
+    span: tuple[int, int],
+    inverse: float,
+    drops: bool,
+    weight: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    sums: NDArray[np.float32],
+    count: NDArray[np.uint16],
+    rejected: NDArray[np.uint16],
+) -> int:
+    """Add one row of a cell; the number of pixels that get something.
+
+    lanes, strength, taper : what the frame says of the whole row; span : its pixels in the region, first and before last
+    weight, variance : (channels, 2) at the row's first pixel, and what they change over its length 1 / inverse
+    sums : (n, 3 * channels), count, rejected : (n,) of the pixels in the region, n of them
+    """
+    contributed, least, most, length = 0, np.float32(0.02), np.float32(1.0), np.float32(inverse)
+    channels = weight.shape[0]
+    a, b, c = 0, channels // 2, channels - 1  # R, G, B, or three times the one of a mono frame
+    a0, a1, b0, b1, c0, c1 = weight[a, 0], weight[a, 1], weight[b, 0], weight[b, 1], weight[c, 0], weight[c, 1]
+    p0, p1, q0, q1, r0, r1 = (
+        variance[a, 0],
+        variance[a, 1],
+        variance[b, 0],
+        variance[b, 1],
+        variance[c, 0],
+        variance[c, 1],
+    )
+    for n in range(count.size):
+        k = n + span[0]
+        valid = lanes[4 * k + 3]
+        if taper[k] <= 0.0:
+            continue
+        if valid < np.float32(0.5):
+            rejected[n] += 1
+        if valid <= least:
+            continue
+        count[n] += 1
+        contributed += 1
+        factor, along = np.float32(taper[k]), np.float32(k) * length
+        if not drops:
+            factor *= min(valid, most)
+        w = factor * (a0 + a1 * along)
+        total = w * strength[3 * k]
+        sums[n, 0] += total * lanes[4 * k]
+        sums[n, 1] += total
+        sums[n, 2] += total * w * (p0 + p1 * along)
+        if channels == 1:
+            continue
+        w, other = factor * (b0 + b1 * along), factor * (c0 + c1 * along)
+        total, last = w * strength[3 * k + 1], other * strength[3 * k + 2]
+        sums[n, 3] += total * lanes[4 * k + 1]
+        sums[n, 4] += total
+        sums[n, 5] += total * w * (q0 + q1 * along)
+        sums[n, 6] += last * lanes[4 * k + 2]
+        sums[n, 7] += last
+        sums[n, 8] += last * other * (r0 + r1 * along)
+    return contributed
+
+
+@kernel
 def add_to_sums(
     image: NDArray[np.float32],
     row0: int,
@@ -500,7 +593,7 @@ def add_to_sums(
     node_weights, weight = _at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
     node_variances, variance = _at_nodes(variances, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
     parts, strength, drops = halves(table), np.ones(3 * step, np.float32), red[0] < PLANES
-    contributed = 0
+    flat_sums, contributed = sums.ravel(), 0
     for cy in range(box[0] // step, (box[1] - 1) // step + 1):
         for cx in range(box[2] // step, (box[3] - 1) // step + 1):
             j, i = cy - node0[0], cx - node0[1]
@@ -510,9 +603,14 @@ def add_to_sums(
                 continue
             wholly = seen_x == WHOLLY and seen_y == WHOLLY
             left = cx * step
+            if cx < (box[3] - 1) // step:
+                _fetch_cell(flat, image.shape[0], width, row0, nodes_x, nodes_y, j, i + 1)
             span = max(box[2] - left, 0), min(box[3] - left, step)
+            here = slice(left + span[0] - origin[1], left + span[1] - origin[1])
             for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
-                share = (y - cy * step) / step
+                Y, share = y - origin[0], (y - cy * step) / step
+                if sums.shape[0] > Y + 1:
+                    _fetch_row(flat_sums, ((Y + 1) * sums.shape[1] + here.start) * sums.shape[2], sums.shape[2] * step)
                 ends = row_ends(nodes_x, nodes_y, j, i, share)
                 if drops:
                     see_drops(
@@ -523,24 +621,8 @@ def add_to_sums(
                     _see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
                 _along(node_weights, j, i, share, weight)
                 _along(node_variances, j, i, share, variance)
-                Y = y - origin[0]
-                for k in range(span[0], span[1]):
-                    valid, X = lanes[4 * k + 3], left + k - origin[1]
-                    if taper[k] <= 0.0:
-                        continue
-                    if valid < 0.5:
-                        rejected[Y, X] += 1
-                    if valid <= 0.02:
-                        continue
-                    count[Y, X] += 1
-                    contributed += 1
-                    factor, along = np.float32(taper[k]), np.float32(k / step)
-                    if not drops:
-                        factor *= min(valid, np.float32(1.0))
-                    for c in range(channels):
-                        w = factor * (weight[c, 0] + weight[c, 1] * along)
-                        total = w * strength[3 * k + c]
-                        sums[Y, X, 3 * c] += total * lanes[4 * k + c]
-                        sums[Y, X, 3 * c + 1] += total
-                        sums[Y, X, 3 * c + 2] += total * w * (variance[c, 0] + variance[c, 1] * along)
+                contributed += _add_row(
+                    lanes, strength, taper, span, 1.0 / step, drops, weight, variance,
+                    sums[Y, here], count[Y, here], rejected[Y, here],
+                )  # fmt: skip
     return contributed
