@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zemosaic.chunks import Around, Chunked, DamagedError, create, opened, put_file, save
+from zemosaic.chunks import Around, Chunked, DamagedError, create, create_on, opened, put_file, save
 from zemosaic.errors import OutputError
 
 ZARR_2 = Path(sys.prefix) / "zarr2"  # `make setup` puts it there: both cannot be installed side by side
@@ -180,3 +180,40 @@ def test_what_lies_around_is_read_once(tmp_path):
     assert (y, x) == (0, 0) and np.array_equal(part[0], data[0, :64, :80])
     _, (part,) = around.part(3, 65, 17, 75)  # the last row of chunks is no longer there
     assert np.array_equal(part[0, :64], data[0, :64, :80]) and (part[0, 64:] == 0).all()
+
+
+def test_an_array_grows_to_any_side_and_keeps_its_chunks(tmp_path):
+    path, form = tmp_path / "a", ((16, 16), np.float32, np.nan)
+    data = np.random.default_rng(2).normal(size=(30, 40)).astype(np.float32)
+    create_on(path, "sky", (5, 7), (30, 40), *form).write((0, 0), data)
+    grown = create_on(path, "sky", (37, 23), (80, 70), *form)
+    assert grown.shape == (80, 70) and opened(path) == grown
+    assert np.array_equal(grown.read((slice(32, 62), slice(16, 56))), data)
+    assert np.isfinite(grown.read()).sum() == data.size
+    # the other way the chunks beyond the bounds go, and by parts of chunks, or on another lattice, all do
+    assert np.array_equal(create_on(path, "sky", (5, 7), (16, 40), *form).read(), data[:16])
+    for lattice, origin in (("sky", (6, 7)), ("other", (6, 7))):
+        create_on(path, lattice, origin, (16, 40), *form).write((0, 0), data[:16])
+    assert np.isnan(create_on(path, "sky", (6, 7), (16, 40), *form).read()).all()
+    assert not path.with_name("a.moving").exists()
+
+
+@pytest.mark.parametrize("moved", range(6))
+def test_growing_goes_on_where_it_was_ended(tmp_path, monkeypatch, moved):
+    path, form = tmp_path / "a", ((16, 16), np.float32, np.nan)
+    data = np.random.default_rng(2).normal(size=(32, 32)).astype(np.float32)
+    create_on(path, "sky", (5, 7), (32, 32), *form).write((0, 0), data)
+    rename, times = Path.rename, [0]
+
+    def ended(file, target):
+        times[0] += 1
+        if times[0] > moved:
+            raise KeyboardInterrupt
+        return rename(file, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", ended)
+        if moved < 5:  # four chunks and the folder
+            with pytest.raises(KeyboardInterrupt):
+                create_on(path, "sky", (21, 23), (48, 48), *form)
+    assert np.array_equal(create_on(path, "sky", (21, 23), (48, 48), *form).read()[16:, 16:], data)

@@ -120,19 +120,22 @@ def test_a_file_for_which_there_is_no_room_is_refused_in_words(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_was_assembled_stays_where_the_user_wants_that(night, tmp_path, monkeypatch):
+def test_what_was_assembled_stays_unless_the_user_wants_it_removed(night, tmp_path, monkeypatch):
     """And then what nothing has changed is not made again: here all of it, for another form of the files."""
     monkeypatch.setattr("zemosaic.pipeline.ENOUGH_VISITS", 10)
-    outputs = assembled(night.lights, tmp_path, coadd_cleanup_memmap=False)
+    outputs = assembled(night.lights, tmp_path)
+    store = tmp_path / "zemosaic_workspace" / "mosaic"
+    assert not list((store / "checkpoints").glob("*")) and list((store / "data").glob("0.*"))
     recorder = Recorder()
     outputs.mosaic.unlink()
-    assert same_bits(assembled(night.lights, tmp_path, recorder, coadd_cleanup_memmap=False), outputs)
+    assert same_bits(assembled(night.lights, tmp_path, recorder), outputs)
     assert recorder.items["assemble"] == 0 and recorder.items["export"] > 0
     # the pace of an assembly is the forecast of the next one
-    assembled(night.lights, tmp_path, recorder, edge_taper=60)
+    assembled(night.lights, tmp_path, recorder, edge_taper=60, coadd_cleanup_memmap=True)
     before, after = (next(e for e in recorder.events if isinstance(e, kind)) for kind in (Forecast, Outturn))
     assert before.least < 3.0 * after.seconds and before.most > after.seconds / 3.0
     assert before.most / before.least == pytest.approx(1.4**2)
+    assert not store.exists()
 
 
 def test_more_processes_for_the_assembly_alone(night, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -23,9 +24,21 @@ from numpy.typing import DTypeLike, NDArray
 
 from zemosaic.errors import OutputError
 
-__all__ = ["Around", "Chunked", "DamagedError", "create", "opened", "put_file", "reserve", "save", "sync_folder"]
+__all__ = [
+    "Around",
+    "Chunked",
+    "DamagedError",
+    "create",
+    "create_on",
+    "opened",
+    "put_file",
+    "reserve",
+    "save",
+    "sync_folder",
+]
 
 HEADER = ".zarray"
+ATTRIBUTES = ".zattrs"
 Array = NDArray[Any]
 Box = tuple[int, int, int, int]  # y0, y1, x0, x1, half open
 
@@ -75,12 +88,21 @@ class Chunked:
             put_file(self._file(place), zlib.crc32(data).to_bytes(4, "little") + data)
         sync_folder(self.path)
 
+    def clear(self, region: Sequence[slice] = ()) -> None:
+        """Remove the chunks that a region touches: `fill` is there then."""
+        for place in self._places(self._bounds(region)):
+            self._file(place).unlink(missing_ok=True)
+
     def whole(self, region: Sequence[slice] = ()) -> bool:
         """Whether all chunks of a region are there and as they were written."""
         try:
             return all(self._load(place) is not None for place in self._places(self._bounds(region)))
         except DamagedError:
             return False
+
+    def like(self, chunks: Sequence[int], dtype: DTypeLike) -> bool:
+        """Whether chunks of the two are of one form."""
+        return self.chunks == tuple(chunks) and self.dtype == np.dtype(dtype).newbyteorder("<")
 
     def _load(self, place: tuple[int, ...]) -> Array | None:
         file = self._file(place)
@@ -214,6 +236,59 @@ def create(path: Path, shape: Sequence[int], chunks: Sequence[int], dtype: DType
             old.unlink()
         put_file(header, text.encode())
     return array
+
+
+def create_on(path: Path, lattice: str, origin: Sequence[int], *like: Any) -> Chunked:
+    """`create` an array (`like` are its other arguments) in which the zero of a lattice without bounds lies at `origin`.
+
+    Chunks of an array on the same lattice stay where they are on it, when the two differ by whole chunks: the array may grow
+    to any side. Those of another lattice, and those beyond the new bounds, go.
+    """
+    shape, chunks, dtype = like[:3]
+    staged = path.with_name(f"{path.name}.moving")
+    if staged.is_dir() and not path.is_dir():  # ended between the two last steps
+        staged.rename(path)
+    about, found = {"lattice": lattice, "origin": list(origin)}, _about(path)
+    if found.get("lattice") == lattice and opened(path).like(chunks, dtype):
+        if found == about and opened(path).shape == tuple(shape):
+            return create(path, *like)
+        steps = [new - old for new, old in zip(origin, found["origin"], strict=True)]
+        if all(step % n == 0 for step, n in zip(steps, chunks)):
+            if _about(staged) != about:
+                shutil.rmtree(staged, ignore_errors=True)
+            staging = create(staged, *like)
+            put_file(staged / ATTRIBUTES, json.dumps(about).encode())
+            _move(path, staging, [step // n for step, n in zip(steps, chunks)])
+            shutil.rmtree(path)
+            staged.rename(path)
+            return opened(path)
+    for old in (staged, path):
+        shutil.rmtree(old, ignore_errors=True)
+    array = create(path, *like)
+    put_file(path / ATTRIBUTES, json.dumps(about).encode())
+    return array
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """Where an array lies on which lattice; {} when there is none that can be read."""
+    try:
+        opened(path)
+        about = json.loads((path / ATTRIBUTES).read_text())
+        return about if isinstance(about, dict) else {}
+    except (OSError, ValueError, DamagedError):
+        return {}
+
+
+def _move(path: Path, target: Chunked, steps: Sequence[int]) -> None:
+    """Bring chunks into another array, so many chunks further along each axis."""
+    most = [-(-length // n) for length, n in zip(target.shape, target.chunks)]
+    for file in list(path.iterdir()):
+        if not file.name[0].isdigit():
+            continue
+        place = [int(k) + step for k, step in zip(file.name.split("."), steps, strict=True)]
+        if all(0 <= k < n for k, n in zip(place, most)):
+            file.rename(target.path / ".".join(map(str, place)))
+    sync_folder(target.path)
 
 
 def opened(path: Path) -> Chunked:

@@ -14,6 +14,7 @@ from zemosaic.model import LeftOut
 
 __all__ = [
     "Assembled",
+    "BlocksKept",
     "Calibrated",
     "Event",
     "Exported",
@@ -200,6 +201,19 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class BlocksKept:
+    """What becomes of the superblocks of a mosaic that was finished before."""
+
+    kept: int
+    blocks: int  # in all
+    frames: int  # made anew since a sub joined, left or was measured anew
+    moved: int  # since corrections changed by more than 0.05 of the noise there
+    sensor: int  # since the map of a sensor is learnt anew
+    absent: int  # that were not there
+    largest: float  # change of a block by its corrections, over its noise
+
+
+@dataclass(frozen=True)
 class Outturn:
     """What it took, beside the forecast."""
 
@@ -321,6 +335,7 @@ Event = (
     | PhaseFinished
     | FrameLeftOut
     | Forecast
+    | BlocksKept
     | Outturn
     | ManyLeftOut
     | SeamsGraded

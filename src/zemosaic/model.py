@@ -319,6 +319,16 @@ class Grid:
     x: float  # px, 0-based, of the tangent point
     y: float  # px
 
+    @property
+    def lattice(self) -> tuple[float, float, float]:
+        """What grids have in common that share their pixels."""
+        return self.ra, self.dec, self.scale
+
+    @property
+    def zero(self) -> tuple[int, int]:
+        """(y, x) px of the tangent point, which lies on a pixel."""
+        return round(self.y), round(self.x)
+
 
 @dataclass(frozen=True)
 class Superblock:
@@ -355,11 +365,13 @@ class Plan:
     memory: int  # bytes that one assembly task needs
     disk: int  # bytes that the workspace needs
     chunk: int = 256  # px, side of the squares in which planes lie on the disk; superblocks end at multiples of it
+    rows: tuple[int, ...] = ()  # px, where the grid is cut into superblocks, both ends included
+    columns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Mosaic:
-    """The assembled mosaic: arrays on disk, (channels, h, w) float32 .npy; NaN is no data."""
+    """The assembled mosaic: arrays on disk, (channels, h, w) float32, NaN is no data; the grid may be a part of them."""
 
     grid: Grid
     data: Path  # ADU per mosaic pixel at the reference transparency
@@ -368,3 +380,4 @@ class Mosaic:
     rejected: Path  # (h, w) uint16, frames with a rejected sample
     frames: tuple[int, ...]  # ids that really contributed
     sides: Path | None = None  # (2, h, w) uint16, frames whose raw pixel there was rejected as too dark, as too bright
+    corner: tuple[int, int] = (0, 0)  # (y, x) in the arrays of the grid's first pixel

@@ -17,8 +17,10 @@ from zemosaic.cluster import open_cluster
 from zemosaic.errors import InputError, OutputError
 from zemosaic.events import (
     Assembled,
+    BlocksKept,
     Exported,
     Made,
+    Note,
     Outturn,
     Planned,
     Reporter,
@@ -35,13 +37,22 @@ from zemosaic.forecast import ENOUGH_VISITS, forecast, widths
 from zemosaic.imaging.lines import LineMix
 from zemosaic.ledger import Ledger, to_json
 from zemosaic.model import Frame, FrameState, Grid, Group, LeftOut, Masters, Measurement, Mosaic, Plan, Solution
-from zemosaic.phases.assemble import Assembly, Exposure, Recipe, Result
+from zemosaic.phases.assemble import Assembly, Exposure, Fate, Finished, Recipe, Result, Verdict, common_hash
 from zemosaic.phases.export import Outputs, export, rows_to_write
 from zemosaic.phases.match import MatchResult
-from zemosaic.phases.plan import TASK_OVERHEAD, make_grid, make_plan
+from zemosaic.phases.plan import TASK_OVERHEAD, Cuts, grown_cuts, grown_grid, make_grid, make_plan
 from zemosaic.phases.solve import SolveResult
 from zemosaic.quality import FrameQuality, frame_table
-from zemosaic.recipes import assembly_recipe, crop, line_mixes, output_format, provenance, side_by_side, unlike_profiles
+from zemosaic.recipes import (
+    assembly_recipe,
+    crop,
+    held_matching,
+    line_mixes,
+    output_format,
+    provenance,
+    side_by_side,
+    unlike_profiles,
+)
 from zemosaic.seams import SeamReport, write_seams
 from zemosaic.settings import Settings
 from zemosaic.survey import MatchedPart, Survey, ledger_key, no_lines, seen
@@ -165,6 +176,20 @@ class _Made:
 
 
 @dataclass(frozen=True)
+class _Room:
+    """Where the mosaics of a target lie."""
+
+    canvas: Grid  # their planes; grows with what is added
+    part: Grid  # what is written: as large as the frames need
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """(y, x) of the part in the canvas."""
+        (y, x), (part_y, part_x) = self.canvas.zero, self.part.zero
+        return y - part_y, x - part_x
+
+
+@dataclass(frozen=True)
 class _Frozen:
     """The plan of a run that has begun."""
 
@@ -219,12 +244,25 @@ class _Run(Survey):
             return made, failed
         kept = [f for m in matched for f in m.part.frames if f.id in m.result.corrections]
         try:
-            grid = make_grid(kept, night.solved.solutions, self.settings.output_scale, crop(self.settings))
+            room = self.room(matched, kept, night.solved.solutions)
         except InputError as error:
             return made, failed + [self._failed(m.part, error, lone=lone) for m in matched]
         for each in matched:
-            made.append(self.mosaic(each, grid, night, folder))
+            made.append(self.mosaic(each, room, night, folder))
         return made, failed
+
+    def room(self, matched: Sequence[MatchedPart], frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> _Room:
+        """The pixels of all filters of a target: those of the mosaic that is there already, if they can be."""
+        before = [self.ledger.get(ledger_key("made_from", m.part.key), Finished) for m in matched]
+        scale, cut = self.settings.output_scale, crop(self.settings)
+        for there in filter(None, before):
+            grown = grown_grid(there.grid, frames, solutions, scale, cut)
+            if grown is not None:
+                return _Room(*grown)
+            self.reporter.emit(Note("the pixels have another size now: the mosaic is laid out and made anew"))
+            break
+        grid = make_grid(frames, solutions, scale, cut)
+        return _Room(grid, grid)
 
     def _failed(self, part: Target, error: InputError, *, lone: bool) -> str:
         if lone:
@@ -232,15 +270,15 @@ class _Run(Survey):
         self.reporter.emit(TargetFailed(replace(seen(part), name=part.title), str(error)))
         return f"{part.title} ({error})"
 
-    def mosaic(self, matched: MatchedPart, grid: Grid, night: _Night, folder: Path) -> _Made:
+    def mosaic(self, matched: MatchedPart, room: _Room, night: _Night, folder: Path) -> _Made:
         """One mosaic: planned, assembled, written."""
         part, result = matched.part, matched.result
-        plan = self.plan(part, night.solved.solutions, matched.groups, result, grid, night)
-        exposures = self.exposures(part.frames, night, result)
-        outputs, used = self.assemble_and_export(part, plan, exposures, night, result, folder)
+        before = self.ledger.get(ledger_key("made_from", part.key), Finished)
+        plan = self.plan(part, night.solved.solutions, matched.groups, result, room.canvas, night, before)
+        outputs, used = self.assemble_and_export(part, plan, room, night, result, folder, before)
         report = self.ledger.get(ledger_key("seams", part.key), SeamReport)
         if report is not None:
-            write_seams(report, outputs.mosaic, plan.grid, matched.groups, part.frames, night.solved.solutions)
+            write_seams(report, outputs.mosaic, room.part, matched.groups, part.frames, night.solved.solutions)
         return _Made(part.title, outputs, used)
 
     def plan(
@@ -251,6 +289,7 @@ class _Run(Survey):
         matched: MatchResult,
         grid: Grid,
         night: _Night,
+        before: Finished | None,
     ) -> Plan:
         usable = [f for f in part.frames if f.id in matched.corrections]
         kept = [replace(g, frames=tuple(i for i in g.frames if i in matched.corrections)) for g in groups]
@@ -263,7 +302,11 @@ class _Run(Survey):
                 workers = self.settings.assembly_process_workers or night.executor.workers
                 if samples and self.settings.coadd_use_memmap:
                     samples = replace(samples, scratch=self._room() // workers)
-                plan = make_plan(usable, solutions, panels, grid, memory=night.memory, workers=workers, samples=samples)
+                there = before is not None and before.rows and before.grid.lattice == grid.lattice
+                cuts = grown_cuts(before.grid, Cuts(before.rows, before.columns), grid) if before and there else None
+                plan = make_plan(
+                    usable, solutions, panels, grid, memory=night.memory, workers=workers, samples=samples, cuts=cuts
+                )
                 frozen = _Frozen(key, plan)
                 self.ledger.put(ledger_key("frozen_plan", part.key), frozen)
             plan = frozen.plan
@@ -307,7 +350,7 @@ class _Run(Survey):
                 sky=night.measurements[f.id].sky,
                 clipped=night.measurements[f.id].clipped,
                 growth=night.measurements[f.id].growth,
-                rejected=folder / f"{f.id}.npz",
+                rejected=folder / night.measurements[f.id].path.name,
                 measured=night.measurements[f.id].path,
                 masters=night.masters.get(f.id),
                 unlike=unlike[f.id],
@@ -321,13 +364,15 @@ class _Run(Survey):
         self,
         part: Target,
         plan: Plan,
-        exposures: Mapping[int, Exposure],
+        room: _Room,
         night: _Night,
         matched: MatchResult,
         folder: Path,
+        finished: Finished | None,
     ) -> tuple[Outputs, int]:
         """The picture, unless it is there already, made from exactly the same."""
         name, frames = part.key, part.frames
+        exposures = self.exposures(frames, night, matched)
         recipe = assembly_recipe(self.settings, matched.sky_level, max(e.unlike for e in exposures.values()))
         manifest = _hash((__version__, *_deciding(plan), plan.groups, tuple(exposures.values()), recipe))
         form = output_format(self.settings)
@@ -339,7 +384,14 @@ class _Run(Survey):
                 self.ledger.record_used(before.used)
                 outcome.append(Unchanged(len(before.used)))
             return before.outputs, len(before.used)
-        mosaic = self._assembled(name, plan, exposures, recipe, night)
+        finished, solved = self._alike(finished, plan, recipe), len(exposures)
+        if finished is not None:
+            matched, solved = held_matching(matched, finished, exposures, recipe, self.settings)
+            self.ledger.record_matched(matched.corrections)
+            exposures = self.exposures(frames, night, matched)
+            recipe = replace(recipe, level=finished.level)
+        mosaic, made_from = self._assembled(name, plan, exposures, recipe, night, finished)
+        mosaic = replace(mosaic, grid=room.part, corner=room.corner)
         self.ledger.record_used(mosaic.frames)
         kept = {*mosaic.frames, *self._lost(exposures)}
         reason = "no pixel of it is in the mosaic: all were cropped, rejected, or have no weight"
@@ -347,14 +399,27 @@ class _Run(Survey):
         made = provenance(self.settings, plan, frames, mosaic.frames, night.solved, matched)
         if before:  # from here on its files may be overwritten by those of this run
             self.ledger.put(ledger_key("finished", name), replace(before, manifest=""))
-        rows = rows_to_write(plan.grid.height, plan.channels, mosaic.sides is not None, form, len(lines))
+        rows = rows_to_write(room.part.height, plan.channels, mosaic.sides is not None, form, len(lines))
         with self.phase("export", rows, "rows") as outcome:
             outputs = export(mosaic, frames, made, _made_folder(folder), self.reporter, part.filter, form, lines)
             outcome.append(Exported(outputs.mosaic))
+        self.ledger.put(ledger_key("made_from", name), replace(made_from, way=self._way, solved=solved))
         self.ledger.put(ledger_key("finished", name), _Finished(files, outputs, _stamps(outputs), mosaic.frames))
         if self.settings.coadd_cleanup_memmap:
             _remove(self.ledger.workspace / "mosaic" / name, self.ledger.workspace)
         return outputs, len(mosaic.frames)
+
+    def _alike(self, finished: Finished | None, plan: Plan, recipe: Recipe) -> Finished | None:
+        """The finished mosaic if this one is to be made in the same way, so that parts of it can stay."""
+        if finished is None or finished.way != self._way:
+            return None
+        return finished if finished.common == common_hash(plan, replace(recipe, level=finished.level)) else None
+
+    @property
+    def _way(self) -> str:
+        """How corrections are found, as far as their own values do not tell."""
+        s = self.settings
+        return f"{s.stacking_normalize_method} {s.stacking_weighting_method}"
 
     def _lines(self, part: Target, night: _Night, matched: MatchResult) -> tuple[LineMix, ...]:
         """Emission lines that get a mosaic of their own: where the user wants them, and the filter passes them."""
@@ -373,19 +438,29 @@ class _Run(Survey):
         return {i for i, e in exposures.items() if e.frame.path in paths}
 
     def _assembled(
-        self, name: str, plan: Plan, exposures: Mapping[int, Exposure], recipe: Recipe, night: _Night
-    ) -> Mosaic:
-        """The planes of the mosaic, as far as no earlier run has made them."""
+        self,
+        name: str,
+        plan: Plan,
+        exposures: Mapping[int, Exposure],
+        recipe: Recipe,
+        night: _Night,
+        finished: Finished | None,
+    ) -> tuple[Mosaic, Finished]:
+        """The planes of the mosaic, as far as no earlier run has made them, and what they were made from."""
         workspace, scratch = self.ledger.workspace, self.settings.coadd_memmap_dir
         folders = workspace / "mosaic" / name, workspace / "sensors" / name
-        work = Assembly(plan, exposures, recipe, *folders, scratch=Path(scratch) if scratch else None)
+        work = Assembly(
+            plan, exposures, recipe, *folders, scratch=Path(scratch) if scratch else None, finished=finished
+        )
+        if work.verdict is not None:
+            self.reporter.emit(_blocks_kept(work.verdict))
         with self._assemblers(night) as executor, self.phase("assemble", work.visits, "visits") as outcome:
             result = self._run(work, night, executor)
             outcome.append(_assembled(result))
         for each in result.learnt:
             self.reporter.emit(SensorLearnt(each.name, len(each.frames), 100.0 * each.pattern, each.bad))
         self.leave_out(LeftOut(exposures[i].frame.path, FrameState.DAMAGED, why) for i, why in result.lost.items())
-        return result.mosaic
+        return result.mosaic, work.finished()
 
     @contextmanager
     def _assemblers(self, night: _Night) -> Iterator[Workers]:
@@ -428,6 +503,14 @@ def _assembled(result: Result) -> Assembled:
     total = sum(r.total for r in result.rejected)
     share = sum(r.pixels for r in result.rejected) / total if total else 0.0
     return Assembled(len(result.mosaic.frames), 100.0 * share, sum(r.streaks > 0 for r in result.rejected))
+
+
+def _blocks_kept(verdict: Verdict) -> BlocksKept:
+    b = verdict.blocks
+    return BlocksKept(
+        b[Fate.KEPT], sum(b.values()), b[Fate.FRAMES], b[Fate.MOVED], b[Fate.SENSOR], b[Fate.ABSENT],
+        max(verdict.kept, verdict.moved),
+    )  # fmt: skip
 
 
 def _hash(value: object) -> str:

@@ -7,6 +7,7 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 from zemosaic import __version__
 from zemosaic.errors import SettingsError
 from zemosaic.imaging.calibrate import Feather
+from zemosaic.imaging.change import How, Look
+from zemosaic.imaging.gauge import held
 from zemosaic.imaging.lines import LineMix, flux_ratio, hydrogen, oxygen
 from zemosaic.imaging.projection import pixel_scale
 from zemosaic.model import Correction, Frame, Measurement, Plan, Solution
-from zemosaic.phases.assemble import Recipe
+from zemosaic.phases.assemble import Exposure, Finished, Ingredient, Recipe
 from zemosaic.phases.export import Format, Provenance
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import SideBySide
@@ -28,6 +31,7 @@ from zemosaic.tables import load_stars
 __all__ = [
     "assembly_recipe",
     "crop",
+    "held_matching",
     "line_mixes",
     "median",
     "output_format",
@@ -37,6 +41,7 @@ __all__ = [
 ]
 
 SEEING = 0.2  # of a star's light, that seeing moves anyway and the rejection tolerates
+HELD = 1.5  # times the frames that the sky was found from, up to which it is held when frames join
 KAPPA = 3.0  # sigma that a difference between two telescopes may amount to
 
 
@@ -107,6 +112,38 @@ def assembly_recipe(settings: Settings, level: tuple[float, ...], unlike: float)
         maps=settings.rejection_maps,
         unlike=unlike,
     )
+
+
+def held_matching(
+    matched: MatchResult, finished: Finished, exposures: Mapping[int, Exposure], recipe: Recipe, settings: Settings
+) -> tuple[MatchResult, int]:
+    """The corrections held to those of the mosaic that was finished before (`imaging.gauge`), and how many frames found its sky.
+
+    Panels are held against each other only while there are few new frames: many more find a better sky than was there.
+    """
+    method = settings.stacking_normalize_method
+    before = {each.name: each for each in finished.frames}
+    names = {Ingredient.of(exposure).name: i for i, exposure in exposures.items()}
+    common = {name: exposures[i] for name, i in names.items() if name in before}
+    if method == "none" or not common:
+        return matched, len(exposures)
+    closely = len(exposures) <= HELD * finished.solved
+    now = {n: Look(exposures[i].solution, exposures[i].correction, *_pixels(exposures[i])) for n, i in names.items()}
+    then = {n: Look(before[n].solution, before[n].correction, *_pixels(e)) for n, e in common.items()}
+    how = How(recipe.feather, equal=False)  # the noise is looked at
+    corrections, factor = held(then, now, finished.grid, how, tilted=method == "linear_fit", closely=closely)
+    brighter = factor[1 if len(factor) == 3 else 0]
+    result = replace(
+        matched,
+        corrections={names[name]: correction for name, correction in corrections.items()},
+        sky_level=finished.level,
+        zero_point=matched.zero_point + 2.5 * math.log10(brighter),
+    )
+    return result, finished.solved if closely else len(exposures)
+
+
+def _pixels(exposure: Exposure) -> tuple[tuple[float, ...], tuple[int, int]]:
+    return exposure.white_sigma, exposure.shape
 
 
 def output_format(settings: Settings) -> Format:

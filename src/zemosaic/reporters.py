@@ -131,6 +131,8 @@ class _Words:
             case events.Forecast():
                 least, most = say.duration(event.least), say.duration(event.most)
                 return say("event.Forecast", memory=event.memory, disk=event.disk, least=least, most=most)
+            case events.BlocksKept():
+                return self._kept(event)
             case events.Outturn():
                 key = "event.Outturn" + (".unknown" if event.memory != event.memory else "")
                 before, seconds = event.forecast, say.duration(event.seconds)
@@ -163,6 +165,16 @@ class _Words:
         if event.unknown:
             self._headlines.append(text)
         return text
+
+    def _kept(self, event: events.BlocksKept) -> str:
+        say = self.messages
+        reasons = [
+            say(f"event.BlocksKept.{why}", count=count, largest=event.largest)
+            for why in ("frames", "moved", "sensor", "absent")
+            if (count := getattr(event, why))
+        ]
+        key = "event.BlocksKept" + ("" if reasons else ".all")
+        return say(key, kept=event.kept, blocks=event.blocks, largest=event.largest, reasons=", ".join(reasons))
 
     def _seams(self, event: events.SeamsGraded) -> str:
         word = self.messages(f"grade.{event.grade}")

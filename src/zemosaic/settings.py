@@ -94,10 +94,11 @@ class Settings(BaseModel):
         unit="path",
     )
     coadd_cleanup_memmap: bool = _setting(
-        True,
+        False,
         "performance",
-        "Remove what the assembly kept on the disk when the mosaic is finished (only what it made itself, never the folder). "
-        "Without, parts of the mosaic that nothing has changed are not made again when settings or subs change.",
+        "Remove what the assembly keeps on the disk when the mosaic is finished (only what it made itself, never the folder): 42 "
+        "bytes per pixel in colour. Without, a run with more subs, or fewer, makes only those parts of the mosaic again that "
+        "change.",
     )
     solver_method: Literal["auto", "header", "catalogue", "astap", "astrometry_net"] = _setting(
         "auto",

@@ -141,7 +141,7 @@ def test_frames_are_judged_by_sensor(marked, tmp_path):
     exposures = {e.frame.id: e for e in found["clean"][0]}
     for k in (3, 7, 11):
         exposures[k] = replace(exposures[k], frame=replace(exposures[k].frame, gain=120.0))
-    parts = batches(exposures, (), tmp_path)
+    parts = batches(exposures, (), tmp_path, {})
     assert sorted(i for batch in parts for i in batch.frames) == sorted(exposures)
     learning = [batch for batch in parts if batch.sums]
     assert len({batch.sensor for batch in learning}) == 1

@@ -27,6 +27,7 @@ from zemosaic.phases._assemble_frame import (
     BAYER_SHARE,
     CLIPPED,
     Exposure,
+    Ingredient,
     Lost,
     LostFrameError,
     Recipe,
@@ -69,7 +70,9 @@ class BlockTask:
 
     @property
     def name(self) -> str:
-        return f"{self.block.y0}_{self.block.x0}_{self.block.y1}_{self.block.x1}"
+        """Its place from the tangent point: the same when the grid grows."""
+        y, x = self.grid.zero
+        return f"{self.block.y0 - y}_{self.block.x0 - x}_{self.block.y1 - y}_{self.block.x1 - x}"
 
     @property
     def plane(self) -> tuple[int, int]:
@@ -224,7 +227,7 @@ def _final_block(task: BlockTask) -> set[int]:
     store(task.canvas.rejected, task.block, total.rejected)
     if total.sides is not None and task.canvas.sides is not None:
         store(task.canvas.sides, task.block, total.sides)
-    record(last_record(task), task.key, contributed)
+    record(last_record(task), task.key, contributed, [Ingredient.of(each) for each in task.exposures])
     checkpoint.drop()
     return contributed
 

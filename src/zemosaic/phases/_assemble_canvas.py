@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zemosaic.chunks import DamagedError, create, opened, put_file, save
+from zemosaic.chunks import DamagedError, create_on, opened, put_file, save
 from zemosaic.ledger import to_json
-from zemosaic.model import Plan, Superblock
+from zemosaic.model import Grid, Plan, Superblock
 
 __all__ = [
     "Canvas",
     "Checkpoint",
+    "clear",
     "create_canvas",
     "digest",
     "is_done",
@@ -73,17 +74,18 @@ class Canvas:
 
 
 def create_canvas(plan: Plan, folder: Path, maps: bool) -> Canvas:
-    """The arrays of a plan, empty, or as an earlier run left them."""
+    """The arrays of a plan, empty, or as an earlier run left them, on a smaller grid perhaps."""
     paths = {name: folder / name for name in Canvas.__dataclass_fields__}
     canvas = Canvas(**paths) if maps else replace(Canvas(**paths), sides=None)
     canvas.done.mkdir(parents=True, exist_ok=True)
-    plane, chunk = (plan.grid.height, plan.grid.width), (plan.chunk, plan.chunk)
+    grid, plane, chunk = plan.grid, (plan.grid.height, plan.grid.width), (plan.chunk, plan.chunk)
+    lattice = digest(grid.lattice)
     for path, fill in ((canvas.provisional, np.nan), (canvas.data, np.nan), (canvas.weight, 0.0)):
-        create(path, (plan.channels, *plane), (plan.channels, *chunk), np.float32, fill)
+        create_on(path, lattice, (0, *grid.zero), (plan.channels, *plane), (plan.channels, *chunk), np.float32, fill)
     for path in (canvas.samples, canvas.coverage, canvas.rejected):
-        create(path, plane, chunk, np.uint16)
+        create_on(path, lattice, grid.zero, plane, chunk, np.uint16)
     if canvas.sides is not None:
-        create(canvas.sides, (2, *plane), (2, *chunk), np.uint16)
+        create_on(canvas.sides, lattice, (0, *grid.zero), (2, *plane), (2, *chunk), np.uint16)
     return canvas
 
 
@@ -94,6 +96,17 @@ def region(block: Superblock, planes: int) -> tuple[slice, ...]:
 
 def store(path: Path, block: Superblock, values: Array) -> None:
     opened(path).write((*[0] * (values.ndim - 2), block.y0, block.x0), values)
+
+
+def clear(canvas: Canvas, done: Path, grid: Grid) -> None:
+    """Remove the chunks of a block that is no more, given its record: no block that is lies on them."""
+    kind, *place = done.stem.split("_")
+    zero = grid.zero * 2
+    y0, x0, y1, x1 = (max(int(k) + z, 0) for k, z in zip(place, zero, strict=True))
+    block = Superblock(y0, y1, x0, x1, ())
+    for path in canvas.first if kind == "provisional" else canvas.last:
+        array = opened(path)
+        array.clear(region(block, len(array.shape)))
 
 
 def load(path: Path, block: Superblock) -> Array:
@@ -107,9 +120,9 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(to_json(parts).encode()).hexdigest()
 
 
-def record(path: Path, key: str, used: Iterable[int]) -> None:
-    """Write down that something is done: `key` says of what it was made."""
-    put_file(path, json.dumps({"key": key, "used": sorted(used)}).encode())
+def record(path: Path, key: str, used: Iterable[int], made: Sequence[object] = ()) -> None:
+    """Write down that something is done: `key` says of what it was made, and `made` does so in full."""
+    put_file(path, to_json({"key": key, "used": sorted(used), "made": made}).encode())
 
 
 def recorded(path: Path, key: str) -> set[int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +20,14 @@ from zemosaic.kernels.blot import invalidate
 from zemosaic.kernels.calibrate import calibrate
 from zemosaic.kernels.demosaic import calibrated_cubic, calibrated_mosaic
 from zemosaic.model import Correction, Frame, FrameKind, Grid, Masters, Solution
+from zemosaic.phases._assemble_canvas import digest
 from zemosaic.tables import load_border, load_damaged
 
 __all__ = [
     "BAYER_SHARE",
     "CLIPPED",
     "Exposure",
+    "Ingredient",
     "Lost",
     "LostFrameError",
     "Recipe",
@@ -135,6 +137,26 @@ class Exposure:
 def by_chance(exposures: Iterable[Exposure]) -> list[Exposure]:
     """In the order of what lies in their pixels: neighbours are not of one time, and frames that join later move none."""
     return sorted(exposures, key=lambda e: (e.frame.digest, e.frame.id))
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """A frame as it went into a mosaic, written down beside what was made of it."""
+
+    id: int  # in that run
+    name: str  # the same in every run while the file is the same
+    shape: tuple[int, int]
+    solution: Solution
+    correction: Correction  # without the id
+    measured: str  # hash of the rest: noise, sky, calibration
+
+    @classmethod
+    def of(cls, exposure: Exposure) -> Ingredient:
+        frame, masters = exposure.frame, exposure.masters
+        rest = exposure.sigma, exposure.sky, exposure.clipped, exposure.growth, masters and masters.key, frame.unit
+        name = f"{frame.digest} {frame.size} {frame.mtime_ns}"
+        correction = replace(exposure.correction, frame_id=-1)
+        return cls(frame.id, name, exposure.shape, exposure.solution, correction, digest(rest))
 
 
 def read_rows(exposure: Exposure, rows: slice | None = None) -> Float32Array:

@@ -21,16 +21,19 @@ from zemosaic.imaging.sensor import LEAST_FRAMES, SensorSums, lasting, learn_sen
 from zemosaic.imaging.smear import MOST_FRAMES, smear_of
 from zemosaic.model import FrameKind, Grid, Group
 from zemosaic.phases._assemble_canvas import digest
-from zemosaic.phases._assemble_frame import Exposure, marked
+from zemosaic.phases._assemble_frame import Exposure, Ingredient, marked
 from zemosaic.tables import load_damaged
 
 __all__ = [
     "Batch",
+    "FinishedSensor",
     "SensorFound",
     "SensorMaps",
     "SensorTask",
     "batches",
+    "by_sensor",
     "in_order",
+    "kept_sensors",
     "known_sensor",
     "lasting_pixels",
     "learn_one",
@@ -44,6 +47,16 @@ Float32Array = NDArray[np.float32]
 BATCH = 8, 128  # frames, least and most; the sums of a batch are 16 bytes a pixel, written once and read once
 BATCHES = 32  # of a sensor, while they stay within these limits
 ROWS = 256  # of a sensor, in one file of its sums
+
+
+@dataclass(frozen=True)
+class FinishedSensor:
+    """What a finished mosaic knew of a sensor."""
+
+    name: str
+    key: str  # of its map; "" where none was made
+    hot: Path | None  # the list of its lasting pixels
+    frames: tuple[str, ...]  # names of those that it was learnt from
 
 
 @dataclass(frozen=True)
@@ -109,7 +122,7 @@ def in_order(exposures: Mapping[int, Exposure], panels: Sequence[Group]) -> list
     return sorted(exposures, key=lambda i: (panel.get(i, -1), sensor_name(exposures[i]), i))
 
 
-def _by_sensor(exposures: Mapping[int, Exposure], order: Iterable[int]) -> dict[str, list[int]]:
+def by_sensor(exposures: Mapping[int, Exposure], order: Iterable[int]) -> dict[str, list[int]]:
     """Frames of each sensor, in this order."""
     found = defaultdict[str, list[int]](list)
     for i in order:
@@ -122,13 +135,38 @@ def _of_pixels(exposure: Exposure) -> bool:
     return exposure.frame.kind is not FrameKind.RGB and not exposure.frame.stack
 
 
-def with_lasting_pixels(exposures: Mapping[int, Exposure], folder: Path) -> dict[int, Exposure]:
+def kept_sensors(
+    known: Sequence[FinishedSensor], exposures: Mapping[int, Exposure], folder: Path
+) -> dict[str, FinishedSensor]:
+    """What a finished mosaic learnt of sensors and holds for these frames too, by the sensor's name.
+
+    It does while it was learnt from half of the sensor's frames at least, and its files are there.
+    """
+    before, kept = {each.name: each for each in known}, {}
+    for name, frames in by_sensor(exposures, sorted(exposures)).items():
+        sensor = before.get(name)
+        if sensor is None or (sensor.hot is not None and not sensor.hot.is_file()):
+            continue
+        learnt = set(sensor.frames).intersection(Ingredient.of(exposures[i]).name for i in frames)
+        teaches = len(frames) >= LEAST_FRAMES and _of_pixels(exposures[frames[0]])
+        there = known_map(folder / f"{name}.npz", sensor.key) is not None if sensor.key else not teaches
+        if there and 2 * len(learnt) >= len(frames):
+            kept[name] = sensor
+    return kept
+
+
+def with_lasting_pixels(
+    exposures: Mapping[int, Exposure], folder: Path, kept: Mapping[str, FinishedSensor]
+) -> dict[int, Exposure]:
     """The exposures, each with the list of the pixels that are damaged in many frames of its sensor, written to `folder`.
 
     The file's name tells its content: what was made with another list does not count as done.
     """
     found = dict(exposures)
-    for name, frames in _by_sensor(exposures, sorted(exposures)).items():
+    for name, frames in by_sensor(exposures, sorted(exposures)).items():
+        if name in kept:
+            found |= {i: replace(exposures[i], hot=kept[name].hot) for i in frames}
+            continue
         if not _of_pixels(exposures[frames[0]]):
             continue
         places = lasting([load_damaged(exposures[i].measured) for i in frames]).astype(np.uint32)
@@ -144,14 +182,17 @@ def with_lasting_pixels(exposures: Mapping[int, Exposure], folder: Path) -> dict
     return found
 
 
-def batches(exposures: Mapping[int, Exposure], panels: Sequence[Group], folder: Path) -> tuple[Batch, ...]:
+def batches(
+    exposures: Mapping[int, Exposure], panels: Sequence[Group], folder: Path, kept: Mapping[str, FinishedSensor]
+) -> tuple[Batch, ...]:
     """All frames in the batches in which they are judged: by sensor, each sensor's by panel.
 
     They follow from the frames and panels alone, not from the number of workers, and so do the sums. Of too few frames, of
     frames debayered elsewhere and of stacks, whose pixels are mixtures, nothing is learnt: each is judged by itself.
+    Of sensors whose map is `kept` nothing is added up.
     """
     found = []
-    for name, frames in _by_sensor(exposures, in_order(exposures, panels)).items():
+    for name, frames in by_sensor(exposures, in_order(exposures, panels)).items():
         if len(frames) < LEAST_FRAMES or not _of_pixels(exposures[frames[0]]):
             found += [Batch(name, (i,), None, k) for k, i in enumerate(frames)]
             continue
@@ -159,7 +200,8 @@ def batches(exposures: Mapping[int, Exposure], panels: Sequence[Group], folder: 
         parts = max(2, -(-len(frames) // size))
         cuts = [round(len(frames) * k / parts) for k in range(parts + 1)]
         for k, (start, stop) in enumerate(zip(cuts[:-1], cuts[1:])):
-            found.append(Batch(name, tuple(frames[start:stop]), folder / f"{name}.{k}.sums", k))
+            sums = None if name in kept else folder / f"{name}.{k}.sums"
+            found.append(Batch(name, tuple(frames[start:stop]), sums, k))
     return tuple(found)
 
 
@@ -169,21 +211,30 @@ def save_sums(path: Path, sums: SensorSums) -> None:
 
 
 def sensor_tasks(
-    exposures: Mapping[int, Exposure], grid: Grid, parts: Sequence[Batch], keys: Mapping[Batch, str], folder: Path
+    exposures: Mapping[int, Exposure],
+    grid: Grid,
+    parts: Sequence[Batch],
+    keys: Mapping[Batch, str],
+    folder: Path,
+    kept: Mapping[str, FinishedSensor],
 ) -> tuple[SensorTask, ...]:
-    """The sensors of which something is learnt, from the sums of their batches."""
-    by_sensor = defaultdict[str, list[Batch]](list)
+    """The sensors of which something is learnt, from the sums of their batches, or was by the finished mosaic."""
+    learnable = defaultdict[str, list[Batch]](list)
     for batch in parts:
         if batch.sums is not None:
-            by_sensor[batch.sensor].append(batch)
+            learnable[batch.sensor].append(batch)
     tasks = []
-    for name, members in by_sensor.items():
+    for name, members in learnable.items():
         frames = tuple(i for batch in members for i in batch.frames)
         chosen = np.linspace(0, len(frames) - 1, min(len(frames), MOST_FRAMES)).astype(int)
         some = tuple(exposures[frames[int(k)]] for k in chosen)
         sums = tuple(batch.sums for batch in members if batch.sums is not None)
         key = digest([keys[batch] for batch in members])
         tasks.append(SensorTask(frames, some, grid, sums, folder / f"{name}.npz", key))
+    for name, ids in by_sensor(exposures, sorted(exposures)).items():
+        if name in kept and kept[name].key:
+            some = (exposures[ids[0]],)
+            tasks.append(SensorTask(tuple(ids), some, grid, (), folder / f"{name}.npz", kept[name].key))
     return tuple(tasks)
 
 
@@ -227,13 +278,19 @@ def remove_sums(path: Path) -> None:
 
 def known_sensor(task: SensorTask) -> SensorFound | None:
     """What an earlier run learnt from exactly the same."""
+    found = known_map(task.path, task.key)
+    return None if found is None else SensorFound(task.name, task.frames, *found, task.path)
+
+
+def known_map(path: Path, key: str) -> tuple[float, int] | None:
+    """Of a map that is there, whole, and has this key: its pattern and the number of its bad pixels."""
     try:
-        with task.path.open("rb") as file, np.load(file) as table:
-            if str(table["key"]) != task.key:
+        with path.open("rb") as file, np.load(file) as table:
+            if str(table["key"]) != key:
                 return None
             for name in ("offset", "bad"):  # the checksums of the archive are looked at
                 table[name]
-            return SensorFound(task.name, task.frames, float(table["pattern"]), table["bad"].size, task.path)
+            return float(table["pattern"]), table["bad"].size
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None
 

@@ -28,14 +28,18 @@ from zemosaic.execution import run_each
 from zemosaic.kernels.resample import BUCKETS
 from zemosaic.model import Mosaic, Plan, Superblock
 from zemosaic.phases._assemble_blocks import BlockTask, final_block, first_record, last_record, provisional_block
-from zemosaic.phases._assemble_canvas import create_canvas, digest, is_done, recorded
-from zemosaic.phases._assemble_frame import Exposure, Lost, Recipe
+from zemosaic.phases._assemble_canvas import clear, create_canvas, digest, is_done, recorded
+from zemosaic.phases._assemble_frame import Exposure, Ingredient, Lost, Recipe
+from zemosaic.phases._assemble_kept import Fate, Finished, FinishedBlock, Judge, Kept, Verdict
 from zemosaic.phases._assemble_reject import KEPT, Rejected, RejectTask, known_rejected, reject_frames
 from zemosaic.phases._assemble_sensor import (
     Batch,
+    FinishedSensor,
     SensorFound,
     batches,
+    by_sensor,
     in_order,
+    kept_sensors,
     known_sensor,
     learn_one,
     remove_sums,
@@ -43,7 +47,20 @@ from zemosaic.phases._assemble_sensor import (
     with_lasting_pixels,
 )
 
-__all__ = ["Assembly", "Exposure", "Recipe", "Rejected", "Result", "SensorFound", "Widths"]
+__all__ = [
+    "Assembly",
+    "Exposure",
+    "Fate",
+    "Finished",
+    "Ingredient",
+    "Recipe",
+    "Rejected",
+    "Result",
+    "SensorFound",
+    "Verdict",
+    "Widths",
+    "common_hash",
+]
 
 CHECKPOINT = 45.0  # s; running sums are kept so often, so that what a sudden end costs stays below two minutes
 MOST_DAMAGED = 3  # times that chunks may be found damaged in one run; more often the disk is no good
@@ -74,7 +91,8 @@ class Assembly:
 
     Every part has a key, a hash of all that it is made from: a block of the provisional mosaic of its frames, the rejected
     pixels of a frame of the blocks that it lies on, a block of the final mosaic of the first and of its frames' rejected
-    pixels. What is on the disk under that key, and whole, is not made again.
+    pixels. What is on the disk under that key, and whole, is not made again. Blocks of the mosaic that was `finished` before
+    keep the keys that they have, where they can stay (`_assemble_kept`).
     """
 
     def __init__(
@@ -86,40 +104,76 @@ class Assembly:
         sensors: Path,
         checkpoint: float | None = None,
         scratch: Path | None = None,
+        finished: Finished | None = None,
     ) -> None:
         self.plan, self.recipe, self.sensors = plan, recipe, sensors
         self.checkpoint = CHECKPOINT if checkpoint is None else checkpoint  # s between two of running sums
         self.scratch = scratch
         sensors.mkdir(parents=True, exist_ok=True)
         self.canvas = create_canvas(plan, folder, recipe.maps and recipe.reject)
+        self._before = finished if finished and finished.common == common_hash(plan, recipe) else None
         self._take(exposures)
 
     def _take(self, exposures: Mapping[int, Exposure]) -> None:
         """Plan what is to be done with these frames."""
-        self.exposures = with_lasting_pixels(exposures, self.sensors) if self.recipe.reject else dict(exposures)
+        known = self._before.sensors if self._before and self.recipe.reject else ()
+        self.known = kept_sensors(known, exposures, self.sensors)
+        self.exposures = dict(exposures)
+        if self.recipe.reject:
+            self.exposures = with_lasting_pixels(exposures, self.sensors, self.known)
+        kept = self._kept()
         hashes = {i: digest(e) for i, e in self.exposures.items()}
-        first, on, order = [], defaultdict[int, list[str]](list), in_order(self.exposures, self.plan.groups)
+        self.first, on, order = [], defaultdict[int, list[str]](list), in_order(self.exposures, self.plan.groups)
         for block in self.plan.superblocks:
+            there = kept.get(block)
             touching = set(block.frames)
-            members = tuple(i for i in order if i in touching)
-            kept = replace(block, frames=members)
-            key = digest(self._common, kept, [hashes[i] for i in members])
-            first.append(self._block(kept, key))
-            for i in members:
+            members = there.block if there else replace(block, frames=tuple(i for i in order if i in touching))
+            key = there.first if there else digest(self._common, members, [hashes[i] for i in members.frames])
+            self.first.append(self._block(members, key))
+            for i in members.frames:
                 on[i].append(key)
-        self.first = first
-        self.keys = {i: digest(hashes[i], on[i]) for i in sorted(self.exposures)}
-        self.batches = batches(self.exposures, self.plan.groups, self.sensors) if self.recipe.reject else ()
+        self.keys = {i: digest(hashes[i], on[i]) for i in sorted(self.exposures)} | self._unjudged(kept)
+        self.batches = batches(self.exposures, self.plan.groups, self.sensors, self.known) if self.recipe.reject else ()
         keys = {b: digest([self.keys[i] for i in b.frames]) for b in self.batches}
         self.judged = {b: self._judging(b, keys[b]) for b in self.batches}
-        self.learnt = sensor_tasks(self.exposures, self.plan.grid, self.batches, keys, self.sensors)
+        self.learnt = sensor_tasks(self.exposures, self.plan.grid, self.batches, keys, self.sensors, self.known)
         maps = {i: (task.path, task.key) for task in self.learnt for i in task.frames}
+        last = {there.block: there.last for there in kept.values()}
         self.last = [
-            self._block(t.block, digest(t.key, [(self.keys[i], maps.get(i)) for i in t.block.frames]), maps)
-            for t in first
+            self._block(
+                t.block,
+                last.get(t.block) or digest(t.key, [(self.keys[i], maps.get(i)) for i in t.block.frames]),
+                maps,
+            )
+            for t in self.first
         ]
+        self.used = {there.last: there.used for there in kept.values()}  # ids of now; those on the disk are older
         self._forget_others()
         self._find_missing()
+
+    def _present(self, block: Superblock) -> tuple[int, ...]:
+        return tuple(i for i in block.frames if i in self.exposures)
+
+    def _kept(self) -> dict[Superblock, Kept]:
+        """Blocks of the plan that stay as they are in the finished mosaic."""
+        self.verdict: Verdict | None = None
+        if self._before is None:
+            return {}
+        sensors = by_sensor(self.exposures, sorted(self.exposures)) if self.recipe.reject else {}
+        relearnt = [i for name, frames in sensors.items() if name not in self.known for i in frames]
+        judge = Judge(self._before, self.plan, self.exposures, self.recipe, self.canvas, relearnt)
+        found = {b: judge.judge(replace(b, frames=self._present(b))) for b in self.plan.superblocks}
+        self.verdict = judge.verdict
+        return {block: there for block, there in found.items() if there is not None}
+
+    def _unjudged(self, kept: Mapping[Superblock, Kept]) -> dict[int, str]:
+        """Keys of the rejected pixels of frames that lie on blocks that stay, and on no other."""
+        if self._before is None:
+            return {}
+        redone = {i for b in self.plan.superblocks if b not in kept for i in b.frames}
+        staying = {i for there in kept.values() for i in there.block.frames} - redone
+        known = {i: self._before.rejected.get(Ingredient.of(self.exposures[i]).name) for i in staying}
+        return {i: key for i, key in known.items() if key is not None}
 
     @property
     def _common(self) -> tuple[object, ...]:
@@ -143,9 +197,14 @@ class Assembly:
         return RejectTask(self.plan.grid, exposures, self.recipe, self.canvas, batch.sums, keys, key, room)
 
     def _forget_others(self) -> None:
-        """Records of anything else go before a chunk is written: they would vouch for what is no longer there."""
+        """Records of anything else go before a chunk is written: they would vouch for what is no longer there.
+
+        So do the chunks of blocks that are no more: nothing that is to be made covers all of them.
+        """
         keys = {first_record(t).name: t.key for t in self.first} | {last_record(t).name: t.key for t in self.last}
         for path in self.canvas.done.iterdir():
+            if path.name not in keys:
+                clear(self.canvas, path, self.plan.grid)
             if path.name not in keys or recorded(path, keys[path.name]) is None:
                 path.unlink()
 
@@ -156,11 +215,8 @@ class Assembly:
         unlearnt = [t for t in self.learnt if needed.intersection(t.frames) and known_sensor(t) is None]
         wanted = {path for t in unlearnt for path in t.sums}
         self.sensors_missing = unlearnt
-        self.frames_missing = [
-            t if b.sums in wanted else replace(t, sums=None)
-            for b, t in self.judged.items()
-            if self._is_missing(b, t, needed, wanted)
-        ]
+        found = [self._missing(b, t, needed, wanted) for b, t in self.judged.items()]
+        self.frames_missing = [task for task in found if task is not None]
         for batch in self.batches:
             if batch.sums is not None and batch.sums not in wanted:
                 remove_sums(batch.sums)
@@ -173,13 +229,20 @@ class Assembly:
             and not is_done(first_record(t), t.key, self.canvas.first, t.block)
         ]
 
-    def _is_missing(self, batch: Batch, task: RejectTask, needed: set[int], wanted: set[Path]) -> bool:
-        """Whether frames of a batch are to be judged: their rejected pixels, or the sums over them, are needed and not there."""
+    def _missing(self, batch: Batch, task: RejectTask, needed: set[int], wanted: set[Path]) -> RejectTask | None:
+        """The frames of a batch that are to be judged: their rejected pixels, or the sums over all, are needed and not there."""
         if batch.sums in wanted and not (
             batch.record and batch.sums and recorded(batch.record, task.key) is not None and opened(batch.sums).whole()
         ):
-            return True
-        return any(e.frame.id in needed and known_rejected(e, key) is None for e, key in zip(task.exposures, task.keys))
+            return task
+        pairs = list(zip(task.exposures, task.keys))
+        missing = [(e, key) for e, key in pairs if e.frame.id in needed and known_rejected(e, key) is None]
+        if not missing:
+            return None
+        if batch.sums in wanted:
+            return task
+        exposures, keys = zip(*missing)
+        return replace(task, sums=None, exposures=exposures, keys=keys)
 
     @property
     def visits(self) -> int:
@@ -211,7 +274,7 @@ class Assembly:
                 damaged += 1
                 if damaged > MOST_DAMAGED:
                     raise
-                self._find_missing()
+                self._take(self.exposures)
                 continue
             if not gone:
                 return self._result(lost)
@@ -251,7 +314,8 @@ class Assembly:
     def _result(self, lost: Mapping[int, str]) -> Result:
         used = set[int]()
         for task in self.last:
-            used |= recorded(last_record(task), task.key) or set()
+            here = self.used.get(task.key)
+            used |= (recorded(last_record(task), task.key) or set()) if here is None else here
         rejected = [known_rejected(self.exposures[i], self.keys[i]) for i in sorted(used)] if self.recipe.reject else []
         learnt = [known_sensor(task) for task in self.learnt]
         canvas = self.canvas
@@ -265,6 +329,32 @@ class Assembly:
             canvas.sides,
         )
         return Result(mosaic, tuple(filter(None, rejected)), tuple(filter(None, learnt)), dict(lost))
+
+    def finished(self) -> Finished:
+        """What the mosaic was made from, when it is done."""
+        y, x = self.plan.grid.zero
+        blocks = tuple(
+            FinishedBlock(f.block.y0 - y, f.block.y1 - y, f.block.x0 - x, f.block.x1 - x, f.key, n.key)
+            for f, n in zip(self.first, self.last, strict=True)
+        )
+        made = {i: Ingredient.of(e) for i, e in self.exposures.items()}
+        keys = {task.path.stem: task.key for task in self.learnt}
+        sensors = [
+            self.known.get(name)
+            or FinishedSensor(name, keys.get(name, ""), self.exposures[ids[0]].hot, tuple(made[i].name for i in ids))
+            for name, ids in (by_sensor(self.exposures, sorted(self.exposures)) if self.recipe.reject else {}).items()
+        ]
+        plan = self.plan
+        return Finished(
+            plan.grid, plan.rows, plan.columns, common_hash(plan, self.recipe), self.recipe.level, tuple(made.values()),
+            blocks, tuple(sensors), {made[i].name: key for i, key in self.keys.items()},
+        )  # fmt: skip
+
+
+def common_hash(plan: Plan, recipe: Recipe) -> str:
+    """Of all that every block of a mosaic has in common, wherever the grid ends and whatever telescopes joined elsewhere."""
+    recipe = replace(recipe, unlike=0.0)
+    return digest(__version__, plan.grid.lattice, plan.lattice, plan.channels, plan.chunk, recipe)
 
 
 class _Counter:

@@ -133,11 +133,13 @@ def export(
         progress.item = f"{path.name}{form.ending}"
         planes = channels if shape == cube else 1
         header = _companion_header(grid, planes, provenance, kind.upper(), unit, what)
-        return writer.companion(path, header, shape, map(_no_data_is_zero, progress.counted(_strips(source))), dtype)
+        return writer.companion(
+            path, header, shape, map(_no_data_is_zero, progress.counted(_strips(source, mosaic))), dtype
+        )
 
     progress.item = f"{name}{form.ending}"
     header = mosaic_header(grid, channels, used, provenance)
-    written = writer.mosaic(output / name, header, cube, lambda: progress.counted(_strips(mosaic.data)))
+    written = writer.mosaic(output / name, header, cube, lambda: progress.counted(_strips(mosaic.data, mosaic)))
     weight = map_of("weight", mosaic.weight, cube, np.float32, "adu**(-2)", "inverse variance")
     coverage = map_of("coverage", mosaic.coverage, plane, np.uint16, "count", "frames at this pixel")
     rejected = None
@@ -173,10 +175,12 @@ def _write_line(
     header["LINE"] = (line.name, "emission line that this plane shows")
     for text in textwrap.wrap(line.origin, HISTORY_TEXT, subsequent_indent="  "):
         header.add_history(text)
-    (data,) = writer.mosaic(path, header, plane, lambda: map(line.values, progress.counted(_strips(mosaic.data))))
+    (data,) = writer.mosaic(
+        path, header, plane, lambda: map(line.values, progress.counted(_strips(mosaic.data, mosaic)))
+    )
     what = f"inverse variance of {line.name}"
     weight_header = _companion_header(grid, 1, provenance, "WEIGHT", "adu**(-2)", what)
-    strips = map(line.weight, progress.counted(_strips(mosaic.weight)))
+    strips = map(line.weight, progress.counted(_strips(mosaic.weight, mosaic)))
     path = base.with_name(f"{base.name}_{line.name}_weight")
     return data, writer.companion(path, weight_header, plane, strips, np.float32)
 
@@ -202,18 +206,19 @@ class _Progress:
             self.reporter.emit(PhaseProgress("export", self.done, self.total, self.item))
 
 
-def _strips(path: Path, multiple: int = 1) -> Iterator[Pixels]:
-    """Row blocks of an array of shape (h, w) or (c, h, w), a multiple of `multiple` rows each but the last.
+def _strips(path: Path, mosaic: Mosaic, multiple: int = 1) -> Iterator[Pixels]:
+    """Row blocks of the mosaic's part of an array of shape (h, w) or (c, h, w), a multiple of `multiple` rows each but the last.
 
     A row of its chunks is read at least, so that no chunk is read more than twice.
     """
-    array = opened(path)
-    height = array.shape[-2]
-    row_bytes = 4 * math.prod(array.shape) // height
-    rows = max(STRIP_BYTES // row_bytes, array.chunks[-2], multiple) // multiple * multiple
+    array, (top, left) = opened(path), mosaic.corner
+    height, width = mosaic.grid.height, mosaic.grid.width
+    planes = len(array.shape) - 2
+    rows = max(STRIP_BYTES // (4 * math.prod(array.shape[:planes]) * width), array.chunks[-2], multiple)
+    rows = rows // multiple * multiple
     for start in range(0, height, rows):
-        part = slice(start, min(start + rows, height))
-        yield array.read((*[slice(None)] * (len(array.shape) - 2), part))
+        part = slice(top + start, top + min(start + rows, height)), slice(left, left + width)
+        yield array.read((*[slice(None)] * planes, *part))
 
 
 def _no_data_is_zero(weight: Pixels) -> Pixels:
@@ -415,7 +420,9 @@ def _small_mosaic(mosaic: Mosaic, progress: _Progress) -> tuple[Pixels, Pixels]:
     channels = opened(mosaic.data).shape[0]
     data, weight = np.empty((channels, height, width), np.float32), np.zeros((height, width), np.float32)
     row = 0
-    strips = zip(progress.counted(_strips(mosaic.data, factor)), _strips(mosaic.weight, factor), strict=True)
+    strips = zip(
+        progress.counted(_strips(mosaic.data, mosaic, factor)), _strips(mosaic.weight, mosaic, factor), strict=True
+    )
     for values, weights in strips:
         rows = -(-values.shape[1] // factor)
         for channel in range(channels):

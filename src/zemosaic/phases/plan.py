@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,11 +13,22 @@ from numpy.typing import NDArray
 
 from zemosaic.errors import InputError, SettingsError
 from zemosaic.imaging.grouping import group_pointings, mean_direction, unit_vectors
-from zemosaic.imaging.projection import grid_to_sky, pixel_scale, pixel_to_sky, sky_to_pixel
+from zemosaic.imaging.projection import angular_separation, grid_to_sky, pixel_scale, pixel_to_sky, sky_to_pixel
 from zemosaic.imaging.warp import LATTICE, footprint
 from zemosaic.model import Frame, Grid, Group, Plan, Solution, Superblock
 
-__all__ = ["TASK_OVERHEAD", "SideBySide", "group_frames", "make_grid", "make_plan", "natural_scale", "sample_bytes"]
+__all__ = [
+    "TASK_OVERHEAD",
+    "Cuts",
+    "SideBySide",
+    "group_frames",
+    "grown_cuts",
+    "grown_grid",
+    "make_grid",
+    "make_plan",
+    "natural_scale",
+    "sample_bytes",
+]
 
 BYTES_PER_PIXEL = 9 * 2 * 4  # of a superblock, per channel: nine buckets, sum and weight, float32
 TASK_OVERHEAD = 400 * 2**20  # bytes: interpreter with its libraries ~250 MB, one S50 frame in work ~120 MB
@@ -26,9 +38,23 @@ SMALLEST_BLOCK = CHUNK * CHUNK  # px
 LEAST_JOINT = 512 * 512  # px; smaller blocks read a frame more than three times over (2.8 times at this size)
 CELL = 64  # px of the mosaic on which the subs over a pixel are counted
 COARSEST = 1.5  # times the frames' own pixel size: beyond, the interpolation leaves out pixels between its samples
+SAME_SCALE = 0.02  # of the pixel size; frames that are finer or coarser by more get pixels of their own
 WIDEST = 60.0  # degrees from the tangent point; beyond that a TAN projection stretches by 4
 MOST_PIXELS = 4_000_000_000
 AUTOMATIC_PANEL = 0.4  # of the frames' shorter side
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Where a grid is cut into superblocks, px, both ends included."""
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+    @property
+    def largest(self) -> int:
+        """px of the largest block."""
+        return int(np.diff(self.rows).max() * np.diff(self.columns).max())
 
 
 @dataclass(frozen=True)
@@ -84,32 +110,58 @@ def make_plan(
     memory: int,
     workers: int,
     samples: SideBySide | None = None,
+    cuts: Cuts | None = None,
 ) -> Plan:
     """Lay out the mosaic on its grid.
 
     memory : bytes for all workers together; a task needs `Plan.memory` = overhead + 72 bytes a pixel and channel, or what
         `sample_bytes` says
     samples : where samples lie side by side; None: nowhere
+    cuts : where the grid is to be cut, if the memory allows (`grown_cuts`)
 
     Raises SettingsError when the memory is too small for the samples that have to lie side by side.
     """
     channels = frames[0].channels
     budget = max(memory // workers - TASK_OVERHEAD, 2**20)
     largest = min(budget // (BYTES_PER_PIXEL * channels), LARGEST_BLOCK)
+    if cuts is not None and cuts.largest > max(largest, SMALLEST_BLOCK):
+        cuts = None
     if samples is None:
-        blocks = _superblocks(frames, solutions, grid, _pieces(grid, largest, workers))
+        cuts = cuts or _cut(grid, _pieces(grid, largest, workers))
+        blocks = _superblocks(frames, solutions, grid, cuts)
     else:
-        depths = _depths(frames, solutions, grid)
-        fitting = budget // sample_bytes(int(depths.max()), channels)
-        least = SMALLEST_BLOCK if (samples.everywhere or samples.needed) and not samples.scratch else LEAST_JOINT
-        pieces = _pieces(grid, min(largest, max(fitting, least)), workers)
-        deep = [_deepened(b, depths) for b in _superblocks(frames, solutions, grid, pieces)]
-        blocks = tuple(_chosen(b, samples, budget, channels) for b in deep)
+        cuts, blocks = _with_samples(frames, solutions, grid, samples, budget, largest, workers, cuts)
     needed = max(_in_memory(b, channels) for b in blocks)
     disk = _whole_chunks(grid) * (3 * channels * 4 + 6) + sum(f.width * f.height // 16 for f in frames)
     disk += workers * max(_area(b) * sample_bytes(b.depth, channels) if b.mapped else 0 for b in blocks)
     disk += 16 * max(f.width * f.height for f in frames) * min(-(-len(frames) // 8), 32)  # sums of a sensor
-    return Plan(grid, channels, groups, blocks, LATTICE, TASK_OVERHEAD + needed, disk, CHUNK)
+    return Plan(grid, channels, groups, blocks, LATTICE, TASK_OVERHEAD + needed, disk, CHUNK, cuts.rows, cuts.columns)
+
+
+def _with_samples(
+    frames: Sequence[Frame],
+    solutions: Mapping[int, Solution],
+    grid: Grid,
+    samples: SideBySide,
+    budget: int,
+    largest: int,
+    workers: int,
+    cuts: Cuts | None,
+) -> tuple[Cuts, tuple[Superblock, ...]]:
+    """Where the grid is cut, at `cuts` if that goes, and the blocks, each with room for its samples where they fit."""
+    channels, depths = frames[0].channels, _depths(frames, solutions, grid)
+
+    def blocks(cuts: Cuts) -> tuple[Superblock, ...]:
+        deep = (_deepened(b, depths) for b in _superblocks(frames, solutions, grid, cuts))
+        return tuple(_chosen(b, samples, budget, channels) for b in deep)
+
+    if cuts is not None:
+        with suppress(SettingsError):  # more frames than blocks as large as these have room for
+            return cuts, blocks(cuts)
+    fitting = budget // sample_bytes(int(depths.max()), channels)
+    least = SMALLEST_BLOCK if (samples.everywhere or samples.needed) and not samples.scratch else LEAST_JOINT
+    cuts = _cut(grid, _pieces(grid, min(largest, max(fitting, least)), workers))
+    return cuts, blocks(cuts)
 
 
 def make_grid(
@@ -130,6 +182,50 @@ def make_grid(
             "and bin it afterwards"
         )
     return _grid(frames, solutions, (output_scale or natural) / 3600.0, crop)
+
+
+def grown_grid(
+    before: Grid,
+    frames: Sequence[Frame],
+    solutions: Mapping[int, Solution],
+    output_scale: float,
+    crop: float = 0.0,
+) -> tuple[Grid, Grid] | None:
+    """The grid of a mosaic with room for these frames, and the part of it that they need, on the same pixels as before.
+
+    It grows by whole chunks to the south and east, so that what was made stays as it is in its chunks, and never shrinks. None:
+    the pixels have to be others, as `output_scale` or the frames' own size is, or frames lie too far from the tangent point.
+    """
+    scale = (output_scale or natural_scale(frames, solutions)) / 3600.0
+    centres = np.array([(solutions[f.id].ra, solutions[f.id].dec) for f in frames])
+    apart = angular_separation(centres[:, 0], centres[:, 1], before.ra, before.dec)
+    if abs(scale / before.scale - 1.0) > SAME_SCALE or apart.max() > WIDEST:
+        return None
+    part = _around(before, frames, solutions, crop)
+    below, left = (max(0, -(-(new - old) // CHUNK)) * CHUNK for new, old in zip(part.zero, before.zero))
+    y, x = before.zero[0] + below, before.zero[1] + left
+    height = max(before.height + below, part.height + y - part.zero[0])
+    width = max(before.width + left, part.width + x - part.zero[1])
+    return _placed(before, -x, -y, width, height), part
+
+
+def grown_cuts(before: Grid, cuts: Cuts, grid: Grid) -> Cuts:
+    """The cuts of a grid that grew, the old ones among them."""
+    below, left = (new - old for new, old in zip(grid.zero, before.zero))
+    return Cuts(
+        _more_cuts(cuts.rows, before.height, below, grid.height),
+        _more_cuts(cuts.columns, before.width, left, grid.width),
+    )
+
+
+def _more_cuts(cuts: Sequence[int], length: int, ahead: int, now: int) -> tuple[int, ...]:
+    """Cuts of a side that has become longer, by `ahead` px before its beginning: the new parts in pieces like the old ones."""
+    largest = max(-(-int(np.diff(cuts).max()) // CHUNK), 1) * CHUNK
+    end = min(-(-length // CHUNK) * CHUNK + ahead, now)  # chunks at the old end hold new pixels too
+    old = [cut + ahead for cut in cuts[:-1]] + [end]
+    first = _cuts(ahead, -(-ahead // largest)) if ahead else []
+    last = [end + cut for cut in _cuts(now - end, -(-(now - end) // largest))] if now > end else []
+    return tuple(sorted({*first, *old, *last}))
 
 
 def _whole_chunks(grid: Grid) -> int:
@@ -205,32 +301,40 @@ def _grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], scale: flo
             "one picture can show; leave targets and target_gap at their defaults, which make a mosaic of each target, or take "
             "away the frames that lie between two"
         )
-    unplaced = Grid(ra, dec, scale, 0, 0, 0.0, 0.0)
-    outlines = [footprint(solutions[f.id], (f.height, f.width), unplaced, crop) for f in frames]
-    x, y = np.concatenate([o[0] for o in outlines]), np.concatenate([o[1] for o in outlines])
+    return _around(Grid(ra, dec, scale, 0, 0, 0.0, 0.0), frames, solutions, crop)
+
+
+def _around(lattice: Grid, frames: Sequence[Frame], solutions: Mapping[int, Solution], crop: float) -> Grid:
+    """The part of a lattice of pixels that holds every frame."""
+    outlines = [footprint(solutions[f.id], (f.height, f.width), lattice, crop) for f in frames]
+    x, y = (np.concatenate([o[k] for o in outlines]) - zero for k, zero in enumerate((lattice.x, lattice.y)))
     left, bottom = math.floor(x.min()) - 1, math.floor(y.min()) - 1
     width, height = math.ceil(x.max()) + 2 - left, math.ceil(y.max()) + 2 - bottom
+    return _placed(lattice, left, bottom, width, height)
+
+
+def _placed(lattice: Grid, left: int, bottom: int, width: int, height: int) -> Grid:
+    """A grid of pixels of a lattice, its first one (left, bottom) px from the tangent point."""
     if width * height > MOST_PIXELS:
         raise InputError(
-            f"the mosaic would have {width} x {height} pixels of {scale * 3600:.2f} arcsec; leave targets and target_gap at "
-            "their defaults, which make a mosaic of each target, or run parts of the field by themselves"
+            f"the mosaic would have {width} x {height} pixels of {lattice.scale * 3600:.2f} arcsec; leave targets and "
+            "target_gap at their defaults, which make a mosaic of each target, or run parts of the field by themselves"
         )
-    return Grid(ra, dec, scale, width, height, float(-left), float(-bottom))
+    return replace(lattice, width=width, height=height, x=float(-left), y=float(-bottom))
 
 
 def _superblocks(
-    frames: Sequence[Frame], solutions: Mapping[int, Solution], grid: Grid, pieces: tuple[int, int]
+    frames: Sequence[Frame], solutions: Mapping[int, Solution], grid: Grid, cuts: Cuts
 ) -> tuple[Superblock, ...]:
-    """Near-equal rectangles, `pieces` (rows, columns) of them, as far as frames reach."""
+    """The rectangles between the cuts, as far as frames reach."""
     boxes = []
     for f in frames:
         x, y = footprint(solutions[f.id], (f.height, f.width), grid)
         boxes.append((y.min() - 1, y.max() + 1, x.min() - 1, x.max() + 1))
     extent = np.array(boxes)
     blocks = []
-    rows, columns = _cuts(grid.height, pieces[0]), _cuts(grid.width, pieces[1])
-    for y0, y1 in zip(rows[:-1], rows[1:]):
-        for x0, x1 in zip(columns[:-1], columns[1:]):
+    for y0, y1 in zip(cuts.rows[:-1], cuts.rows[1:]):
+        for x0, x1 in zip(cuts.columns[:-1], cuts.columns[1:]):
             touching = (extent[:, 0] < y1) & (extent[:, 1] >= y0) & (extent[:, 2] < x1) & (extent[:, 3] >= x0)
             if touching.any():
                 low, high = np.floor(extent[touching].min(axis=0)), np.ceil(extent[touching].max(axis=0))
@@ -245,6 +349,11 @@ def _superblocks(
                     )
                 )
     return tuple(blocks)
+
+
+def _cut(grid: Grid, pieces: tuple[int, int]) -> Cuts:
+    """Near-equal rectangles, `pieces` (rows, columns) of them."""
+    return Cuts(tuple(_cuts(grid.height, pieces[0])), tuple(_cuts(grid.width, pieces[1])))
 
 
 def _cuts(length: int, pieces: int) -> list[int]:
@@ -270,5 +379,4 @@ def _pieces(grid: Grid, largest: int, workers: int) -> tuple[int, int]:
 
 
 def _block_area(grid: Grid, pieces: tuple[int, int]) -> int:
-    rows, columns = _cuts(grid.height, pieces[0]), _cuts(grid.width, pieces[1])
-    return int(np.diff(rows).max() * np.diff(columns).max())
+    return _cut(grid, pieces).largest
