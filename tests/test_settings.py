@@ -19,6 +19,7 @@ from zemosaic.settings import (
     Settings,
     declared,
     fractions,
+    weights_by_pattern,
 )
 from zemosaic.settings_files import load_settings, parse_json
 
@@ -261,3 +262,13 @@ def test_nan_is_no_setting(tmp_path: Path) -> None:
     (tmp_path / "n.json").write_text('{"output_scale": NaN}')
     with pytest.raises(SettingsError, match="output_scale must be a number"):
         load_settings(files=[tmp_path / "n.json"], folder=tmp_path)
+
+
+@pytest.mark.parametrize("text", ["a", "a=", "=1", "a=0", "a=-1", "a=b", "a=inf", "a=1;b"])
+def test_weights_by_hand_are_checked(text):
+    with pytest.raises(ValueError, match="weight above 0"):
+        Settings.model_validate({"file_weights": text})
+
+
+def test_weights_by_hand_are_read():
+    assert weights_by_pattern(" a b*.fit = 0.5;x=y?=2; ") == (("a b*.fit", 0.5), ("x=y?", 2.0))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from nights import BRIGHT, assembled, pixels, rewrite, rows, simulated
+from nights import BRIGHT, Recorder, assembled, pixels, rewrite, rows, simulated
+from zemosaic.events import Warned
 from zemosaic.imaging.calibrate import STEP, Feather, calibration
 from zemosaic.model import Correction, Grid, Solution
 from zemosaic.score.scene import boxes_of, load_scene
@@ -72,6 +73,30 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
             noise = np.sqrt(8.0 * PLAN.sky_noise**2) * np.random.default_rng(k).normal(size=data.shape)
             rewrite(path, np.clip(np.rint(data + noise + 200.0), 0, 65535).astype(np.uint16))
     return night
+
+
+def test_weights_by_hand(night: Night, tmp_path: Path) -> None:
+    """Two of six good subs count four times: the weights say what that does to the noise of equal subs."""
+    names = [path.name for path in night.subs]
+    given = {"stacking_weighting_method": "none", "file_weights": f"{names[0].upper()}=4;{names[2]} = 4; * = 1; x?=3"}
+    recorder = Recorder()
+    plain = assembled(night.lights, tmp_path / "plain", stacking_weighting_method="none")
+    made = assembled(night.lights, tmp_path / "made", recorder, **given)
+    assert [e.text for e in recorder.events if isinstance(e, Warned)] == [
+        "file_weights: no sub of this mosaic has a name like x?"
+    ]
+    before, now = (row_weights(tmp_path / each) for each in ("plain", "made"))
+    assert [now[n] / before[n] for n in names] == pytest.approx([4, 1, 4, 1, 1, 1])
+    weights = [pixels(each.weight)[1] for each in (plain, made)]
+    height, width = weights[0].shape
+    deep = np.s_[height // 2 - 40 : height // 2 + 40, width // 2 - 40 : width // 2 + 40]
+    # variance 1 of the good, 9 of the noisy ones; sum(w^2 v) / sum(w)^2
+    expected = ((3 + 27) / 36) / ((16 + 16 + 1 + 27) / 12**2)
+    assert np.median(weights[1][deep] / weights[0][deep]) == pytest.approx(expected, rel=0.08)
+
+
+def row_weights(folder: Path) -> dict[str, float]:
+    return {row.path.name: row.correction.weight for row in rows(folder) if row.correction}
 
 
 def noise_of(image: np.ndarray, deep: np.ndarray) -> float:

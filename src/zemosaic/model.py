@@ -380,4 +380,5 @@ class Mosaic:
     rejected: Path  # (h, w) uint16, frames with a rejected sample
     frames: tuple[int, ...]  # ids that really contributed
     sides: Path | None = None  # (2, h, w) uint16, frames whose raw pixel there was rejected as too dark, as too bright
+    seconds: Path | None = None  # (h, w) float32 s of exposure; None where all frames have the same
     corner: tuple[int, int] = (0, 0)  # (y, x) in the arrays of the grid's first pixel

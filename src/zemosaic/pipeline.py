@@ -38,7 +38,7 @@ from zemosaic.imaging.lines import LineMix
 from zemosaic.ledger import Ledger, to_json
 from zemosaic.model import Frame, FrameState, Grid, Group, LeftOut, Masters, Measurement, Mosaic, Plan, Solution
 from zemosaic.phases.assemble import Assembly, Exposure, Fate, Finished, Recipe, Result, Verdict, common_hash
-from zemosaic.phases.export import Outputs, export, rows_to_write
+from zemosaic.phases.export import Outputs, export, has_exposure, rows_to_write
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import TASK_OVERHEAD, Cuts, grown_cuts, grown_grid, make_grid, make_plan
 from zemosaic.phases.solve import SolveResult
@@ -399,7 +399,8 @@ class _Run(Survey):
         made = provenance(self.settings, plan, frames, mosaic.frames, night.solved, matched)
         if before:  # from here on its files may be overwritten by those of this run
             self.ledger.put(ledger_key("finished", name), replace(before, manifest=""))
-        rows = rows_to_write(room.part.height, plan.channels, mosaic.sides is not None, form, len(lines))
+        timed = has_exposure([exposures[i].frame for i in mosaic.frames])
+        rows = rows_to_write(room.part.height, plan.channels, mosaic.sides is not None, form, len(lines), timed)
         with self.phase("export", rows, "rows") as outcome:
             outputs = export(mosaic, frames, made, _made_folder(folder), self.reporter, part.filter, form, lines)
             outcome.append(Exported(outputs.mosaic))
@@ -419,7 +420,7 @@ class _Run(Survey):
     def _way(self) -> str:
         """How corrections are found, as far as their own values do not tell."""
         s = self.settings
-        return f"{s.stacking_normalize_method} {s.stacking_weighting_method}"
+        return f"{s.stacking_normalize_method} {s.stacking_weighting_method} {s.file_weights}"
 
     def _lines(self, part: Target, night: _Night, matched: MatchResult) -> tuple[LineMix, ...]:
         """Emission lines that get a mosaic of their own: where the user wants them, and the filter passes them."""

@@ -8,6 +8,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from zemosaic.phases.export import Format, Provenance
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import SideBySide
 from zemosaic.phases.solve import SolveResult
-from zemosaic.settings import Settings, fractions
+from zemosaic.settings import Settings, fractions, weights_by_pattern
 from zemosaic.tables import load_stars
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "provenance",
     "side_by_side",
     "unlike_profiles",
+    "weighted_by_hand",
 ]
 
 SEEING = 0.2  # of a star's light, that seeing moves anyway and the rejection tolerates
@@ -144,6 +146,20 @@ def held_matching(
 
 def _pixels(exposure: Exposure) -> tuple[tuple[float, ...], tuple[int, int]]:
     return exposure.white_sigma, exposure.shape
+
+
+def weighted_by_hand(
+    matched: MatchResult, frames: Sequence[Frame], settings: Settings
+) -> tuple[MatchResult, tuple[str, ...]]:
+    """The corrections with the user's own weights of files, and the patterns that fit none."""
+    factors, idle = dict[int, float](), []
+    for pattern, weight in weights_by_pattern(settings.file_weights):
+        fitting = [f.id for f in frames if fnmatchcase(f.path.name.lower(), pattern.lower())]
+        factors = dict.fromkeys(fitting, weight) | factors
+        if not fitting:
+            idle.append(pattern)
+    corrections = {i: replace(c, weight=c.weight * factors.get(i, 1.0)) for i, c in matched.corrections.items()}
+    return replace(matched, corrections=corrections), tuple(idle)
 
 
 def output_format(settings: Settings) -> Format:

@@ -215,6 +215,13 @@ class Settings(BaseModel):
         "each from 0 to less than 0.5.",
         unit="text",
     )
+    file_weights: str = _setting(
+        "",
+        "stacking",
+        "Weights of your own, as in `old_panel*=0.5; *S30*=2`: the weight of a file whose name fits a pattern (`*` and `?`, "
+        "capitals or not; the first that fits counts) is multiplied by that number.",
+        unit="text",
+    )
     stacking_final_combine_method: Literal["mean", "median"] = _setting(
         "mean",
         "stacking",
@@ -384,6 +391,12 @@ class Settings(BaseModel):
         fractions(value)
         return value
 
+    @field_validator("file_weights", mode="after")
+    @classmethod
+    def _patterns(cls, value: str) -> str:
+        weights_by_pattern(value)
+        return value
+
     @field_validator("*", mode="after")
     @classmethod
     def _inside_limits(cls, value: Any, info: ValidationInfo) -> Any:
@@ -394,6 +407,23 @@ class Settings(BaseModel):
         if not least <= value <= most:
             raise ValueError(f"must be {about.range_text()}")
         return value
+
+
+def weights_by_pattern(text: str) -> tuple[tuple[str, float], ...]:
+    """Patterns of file names and their weights, "pattern=weight; ..."; ValueError says what is expected."""
+    found = []
+    for part in filter(None, (each.strip() for each in text.split(";"))):
+        pattern, _, number = part.rpartition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = math.nan
+        if not (pattern.strip() and 0.0 < weight < math.inf):
+            raise ValueError(
+                f"{part!r}: expected a pattern of file names, =, and a weight above 0, as in old_panel*=0.5"
+            )
+        found.append((pattern.strip(), weight))
+    return tuple(found)
 
 
 def fractions(text: str) -> tuple[float, float]:

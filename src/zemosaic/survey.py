@@ -45,7 +45,7 @@ from zemosaic.phases.plan import group_frames
 from zemosaic.phases.scan import scan
 from zemosaic.phases.solve import SolveResult, solve
 from zemosaic.quality import Matching
-from zemosaic.recipes import median
+from zemosaic.recipes import median, weighted_by_hand
 from zemosaic.seams import seam_report
 from zemosaic.settings import Settings
 from zemosaic.solvers.external import External, find_external
@@ -263,6 +263,9 @@ class Survey:
                 limits=Limits(self.settings.min_transparency, self.settings.max_unevenness),
                 reporter=self.reporter,
             )
+            result, idle = weighted_by_hand(result, usable, self.settings)
+            for pattern in idle:
+                self.reporter.emit(Warned(f"file_weights: no sub of this mosaic has a name like {pattern}"))
             self.leave_out(result.left_out)
             self.ledger.record_matched(result.corrections)
             self.ledger.put(ledger_key("overlaps", name), result.overlaps)

@@ -406,3 +406,23 @@ def test_missing_pixels_spread_nowhere(tmp_path, rejection):
     found, coverage = planes(mosaic.data), planes(mosaic.coverage)
     assert np.isfinite(found[:, coverage > 0]).all()
     assert np.abs(found[:, coverage > 0] - np.array(LEVEL)[:, None]).max() < 100
+
+
+def test_exposures_are_added_up_where_they_differ(tmp_path):
+    """Seconds of the frames at each pixel; without differences they are the coverage times one of them."""
+    where = [Pointing(), Pointing(dx=30.0), Pointing(dy=-20.0)]
+    sky = np.random.default_rng(1)
+    frames = [exposure(tmp_path, k, raw_of(0.0, p) + sky.normal(0, 9, SHAPE), p, True) for k, p in enumerate(where)]
+    mosaic, _ = combine(tmp_path / "same", frames, PLAIN)
+    assert mosaic.seconds is None
+    times = (10.0, 30.0, float("nan"))
+    mixed = [replace(e, frame=replace(e.frame, exposure=t)) for e, t in zip(frames, times)]
+    (tmp_path / "mixed").mkdir()
+    found, _ = combine(tmp_path / "mixed", mixed, PLAIN, side=128)
+    lone = []
+    for k, e in enumerate(frames):
+        single, _ = combine(tmp_path / f"lone{k}", [e], PLAIN)
+        lone.append(planes(single.coverage) * np.nan_to_num(times[k]))
+    assert np.array_equal(planes(found.coverage), planes(mosaic.coverage))
+    assert np.array_equal(planes(found.seconds), np.sum(lone, axis=0))
+    assert planes(found.seconds).max() == 40.0

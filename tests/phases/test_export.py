@@ -117,11 +117,20 @@ def test_names_say_groups_and_frames(written, tmp_path):
     assert sorted(path.name for path in tmp_path.glob("zemosaic*")) == [
         "zemosaic_MT4_R5.fits",
         "zemosaic_MT4_R5_coverage.fits",
+        "zemosaic_MT4_R5_exposure.fits",
         "zemosaic_MT4_R5_preview.png",
         "zemosaic_MT4_R5_weight.fits",
     ]
     assert all(path.exists() for path in written[1].files)
     assert not list(tmp_path.glob(".*"))
+
+
+def test_exposure_fits_coverage_and_header(written):
+    _, outputs = written
+    assert np.array_equal(fits.getdata(outputs.exposure), fits.getdata(outputs.coverage) * np.float32(10.0))
+    header = fits.getheader(outputs.exposure)
+    assert (header["BUNIT"], header["EXTNAME"]) == ("s", "EXPOSURE")
+    assert fits.getheader(outputs.mosaic)["EXPTIME"] == 50.0
 
 
 def test_pixels_come_back(written):
@@ -345,7 +354,7 @@ def test_progress_counts_every_row_of_every_file(tmp_path, frames):
     export(mosaic(tmp_path / "work"), frames, PROVENANCE, tmp_path, listener)
     assert all(isinstance(event, PhaseProgress) for event in listener.events)
     assert [event.done for event in listener.events] == sorted({event.done for event in listener.events})
-    assert listener.events[-1].done == listener.events[-1].total == 480
+    assert listener.events[-1].done == listener.events[-1].total == 600
 
 
 def test_stopped_export_leaves_no_half_file(tmp_path, frames, monkeypatch):

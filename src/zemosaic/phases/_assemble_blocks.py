@@ -179,6 +179,7 @@ class _Sums:
     sides: NDArray[np.uint16] | None  # (2, h, w), when asked for
     beside: Float32Array | None  # (depth, h, w, 2 * channels + 1), for the median
     found: NDArray[np.uint16] | None  # (h, w), samples of these
+    seconds: Float32Array | None  # (h, w) of exposure, where frames differ in it
 
     @classmethod
     def empty(cls, task: BlockTask) -> _Sums:
@@ -190,6 +191,7 @@ class _Sums:
             np.zeros((2, *plane), np.uint16) if task.canvas.sides else None,
             _no_samples(task) if median else None,
             np.zeros(plane, np.uint16) if median else None,
+            np.zeros(plane, np.float32) if task.canvas.seconds else None,
         )
 
     @property
@@ -227,6 +229,8 @@ def _final_block(task: BlockTask) -> set[int]:
     store(task.canvas.rejected, task.block, total.rejected)
     if total.sides is not None and task.canvas.sides is not None:
         store(task.canvas.sides, task.block, total.sides)
+    if total.seconds is not None and task.canvas.seconds is not None:
+        store(task.canvas.seconds, task.block, total.seconds)
     record(last_record(task), task.key, contributed, [Ingredient.of(each) for each in task.exposures])
     checkpoint.drop()
     return contributed
@@ -235,6 +239,9 @@ def _final_block(task: BlockTask) -> set[int]:
 def _add_final(task: BlockTask, each: Prepared, total: _Sums) -> int:
     """Add a frame; the number of pixels to which it gives something."""
     view, lattices = each.view, each.lattices
+    (y0, y1, x0, x1), (top, left) = view.box, task.origin
+    here = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+    before = None if total.seconds is None else total.count[here].copy()
     seen = mosaic_kernels.add_to_sums(
         each.image, view.rows.start, each.exposure.frame.height, each.table, each.red,
         view.nodes_x, view.nodes_y, view.node0, LATTICE, lattices.weight, lattices.variance, STEP,
@@ -244,6 +251,8 @@ def _add_final(task: BlockTask, each: Prepared, total: _Sums) -> int:
         _add_samples(task, each, LEAST_VALID, total.beside, total.found)
     if total.sides is not None:
         _count_sides(task, each, total.sides)
+    if total.seconds is not None and before is not None:
+        total.seconds[here] += (total.count[here] - before) * np.float32(each.exposure.seconds)
     return seen
 
 

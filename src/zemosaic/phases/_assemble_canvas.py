@@ -28,6 +28,7 @@ __all__ = [
     "clear",
     "create_canvas",
     "digest",
+    "fill_seconds",
     "is_done",
     "load",
     "record",
@@ -52,6 +53,7 @@ class Canvas:
     coverage: Path
     rejected: Path
     sides: Path | None  # (2, h, w) uint16, when asked for
+    seconds: Path | None = None  # (h, w) float32, of exposure, where frames differ in it
 
     @property
     def done(self) -> Path:
@@ -70,13 +72,18 @@ class Canvas:
     @property
     def last(self) -> tuple[Path, ...]:
         """Planes of the final mosaic."""
-        return self.data, self.weight, self.coverage, self.rejected, *([self.sides] if self.sides else [])
+        return self.data, self.weight, self.coverage, self.rejected, *filter(None, (self.sides, self.seconds))
 
 
-def create_canvas(plan: Plan, folder: Path, maps: bool) -> Canvas:
-    """The arrays of a plan, empty, or as an earlier run left them, on a smaller grid perhaps."""
+def create_canvas(plan: Plan, folder: Path, maps: bool, times: bool = False) -> Canvas:
+    """The arrays of a plan, empty, or as an earlier run left them, on a smaller grid perhaps.
+
+    maps : of rejected pixels, times : of the exposure, are kept
+    """
     paths = {name: folder / name for name in Canvas.__dataclass_fields__}
-    canvas = Canvas(**paths) if maps else replace(Canvas(**paths), sides=None)
+    canvas = replace(
+        Canvas(**paths), sides=paths["sides"] if maps else None, seconds=paths["seconds"] if times else None
+    )
     canvas.done.mkdir(parents=True, exist_ok=True)
     grid, plane, chunk = plan.grid, (plan.grid.height, plan.grid.width), (plan.chunk, plan.chunk)
     lattice = digest(grid.lattice)
@@ -86,7 +93,21 @@ def create_canvas(plan: Plan, folder: Path, maps: bool) -> Canvas:
         create_on(path, lattice, grid.zero, plane, chunk, np.uint16)
     if canvas.sides is not None:
         create_on(canvas.sides, lattice, (0, *grid.zero), (2, *plane), (2, *chunk), np.uint16)
+    if canvas.seconds is not None:
+        create_on(canvas.seconds, lattice, grid.zero, plane, chunk, np.float32)
+    elif paths["seconds"].is_dir():  # parts of it would be of another mosaic when it is wanted again
+        shutil.rmtree(paths["seconds"])
     return canvas
+
+
+def fill_seconds(canvas: Canvas, block: Superblock, seconds: float) -> None:
+    """The exposure of a block of a mosaic whose frames were all of so many seconds, where it was not kept."""
+    if canvas.seconds is None or opened(canvas.seconds).whole(region(block, 2)):
+        return
+    coverage = opened(canvas.coverage)
+    if coverage.whole(region(block, 2)):
+        count = coverage.read(region(block, 2)).astype(np.float32)
+        store(canvas.seconds, block, count * np.float32(seconds))
 
 
 def region(block: Superblock, planes: int) -> tuple[slice, ...]:

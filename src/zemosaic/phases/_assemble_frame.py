@@ -119,6 +119,11 @@ class Exposure:
         return self.frame.height, self.frame.width
 
     @property
+    def seconds(self) -> float:
+        """Of exposure; what is not known does not count."""
+        return self.frame.exposure if math.isfinite(self.frame.exposure) else 0.0
+
+    @property
     def white_sigma(self) -> tuple[float, ...]:
         """Noise that a pixel of each colour would have if the light of all its pixels were spread over the whole sensor.
 

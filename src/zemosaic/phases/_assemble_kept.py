@@ -21,7 +21,7 @@ from zemosaic.imaging.change import CELL, Change, How, Light, Look, light_of
 from zemosaic.imaging.warp import footprint
 from zemosaic.ledger import from_json
 from zemosaic.model import Grid, Plan, Solution, Superblock
-from zemosaic.phases._assemble_canvas import Canvas, is_done, recorded
+from zemosaic.phases._assemble_canvas import Canvas, fill_seconds, is_done, recorded
 from zemosaic.phases._assemble_frame import Exposure, Ingredient, Recipe
 from zemosaic.phases._assemble_sensor import FinishedSensor
 
@@ -56,6 +56,7 @@ class Finished:
     blocks: tuple[FinishedBlock, ...]
     sensors: tuple[FinishedSensor, ...]
     rejected: Mapping[str, str]  # by the name of a frame: key of its rejected pixels
+    seconds: float | None  # exposure that all frames had; None: they differed
     way: str = ""  # how corrections were found, in the words of whoever found them
     solved: int = 0  # frames of the run that found the sky that has been held since
 
@@ -112,6 +113,11 @@ class Judge:
         self.named = {Ingredient.of(e).name: i for i, e in exposures.items()}
         self.there = {self._cell(b.y0, b.x0): b for b in self._blocks(finished)}
         self._fates: list[tuple[Fate, float]] = []
+
+    def fill(self, seconds: float) -> None:
+        """Exposures of what was made of frames of so many seconds each, now that others join."""
+        for b in self.there.values():
+            fill_seconds(self.canvas, Superblock(b.y0, b.y1, b.x0, b.x1, ()), seconds)
 
     def _blocks(self, finished: Finished) -> Iterable[FinishedBlock]:
         """Those of the finished mosaic on the grid of the plan, as far as each lies in one cell of its cut."""

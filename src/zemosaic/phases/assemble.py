@@ -110,7 +110,8 @@ class Assembly:
         self.checkpoint = CHECKPOINT if checkpoint is None else checkpoint  # s between two of running sums
         self.scratch = scratch
         sensors.mkdir(parents=True, exist_ok=True)
-        self.canvas = create_canvas(plan, folder, recipe.maps and recipe.reject)
+        self.seconds = {e.seconds for e in exposures.values()}
+        self.canvas = create_canvas(plan, folder, recipe.maps and recipe.reject, len(self.seconds) > 1)
         self._before = finished if finished and finished.common == common_hash(plan, recipe) else None
         self._take(exposures)
 
@@ -162,6 +163,8 @@ class Assembly:
         sensors = by_sensor(self.exposures, sorted(self.exposures)) if self.recipe.reject else {}
         relearnt = [i for name, frames in sensors.items() if name not in self.known for i in frames]
         judge = Judge(self._before, self.plan, self.exposures, self.recipe, self.canvas, relearnt)
+        if self._before.seconds is not None:
+            judge.fill(self._before.seconds)
         found = {b: judge.judge(replace(b, frames=self._present(b))) for b in self.plan.superblocks}
         self.verdict = judge.verdict
         return {block: there for block, there in found.items() if there is not None}
@@ -327,6 +330,7 @@ class Assembly:
             canvas.rejected,
             tuple(sorted(used)),
             canvas.sides,
+            seconds=canvas.seconds,
         )
         return Result(mosaic, tuple(filter(None, rejected)), tuple(filter(None, learnt)), dict(lost))
 
@@ -348,6 +352,7 @@ class Assembly:
         return Finished(
             plan.grid, plan.rows, plan.columns, common_hash(plan, self.recipe), self.recipe.level, tuple(made.values()),
             blocks, tuple(sensors), {made[i].name: key for i, key in self.keys.items()},
+            None if self.canvas.seconds else min(self.seconds),
         )  # fmt: skip
 
 

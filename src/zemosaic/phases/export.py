@@ -28,7 +28,7 @@ from zemosaic.imaging.stretch import autostretch, block_mean
 from zemosaic.model import Frame, Grid, Mosaic
 from zemosaic.phases._export_files import Format, Writer
 
-__all__ = ["Format", "Outputs", "Provenance", "export", "mosaic_header", "rows_to_write"]
+__all__ = ["Format", "Outputs", "Provenance", "export", "has_exposure", "mosaic_header", "rows_to_write"]
 
 Pixels = NDArray[Any]
 
@@ -74,6 +74,7 @@ class Outputs:
     weight: Path
     preview: Path
     rejected: Path | None = None  # two planes, when asked for
+    exposure: Path | None = None  # None where no sub says how long it was
     planes: tuple[Path, ...] = ()  # green and blue, where each colour has a file; `mosaic` is red then
     lines: tuple[Path, ...] = ()  # of a dual-band mosaic: H-alpha, its weight, OIII, its weight
 
@@ -81,7 +82,7 @@ class Outputs:
     def files(self) -> tuple[Path, ...]:
         """All of them."""
         return (
-            tuple(p for p in (self.mosaic, self.coverage, self.weight, self.preview, self.rejected) if p)
+            tuple(p for p in (self.mosaic, self.coverage, self.weight, self.preview, self.rejected, self.exposure) if p)
             + self.planes
             + self.lines
         )
@@ -125,7 +126,8 @@ def export(
     grid, channels = mosaic.grid, opened(mosaic.data).shape[0]
     plane = grid.height, grid.width
     cube = plane if channels == 1 else (channels, *plane)
-    progress = _Progress(reporter, rows_to_write(grid.height, channels, mosaic.sides is not None, form, len(lines)))
+    rows = rows_to_write(grid.height, channels, mosaic.sides is not None, form, len(lines), has_exposure(used))
+    progress = _Progress(reporter, rows)
     writer = Writer(form)
 
     def map_of(kind: str, source: Path, shape: tuple[int, ...], dtype: type, unit: str, what: str) -> Path:
@@ -146,13 +148,19 @@ def export(
     if mosaic.sides is not None:
         what = "rejected: too dark, too bright"
         rejected = map_of("rejected", mosaic.sides, (2, *plane), np.uint16, "count", what)
+    exposure = None
+    if has_exposure(used):
+        path = output / f"{name}_exposure"
+        progress.item = f"{path.name}{form.ending}"
+        header = _companion_header(grid, 1, provenance, "EXPOSURE", "s", "exposure of the frames at this pixel")
+        exposure = writer.companion(path, header, plane, progress.counted(_seconds(mosaic, used)), np.float32)
     preview = output / f"{name}_preview.png"
     progress.item = preview.name
     _write_preview(preview, mosaic, provenance, progress)
     emission = [
         path for line in lines for path in _write_line(line, mosaic, used, provenance, output / name, writer, progress)
     ]
-    return Outputs(written[0], coverage, weight, preview, rejected, written[1:], tuple(emission))
+    return Outputs(written[0], coverage, weight, preview, rejected, exposure, written[1:], tuple(emission))
 
 
 def _write_line(
@@ -185,9 +193,24 @@ def _write_line(
     return data, writer.companion(path, weight_header, plane, strips, np.float32)
 
 
-def rows_to_write(height: int, channels: int, sides: bool, form: Format, lines: int = 0) -> int:
+def rows_to_write(height: int, channels: int, sides: bool, form: Format, lines: int = 0, exposure: bool = False) -> int:
     """Rows of all files together: what the progress of the export counts."""
-    return height * (form.passes(channels) + (4 if sides else 3) + lines * (form.passes(1) + 1))
+    return height * (form.passes(channels) + 3 + sides + exposure + lines * (form.passes(1) + 1))
+
+
+def has_exposure(used: Sequence[Frame]) -> bool:
+    """Whether there is a map of the exposure: some frame says how long it was."""
+    return _total_exposure(used) > 0.0
+
+
+def _seconds(mosaic: Mosaic, used: Sequence[Frame]) -> Iterator[Pixels]:
+    """Rows of the exposure in s: as it was added up, or the coverage times that of every frame."""
+    if mosaic.seconds is not None:
+        yield from _strips(mosaic.seconds, mosaic)
+        return
+    each = np.float32(_total_exposure(used) / len(used))
+    for strip in _strips(mosaic.coverage, mosaic):
+        yield strip.astype(np.float32) * each
 
 
 class _Progress:

@@ -31,7 +31,7 @@ SMALLEST = 64  # px: a shorter side holds no field to solve
 DIGEST_ROWS = 8  # rows of noise: two different exposures never share them, and they lie beside the header on disk
 HASH_ROWS = 256  # rows read at once when whole files are compared
 PROGRESS_STEP = 50  # files
-COMPANIONS = ("WEIGHT", "COVERAGE", "REJECTED")  # EXTNAME of what ZeMosaic writes beside a mosaic
+COMPANIONS = ("WEIGHT", "COVERAGE", "REJECTED", "EXPOSURE")  # EXTNAME of what ZeMosaic writes beside a mosaic
 WORDS = {
     FrameState.NOT_A_LIGHT: "calibration files",
     FrameState.STACK: "stacks",
