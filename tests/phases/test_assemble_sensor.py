@@ -148,5 +148,5 @@ def test_frames_are_judged_by_sensor(marked, tmp_path):
     assert [batch.number for batch in learning] == [0, 1]
     assert [batch.frames for batch in parts if not batch.sums] == [(3,), (7,), (11,)]
     panels = Group(0, 10.0, 41.0, (9, 8, 1)), Group(1, 12.0, 41.0, (0, 2, 4, 5, 6, 10, 12, 13, 14, 15))
-    by_panel = [i for batch in batches(exposures, panels, tmp_path) if batch.sums for i in batch.frames]
+    by_panel = [i for batch in batches(exposures, panels, tmp_path, {}) if batch.sums for i in batch.frames]
     assert by_panel == [1, 8, 9, 0, 2, 4, 5, 6, 10, 12, 13, 14, 15]
