@@ -28,7 +28,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import SuperLU, splu
 
-__all__ = ["TwoBlockSolution", "TwoBlockSystem"]
+__all__ = ["CoarseSpace", "TwoBlockSolution", "TwoBlockSystem"]
 
 FloatArray = NDArray[np.float64]
 TOLERANCE = 1e-9
@@ -48,43 +48,42 @@ class TwoBlockSolution:
 class TwoBlockSystem:
     """The factorised matrix: solve it for one or several right-hand sides.
 
-    own : (p, p) sparse, positive definite; cross : (p, q) sparse; shared : (q, q) sparse, positive definite.
+    own : (p, p) sparse, positive definite; cross : (p, q) sparse; shared : (q, q) sparse, positive definite, or its
+        diagonal (q,).
     gauge : (g, p) sparse rows, or None. Directions in which the data say nothing: the solution with gauge @ p = 0 is
     taken. Rows should have unit length in the inverse of `own`, so that they neither stall the conjugate gradients
     nor overrule data that do say something.
-    coarse : (p, c) sparse, or None. Columns are own unknowns that move together, for the preconditioner alone.
-    like : a system that differs in its weights alone: its coarse space is nearly as good, and there already.
+    coarse : (p, c) sparse, or None. Columns are own unknowns that move together, for the preconditioner alone. That of a system
+        that differs in its weights alone (`coarse_space`) is nearly as good, and there already.
     """
 
     def __init__(
         self,
         own: sp.sparray,
         cross: sp.sparray,
-        shared: sp.sparray,
+        shared: sp.sparray | FloatArray,
         gauge: sp.sparray | None = None,
-        coarse: sp.sparray | None = None,
-        *,
-        like: TwoBlockSystem | None = None,
+        coarse: sp.sparray | CoarseSpace | None = None,
     ) -> None:
         self._own = sp.csr_array(own)
         self._cross = sp.csr_array(cross)
         self._cross_t = self._cross.T
         self._own_lu = _factorised(own)
-        self._shared_lu = _factorised(shared)
+        self._shared = _Diagonal(shared) if isinstance(shared, np.ndarray) else _factorised(shared)
         self._gauge = None if gauge is None or gauge.shape[0] == 0 else sp.csr_array(gauge)
         self._gauge_t = None if self._gauge is None else self._gauge.T
-        self._coarse: _CoarseSpace | None = None
-        if like is not None:
-            self._coarse = like._coarse
-        elif coarse is not None:
-            self._coarse = _CoarseSpace(sp.csr_array(coarse), self._own, self._cross, sp.csr_array(shared), self._gauge)
+        if coarse is None or isinstance(coarse, CoarseSpace):
+            self.coarse_space = coarse
+        else:
+            sums = shared if isinstance(shared, np.ndarray) else np.asarray(shared.sum(axis=1)).ravel()
+            self.coarse_space = CoarseSpace(sp.csr_array(coarse), self._own, self._cross, sums, self._gauge)
 
     def _precondition(self, residual: FloatArray) -> FloatArray:
         better: FloatArray = self._own_lu.solve(residual)
-        return better if self._coarse is None else better + self._coarse.solve(residual)
+        return better if self.coarse_space is None else better + self.coarse_space.solve(residual)
 
     def _apply(self, p: FloatArray) -> FloatArray:
-        product: FloatArray = self._own @ p - self._cross @ self._shared_lu.solve(self._cross_t @ p)
+        product: FloatArray = self._own @ p - self._cross @ self._shared.solve(self._cross_t @ p)
         if self._gauge is not None and self._gauge_t is not None:
             product = product + self._gauge_t @ (self._gauge @ p)
         return product
@@ -120,9 +119,9 @@ class TwoBlockSystem:
         tolerance: float = TOLERANCE,
     ) -> TwoBlockSolution:
         """Both blocks; `start` is a guess of the own unknowns, `tolerance` of the residual's length."""
-        reduced = right_own - self._cross @ self._shared_lu.solve(right_shared)
+        reduced = right_own - self._cross @ self._shared.solve(right_shared)
         p, converged = self.reduced_solve(reduced, start, tolerance)
-        q = self._shared_lu.solve(right_shared - self._cross_t @ p)
+        q = self._shared.solve(right_shared - self._cross_t @ p)
         return TwoBlockSolution(p, q, converged)
 
 
@@ -130,8 +129,18 @@ def _dot(first: FloatArray, second: FloatArray) -> float:
     return float(np.einsum("i,i->", first, second))
 
 
-class _CoarseSpace:
-    """The Schur complement of own unknowns that move together (p, c), solved directly; `shared` is the diagonal of its row sums.
+class _Diagonal:
+    """A diagonal matrix, factorised."""
+
+    def __init__(self, diagonal: FloatArray) -> None:
+        self._inverse = 1.0 / diagonal
+
+    def solve(self, right: FloatArray) -> FloatArray:
+        return self._inverse * right
+
+
+class CoarseSpace:
+    """The Schur complement of own unknowns that move together (p, c), solved directly; `shared` is its row sums (q,) alone.
 
     The few rows of the gauge are dense and would fill it: they are brought in by the Sherman-Morrison-Woodbury formula.
     """
@@ -141,11 +150,11 @@ class _CoarseSpace:
         modes: sp.csr_array,
         own: sp.csr_array,
         cross: sp.csr_array,
-        shared: sp.csr_array,
+        sums: FloatArray,
         gauge: sp.csr_array | None,
     ) -> None:
         seen = sp.csr_array(cross.T @ modes)
-        lumped = sp.diags_array(1.0 / np.maximum(shared.sum(axis=1), 1e-300))
+        lumped = sp.diags_array(1.0 / np.maximum(sums, 1e-300))
         alone = modes.T @ (own @ modes)
         matrix = alone - seen.T @ (lumped @ seen) + sp.diags_array(COARSE_RIDGE * alone.diagonal())
         self._modes, self._lu = modes, _factorised(matrix)

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from zemosaic.imaging.schur import TwoBlockSystem
+from zemosaic.imaging.schur import CoarseSpace, TwoBlockSystem
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfloor import tilt
 from zemosaic.imaging.skymodes import smooth_modes
@@ -181,13 +181,15 @@ def _fit_channel(problem: SkyProblem, channel: _Channel, pattern: SensorPattern,
     if start is None:
         weight = np.where(np.isfinite(value), 1.0 / np.where(channel.noise > 0, channel.noise, 1.0), 0.0)
         start = _Start(np.zeros((len(channel.gain), problem.terms)), value, weight)
-    own, residual, weight, like = start.own, start.residual, start.weight, None
+    own, residual, weight = start.own, start.residual, start.weight
+    coarse: CoarseSpace | None = None
     for step in range(first, last):
         if step >= SETTLED:
             pattern.fit(residual, weight)
         data = value - pattern.values
         sums = problem.sums(problem.basis, channel.scale, weight, data)
-        system = like = _system(problem, sums, channel.gain, like)
+        system = _system(problem, sums, channel.gain, coarse)
+        coarse = system.coarse_space
         tolerance = FINAL if step == last - 1 else ROUGH
         solution = system.solve(sums.own_right.ravel(), sums.shared_right, own.ravel(), tolerance)
         own = solution.own.reshape(sums.own_right.shape)
@@ -196,16 +198,15 @@ def _fit_channel(problem: SkyProblem, channel: _Channel, pattern: SensorPattern,
     return _ChannelFit(own, solution.shared, residual, weight, solution.converged)
 
 
-def _system(problem: SkyProblem, sums: SkySums, gain: FloatArray, like: TwoBlockSystem | None) -> TwoBlockSystem:
-    """Normal equations of all surfaces and nodes of one channel; `like` : with other weights."""
+def _system(problem: SkyProblem, sums: SkySums, gain: FloatArray, coarse: CoarseSpace | None) -> TwoBlockSystem:
+    """Normal equations of all surfaces and nodes of one channel; `coarse` : made with other weights."""
     diagonal = np.einsum("ftt->ft", sums.own)
     ridge = np.maximum(RIDGE * diagonal, RIDGE * diagonal.max() + 1e-30)
     own = sums.own + ridge[:, :, None] * np.eye(problem.terms)
     gauge = gauge_rows(problem, gain, own)
     modes = (problem.middle, problem.axes, gain, problem.side, problem.terms)
-    coarse = smooth_modes(*modes) if like is None else None
     shared = normal_sky(problem, sums.shared)
-    return TwoBlockSystem(block_diagonal(own), sums.cross, shared, gauge, coarse, like=like)
+    return TwoBlockSystem(block_diagonal(own), sums.cross, shared, gauge, coarse or smooth_modes(*modes))
 
 
 def _robust(residual: FloatArray, noise: FloatArray) -> FloatArray:
