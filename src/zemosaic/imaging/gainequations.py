@@ -77,15 +77,16 @@ class Equations:
         """
         table, channels = self._table, self._table.channels
         counts = np.diff(self._start)
-        places: list[NDArray[np.int32]] = [np.empty(len(table.frame) * channels, dtype=np.int32)]
+        measured: NDArray[np.int32] = np.zeros(len(table.frame) * channels, np.int32)
         frame = np.repeat(np.arange(len(counts)), counts)
         first = channels * self._start[frame] + np.arange(len(frame)) - self._start[frame]
         for c in range(channels):
-            places[0][first + c * counts[frame]] = table.star * channels + c
+            measured[first + c * counts[frame]] = table.star * channels + c
+        places = [measured]
         lengths = [np.repeat(counts, channels)]
         for k in range(self._telescopes):
             here = star[self._telescope_start[k] : self._telescope_start[k + 1]]
-            row = (here[:, None] * channels + np.arange(channels, dtype=np.int32)).ravel()
+            row = (here[:, None] * channels + np.arange(channels)).ravel().astype(np.int32)
             places += [row] * RADIAL_TERMS
             lengths.append(np.full(RADIAL_TERMS, len(row)))
         n_stars = len(table.vt)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -12,35 +12,34 @@ from scipy.spatial import cKDTree
 from zemosaic.catalogue import Catalogue
 from zemosaic.imaging.linking import chord, link_stars, unit_vectors
 from zemosaic.imaging.projection import angular_separation, pixel_scale, pixel_to_sky
-from zemosaic.imaging.response import frame_coordinates, half_diagonal, response_to_stars
+from zemosaic.imaging.response import half_diagonal, response_to_stars
 from zemosaic.imaging.skycells import mean_places
 from zemosaic.imaging.startable import StarTable, brightest_of_each, median_by
-from zemosaic.model import Frame, Group, Measurement, Solution, Stars
+from zemosaic.model import Frame, Group, Measurement, Solution
 from zemosaic.tables import load_stars
 
-__all__ = ["Item", "Linked", "column", "link_items", "load_items", "star_table"]
+__all__ = ["Detections", "Item", "Linked", "link_stars_of", "load_detections", "star_table", "usable_items"]
 
 FloatArray = NDArray[np.float64]
+SmallArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
 LINK_TOLERANCE = 3.0  # arcsec between detections of one star after the global refinement
 CATALOGUE_TOLERANCE = 4.0  # arcsec: Tycho-2 positions carry no proper motion
-MAX_DETECTIONS = 4_000_000  # of all frames together, for the links and the mask: about 250 bytes each
+MAX_DETECTIONS = 4_000_000  # of all frames together, for the links and the mask: about 120 bytes each
 FEWEST_DETECTIONS = 40  # per frame, however many frames there are
 MAX_MEASUREMENTS = 500_000  # of stars, all frames together, for the gains
 FEWEST_STARS = 30  # per frame, however many frames there are
+BATCH = 1000  # frames whose arrays are put together
 
 
 @dataclass(frozen=True)
 class Item:
-    """A frame with what was measured on it."""
+    """A frame with what is known of it."""
 
     frame: Frame
     measurement: Measurement
     solution: Solution
-    stars: Stars
-    ra: FloatArray  # (n,) deg, of the stars
-    dec: FloatArray  # (n,) deg
 
     @property
     def scale(self) -> float:
@@ -58,97 +57,143 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Linked:
-    """All detections of all frames as columns."""
+class Detections:
+    """The star lists of all frames as columns, in single precision where that is finer than any error."""
 
-    frame: IntArray  # (n,) index of the frame
-    row: IntArray  # (n,) index in the frame's list
+    count: IntArray  # (frames,) detections of each
+    x: SmallArray  # (n,) px
+    y: SmallArray  # (n,) px
+    flux: SmallArray  # (n, channels) ADU
+    flux_err: SmallArray  # (n, channels) ADU
+    snr: SmallArray  # (n,)
+    saturated: NDArray[np.bool_]  # (n,)
+    blended: NDArray[np.bool_]  # (n,)
+    ra: FloatArray  # (n,) deg
+    dec: FloatArray  # (n,) deg
+
+    @property
+    def frame(self) -> IntArray:
+        """(n,) index of the frame."""
+        return np.repeat(np.arange(len(self.count)), self.count)
+
+
+@dataclass(frozen=True)
+class Linked:
+    """Which star each detection is, and where."""
+
     star: IntArray  # (n,) number of the star, -1 = none
     place: FloatArray  # (n, 3) unit vector
 
 
-def load_items(
+def usable_items(
     frames: Sequence[Frame], measured: Mapping[int, Measurement], solutions: Mapping[int, Solution]
 ) -> list[Item]:
-    """The frames that have both, with their stars; of very many frames the brightest ones only."""
+    """The frames that have both."""
     known = [frame for frame in frames if frame.id in solutions and frame.id in measured]
-    most = max(FEWEST_DETECTIONS, MAX_DETECTIONS // max(len(known), 1))
-    return [_load_item(frame, measured[frame.id], solutions[frame.id], most) for frame in known]
+    return [Item(frame, measured[frame.id], solutions[frame.id]) for frame in known]
 
 
-def _load_item(frame: Frame, measurement: Measurement, solution: Solution, most: int) -> Item:
-    every = load_stars(measurement.path)
-    stars = every
-    if len(every) > most:  # copies: parts would keep the whole lists in memory, 15 kB a frame
-        stars = Stars(**{field.name: getattr(every, field.name)[:most].copy() for field in fields(Stars)})
-    ra, dec = pixel_to_sky(solution, stars.x, stars.y)
-    return Item(frame, measurement, solution, stars, ra, dec)
+def load_detections(inputs: Sequence[Item]) -> Detections:
+    """Their stars; of very many frames the brightest ones only. Arrays of single frames, 6 kB beside their values, are put
+    together soon.
+    """
+    most = max(FEWEST_DETECTIONS, MAX_DETECTIONS // max(len(inputs), 1))
+    batches, batch = [], list[Detections]()
+    for item in inputs:
+        batch.append(_load(item, most))
+        if len(batch) == BATCH:
+            batches.append(_joined(batch))
+            batch = []
+    return _joined([*batches, *batch])
 
 
-def link_items(inputs: Sequence[Item]) -> Linked:
-    brightness = [i.stars.flux[:, i.frame.reference] for i in inputs]
-    ids = link_stars([i.ra for i in inputs], [i.dec for i in inputs], brightness, LINK_TOLERANCE)
-    counts = [len(i.stars) for i in inputs]
-    return Linked(
-        frame=np.repeat(np.arange(len(inputs)), counts),
-        row=np.concatenate([np.arange(n) for n in counts]),
-        star=np.concatenate(ids).astype(np.int64),
-        place=np.concatenate([unit_vectors(i.ra, i.dec) for i in inputs]),
+def _load(item: Item, most: int) -> Detections:
+    stars = load_stars(item.measurement.path)
+    x, y = stars.x[:most], stars.y[:most]
+    ra, dec = pixel_to_sky(item.solution, x, y)
+    return Detections(
+        count=np.array([len(x)]),
+        x=x.astype(np.float32),
+        y=y.astype(np.float32),
+        flux=stars.flux[:most].astype(np.float32),
+        flux_err=stars.flux_err[:most].astype(np.float32),
+        snr=stars.snr[:most].astype(np.float32),
+        saturated=stars.saturated[:most].copy(),
+        blended=stars.blended[:most].copy(),
+        ra=ra,
+        dec=dec,
     )
 
 
-def column(inputs: Sequence[Item], name: str) -> NDArray[np.float64]:
-    """One column of the star lists of all frames."""
-    return np.concatenate([getattr(i.stars, name) for i in inputs])
+def _joined(parts: Sequence[Detections]) -> Detections:
+    names = [field.name for field in fields(Detections)]
+    return Detections(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def star_table(inputs: Sequence[Item], linked: Linked, groups: Sequence[Group], catalogue: Catalogue) -> StarTable:
+def link_stars_of(detections: Detections, reference: int) -> Linked:
+    """Detections of the same star, compared in the channel `reference`."""
+    ends = np.cumsum(detections.count)[:-1]
+    ra, dec = np.split(detections.ra, ends), np.split(detections.dec, ends)
+    ids = link_stars(ra, dec, np.split(detections.flux[:, reference], ends), LINK_TOLERANCE)
+    return Linked(np.concatenate(ids), unit_vectors(detections.ra, detections.dec))
+
+
+def star_table(
+    inputs: Sequence[Item], detections: Detections, linked: Linked, groups: Sequence[Group], catalogue: Catalogue
+) -> StarTable:
     """Measurements for the gains: clean stars that two frames or the catalogue know, at most so many a frame."""
-    clean = (linked.star >= 0) & ~column(inputs, "saturated").astype(bool) & ~column(inputs, "blended").astype(bool)
+    clean = (linked.star >= 0) & ~detections.saturated & ~detections.blended
     n = int(linked.star.max(initial=-1)) + 1
     seen = np.bincount(linked.star[clean], minlength=n)
     vt = _catalogue_magnitudes(inputs, linked, n, groups, catalogue)
     clean &= ((seen > 1) | np.isfinite(vt))[linked.star] if n else False
-    flux = column(inputs, "flux")
-    reference = inputs[0].frame.reference
-    brightness = median_by(linked.star[clean], flux[clean, reference], n)
+    reference, frame = inputs[0].frame.reference, detections.frame
+    brightness = median_by(linked.star[clean], detections.flux[clean, reference], n)
     most = max(FEWEST_STARS, MAX_MEASUREMENTS // len(inputs))
-    chosen = np.flatnonzero(clean)[brightest_of_each(linked.frame[clean], brightness[linked.star[clean]], most)]
+    chosen = np.flatnonzero(clean)[brightest_of_each(frame[clean], brightness[linked.star[clean]], most)]
     known, star = np.unique(linked.star[chosen], return_inverse=True)
-    u, v = (np.concatenate(each) for each in zip(*(_offsets(i) for i in inputs)))
-    known_response, rho2 = np.concatenate([_response(i) for i in inputs]), np.concatenate([_rho2(i) for i in inputs])
+    frame = frame[chosen]
+    u, v = _offsets(inputs, frame, detections.x[chosen], detections.y[chosen])
+    flux, error = detections.flux[chosen].astype(np.float64), detections.flux_err[chosen].astype(np.float64)
+    rho2 = u * u + v * v
+    for index, here in _flat_fielded(inputs, frame):
+        response = _response(inputs[index], detections.x[chosen[here]], detections.y[chosen[here]])
+        flux[here] /= response[:, None]
+        error[here] /= response[:, None]
+        rho2[here] = 0.0  # where any response is 1
     return StarTable(
-        frame=linked.frame[chosen],
-        star=star,
-        flux=flux[chosen] / known_response[chosen, None],
-        error=column(inputs, "flux_err")[chosen] / known_response[chosen, None],
-        rho2=rho2[chosen],
+        frame=frame,
+        star=star.astype(np.int64),
+        flux=flux,
+        error=error,
+        rho2=rho2,
         instrument=_numbered([i.sensor for i in inputs]),
         night=_numbered([f"{i.frame.instrument} {i.frame.date_obs[:10]}" for i in inputs]),
         vt=vt[known],
-        u=u[chosen],
-        v=v[chosen],
+        u=u,
+        v=v,
     )
 
 
-def _response(item: Item) -> FloatArray:
-    """(n,) what the fluxes of a frame's stars have to be divided by; 1 where nobody knows yet."""
-    if item.measurement.flat is None:
-        return np.ones(len(item.stars))
-    return response_to_stars(item.measurement.flat, item.solution, item.stars.x, item.stars.y, *item.size)
+def _flat_fielded(inputs: Sequence[Item], frame: IntArray) -> Iterator[tuple[int, slice]]:
+    """Frames whose response a flat has told, and their measurements; frame : (n,) ascending."""
+    for index, item in enumerate(inputs):
+        if item.measurement.flat is not None:
+            first, last = np.searchsorted(frame, [index, index + 1])
+            yield index, slice(int(first), int(last))
 
 
-def _rho2(item: Item) -> FloatArray:
-    """(n,) squared distance of a frame's stars to its centre; 0, where any response is 1, when a flat has told it."""
-    if item.measurement.flat is not None:
-        return np.zeros(len(item.stars))
-    u, v = _offsets(item)
-    return u * u + v * v
+def _response(item: Item, x: SmallArray, y: SmallArray) -> FloatArray:
+    """(n,) what the fluxes of stars of a flat-fielded frame have to be divided by."""
+    return response_to_stars(item.measurement.flat or (), item.solution, x, y, *item.size)
 
 
-def _offsets(item: Item) -> tuple[FloatArray, FloatArray]:
-    """(n,) u and v of a frame's stars: offsets from its centre over the half-diagonal."""
-    return frame_coordinates(item.stars.x, item.stars.y, *item.size)
+def _offsets(inputs: Sequence[Item], frame: IntArray, x: SmallArray, y: SmallArray) -> tuple[FloatArray, FloatArray]:
+    """(n,) u and v of stars: offsets from the centres of their frames over the half-diagonal."""
+    sizes = np.array([item.size for item in inputs], float)
+    radius = 0.5 * np.hypot(*sizes.T)[frame]
+    width, height = sizes[frame].T
+    return (x - 0.5 * (width - 1)) / radius, (y - 0.5 * (height - 1)) / radius
 
 
 def _numbered(names: Sequence[str]) -> IntArray:

@@ -1,8 +1,8 @@
 """match: what brings every frame onto one photometric scale and one sky: D = F (a S Omega + B).
 
-Works on star lists and sky meshes only; no pixel is read. Memory: about 1.5 kB per binned sky cell (2000 of 32 px in a
-Seestar frame; larger ones from 400 frames on keep them below 800 000 up to 53 000 frames), 250 bytes per detection
-(at most 4 million, or 40 a frame) and 500 per star measurement (at most 500 000, or 30 a frame).
+Works on star lists and sky meshes only; no pixel is read. Memory: about 1 kB per binned sky cell (2000 of 32 px in a
+Seestar frame; larger ones from 400 frames on keep them below 800 000 up to 53 000 frames), 120 bytes per detection
+(at most 4 million, or 40 a frame) and 400 per star measurement (at most 500 000, or 30 a frame).
 
 `weighting` and `Correction.weight`: the assembly multiplies by the inverse variance (a^2 / sigma^2) itself unless weighting is
 "none"; the correction's weight carries the rest: the frame's own quality (chi^2 of its stars, FWHM), or 1 for "none".
@@ -54,7 +54,16 @@ from zemosaic.model import (
     Overlap,
     Solution,
 )
-from zemosaic.phases._match_stars import Item, Linked, column, link_items, load_items, star_table
+from zemosaic.phases._match_stars import (
+    BATCH,
+    Detections,
+    Item,
+    Linked,
+    link_stars_of,
+    load_detections,
+    star_table,
+    usable_items,
+)
 from zemosaic.tables import load_mesh
 
 __all__ = ["Limits", "MatchResult", "match"]
@@ -141,11 +150,10 @@ def match(
     Raises InputError when no frame is left, Cancelled when the user asked to stop.
     """
     measured = {measurement.frame_id: measurement for measurement in measurements}
-    inputs = load_items(frames, measured, solutions)
+    inputs = usable_items(frames, measured, solutions)
     if not inputs:
         raise InputError("match: no frame has both star measurements and an astrometric solution; nothing to combine")
-    linked = link_items(inputs)
-    table = star_table(inputs, linked, groups, catalogue or load_catalogue())
+    table, mask = _stars(inputs, groups, catalogue or load_catalogue())
     photometry, clouded, table = _photometry(inputs, table, normalize, limits)
     left_out = tuple(LeftOut(inputs[i].frame.path, FrameState.CLOUDED, reason) for i, reason in clouded.items())
     kept = [i for i in range(len(inputs)) if i not in clouded]
@@ -155,7 +163,7 @@ def match(
     photometry = _with_flats(photometry, used)
     cells, sky, planes = None, None, None
     if normalize != "none":
-        cells, spacing = _cells(used, photometry, _mask_stars(inputs, linked), reporter)
+        cells, spacing = _cells(used, photometry, mask, reporter)
         omega = cells.omega * cloud_shape(photometry.cloud[cells.frame], cells.u, cells.v)
         cells = replace(cells, omega=omega)  # light is dimmed there as if the pixels were smaller
         instrument = table.instrument[kept] if normalize == "linear_fit" else None
@@ -298,13 +306,20 @@ def _clouded(inputs: Sequence[Item], fit: GainFit, instrument: IntArray, limits:
     return reasons
 
 
-def _mask_stars(inputs: Sequence[Item], linked: Linked) -> MaskStars:
+def _stars(inputs: Sequence[Item], groups: Sequence[Group], catalogue: Catalogue) -> tuple[StarTable, MaskStars]:
+    """Star measurements for the gains, and the list of stars to be masked."""
+    detections = load_detections(inputs)
+    linked = link_stars_of(detections, inputs[0].frame.reference)
+    return star_table(inputs, detections, linked, groups, catalogue), _mask_stars(inputs, detections, linked)
+
+
+def _mask_stars(inputs: Sequence[Item], detections: Detections, linked: Linked) -> MaskStars:
     """The common list of stars whose surroundings no frame's sky may use, brightest first."""
-    snr = np.nan_to_num(column(inputs, "snr"))
+    snr = np.nan_to_num(detections.snr).astype(np.float64)
     width = np.array([i.measurement.fwhm * i.scale for i in inputs])
     typical = np.nanmedian(width) if np.isfinite(width).any() else 4 * inputs[0].scale
     width = np.where(np.isfinite(width), width, typical)
-    radius = mask_radius(snr, width[linked.frame], column(inputs, "saturated").astype(bool))
+    radius = mask_radius(snr, width[detections.frame], detections.saturated)
     return common_stars(linked.star, linked.place, radius, snr, LONE_STAR_SNR if len(inputs) > 1 else 0.0)
 
 
@@ -326,14 +341,17 @@ def _cells(
     tree = cKDTree(unit_vectors(mask.ra, mask.dec)) if len(mask.ra) else None
     area = float(np.median([pixel_area(i.solution, i.solution.x, i.solution.y) for i in inputs]))
     bins = bin_factor(len(inputs) * first.mean.shape[0] * first.mean.shape[1])
-    parts = []
+    parts, batch = list[SkyCells](), list[SkyCells]()
     for k, item in enumerate(inputs):
         if reporter.cancelled():
             raise Cancelled("stopped while the sky backgrounds were read; the next run of the same command goes on")
-        parts.append(_frame_cells(k, item, photometry.response[k], mask, tree, plane, area, bins))
+        batch.append(_frame_cells(k, item, photometry.response[k], mask, tree, plane, area, bins))
+        if len(batch) == BATCH:
+            parts.append(join(batch))
+            batch = []
         reporter.emit(PhaseProgress("match", k + 1, len(inputs), item.frame.path.name))
     spacing = max(NODE_SPACING, bins * first.cell) * float(np.median([i.scale for i in inputs]))
-    return join(parts), spacing
+    return join([*parts, *batch]), spacing
 
 
 def _frame_cells(
