@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from zemosaic.imaging.patches import patches
 from zemosaic.imaging.response import RADIAL_TERMS
-from zemosaic.imaging.schur import CoarseSpace, TwoBlockSystem
+from zemosaic.imaging.schur import TwoBlockSystem
 from zemosaic.imaging.startable import StarTable
 from zemosaic.kernels.gains import gain_sums
 
@@ -69,7 +69,7 @@ class Equations:
         self._size = self._n_gain + n_instruments * RADIAL_TERMS + n_nights * channels + 1
         self._cross = self._laid_out(star.astype(np.int32))
         patch = patches(table.frame, table.star, n_frames, n_stars)
-        self._together: sp.csr_array | CoarseSpace | None = _together(patch, channels, self._size)
+        self._together = _together(patch, channels, self._size)
 
     def _laid_out(self, star: NDArray[np.int32]) -> sp.csr_array:
         """The cross matrix (own, stars * channels) with its places: a weight per measurement and channel, slopes per pair of
@@ -129,8 +129,8 @@ class Equations:
         right_own[self._n_gain : self._n_gain + right.size] += right.ravel()
         right_own[-1] -= float(anchor_weight @ anchor_residual)
         own = self._own(of_frame, normal, float(anchor_weight.sum())) + prior
+        # a coarse space made with the weights of an earlier step takes up to ten times the steps
         system = TwoBlockSystem(own, self._cross, shared.ravel(), coarse=self._together)
-        self._together = system.coarse_space
         return system, right_own, right_shared.ravel()
 
     def _fill(self, of_pair: FloatArray, anchor_weight: FloatArray) -> None:
