@@ -4,16 +4,19 @@ python benchmarks/matching.py 1000 10000 100000 --neighbours 30
 
 Frames at random places, each of which shares sky with so many others (a place is seen by a quarter as many frames);
 100 stars a frame, sky meshes of 16 px as of a Seestar S50 (110 kB a frame: 11 GB of scratch for 100 000). With --keep FOLDER
-the measurements stay there and are taken from there the next time.
+the measurements stay there and are taken from there the next time. They are made in a process of their own, so that its time
+and memory do not count.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import pickle
 import resource
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,9 +129,14 @@ def kept_night(count: int, neighbours: float, folder: Path) -> Night:
     """The night in the folder, made now if it is not there."""
     index = folder / "night.pickle"
     if not index.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        index.write_bytes(pickle.dumps(vars(night(count, neighbours, folder))))
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as maker:
+            maker.submit(_make, count, neighbours, folder).result()
     return Night(**pickle.loads(index.read_bytes()))
+
+
+def _make(count: int, neighbours: float, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "night.pickle").write_bytes(pickle.dumps(vars(night(count, neighbours, folder))))
 
 
 def measure(count: int, neighbours: float, keep: Path | None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.model import SkyMesh, Stars
+from zemosaic.npz import load_arrays
 
 __all__ = [
     "MEASURE_VERSION",
@@ -26,6 +27,7 @@ __all__ = [
 
 MEASURE_VERSION = 5  # raise it with any change of what is measured on a frame: all are then measured anew
 MEMBERS = {"mesh_mean.npy", "mesh_cell.npy", "damaged.npy", *(f"star_{field.name}.npy" for field in fields(Stars))}
+STAR_COLUMNS = tuple(f"star_{field.name}" for field in fields(Stars))
 
 
 def save_measurement(path: Path, stars: Stars, mesh: SkyMesh, damaged: NDArray[np.bool_] | None = None) -> None:
@@ -74,17 +76,15 @@ def is_measurement(path: Path) -> bool:
 
 def load_stars(path: Path) -> Stars:
     """The stars of a frame."""
-    with np.load(path) as table:
-        return Stars(**{field.name: table[f"star_{field.name}"] for field in fields(Stars)})
+    return Stars(**{name.removeprefix("star_"): column for name, column in load_arrays(path, STAR_COLUMNS).items()})
 
 
 def load_damaged(path: Path) -> NDArray[np.int64]:
     """Flat places of the single hot and dead pixels of a frame, rising."""
-    with np.load(path) as table:
-        return np.asarray(table["damaged"], np.int64)
+    return np.asarray(load_arrays(path, ("damaged",))["damaged"], np.int64)
 
 
 def load_mesh(path: Path) -> SkyMesh:
     """The sky mesh of a frame."""
-    with np.load(path) as table:
-        return SkyMesh(mean=table["mesh_mean"], cell=int(table["mesh_cell"]))
+    table = load_arrays(path, ("mesh_mean", "mesh_cell"))
+    return SkyMesh(mean=table["mesh_mean"], cell=int(table["mesh_cell"]))

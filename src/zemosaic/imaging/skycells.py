@@ -37,6 +37,7 @@ BoolArray = NDArray[np.bool_]
 
 MAX_CELLS = 800_000  # of all frames together after binning; the fit takes about 800 bytes each
 LARGEST_BIN = 24  # 384 px: a Seestar frame keeps 15 cells for its plane
+TOGETHER = 1000  # frames whose squares are counted at once
 MAX_MASKED = 0.4  # share of the sky that the star mask may take
 
 
@@ -107,13 +108,14 @@ def covered_area(
     outlines: Sequence[tuple[Solution, tuple[int, int]]], plane: tuple[float, float], side: float
 ) -> float:
     """Square degrees that frames (solution, (width, height)) cover together, counted in squares of `side` degrees."""
-    squares: set[tuple[int, int]] = set()
-    for solution, (width, height) in outlines:
+    squares, some = np.zeros(0, np.int64), list[IntArray]()
+    for number, (solution, (width, height)) in enumerate(outlines):
         x, y = np.meshgrid(np.linspace(0, width, 24), np.linspace(0, height, 36))
-        xi, eta = tan_project(*pixel_to_sky(solution, x, y), *plane)
-        squares.update(
-            zip(np.floor(xi.ravel() / side).astype(int).tolist(), np.floor(eta.ravel() / side).astype(int).tolist())
-        )
+        sky = tan_project(*pixel_to_sky(solution, x.ravel(), y.ravel()), *plane)
+        column, row = (np.floor(axis / side).astype(np.int64) for axis in sky)
+        some.append(np.unique(row * 2**32 + column))
+        if len(some) == TOGETHER or number == len(outlines) - 1:
+            squares, some = np.unique(np.concatenate([squares, *some])), []
     return len(squares) * side * side
 
 
@@ -180,17 +182,17 @@ def frame_cells(
     bins : cells to a side that are averaged.
     flat_fielded : by a user's flat, which holds the solid angle of the pixels: all have that of the frame's centre.
     """
-    ny, nx = masked.shape
+    nx = masked.shape[1]
     width, height = size
-    y, x = np.mgrid[0:ny, 0:nx].astype(float)
-    x, y = ((k * cell + np.minimum((k + 1) * cell, n) - 1) / 2 for k, n in ((x, width), (y, height)))
+    j, i = np.nonzero(~masked & np.isfinite(mean).all(axis=2))
+    x, y = ((k * cell + np.minimum((k + 1) * cell, n) - 1) / 2 for k, n in ((i, width), (j, height)))
     u, v = frame_coordinates(x, y, width, height)
-    value = mean / response(coefficients, u * u + v * v)[..., None]
-    good = np.isfinite(value).all(axis=2) & ~masked
-    j, i = np.nonzero(good)
-    group, inverse, count = np.unique(j // bins * nx + i // bins, return_inverse=True, return_counts=True)
-    stack = np.concatenate([np.stack([x[good], y[good]], axis=1), value[good]], axis=1)
-    sums = np.stack([np.bincount(inverse, column, len(group)) for column in stack.T], axis=1) / count[:, None]
+    value = mean[j, i] / response(coefficients, u * u + v * v)[:, None]
+    square = j // bins * (nx // bins + 1) + i // bins
+    filled = np.bincount(square)
+    some = np.flatnonzero(filled)
+    count = filled[some]
+    sums = np.stack([np.bincount(square, column)[some] for column in (x, y, *value.T)], axis=1) / count[:, None]
     x, y, value = sums[:, 0], sums[:, 1], sums[:, 2:]
     u, v = frame_coordinates(x, y, width, height)
     shape = response(coefficients, u * u + v * v)[:, None]
