@@ -12,7 +12,7 @@ from nights import FIELD, Inline, Recorder, assembled, same_bits, simulated
 from zemosaic.chunks import reserve
 from zemosaic.errors import OutputError, SettingsError
 from zemosaic.events import Forecast, Outturn
-from zemosaic.forecast import forecast, widths
+from zemosaic.forecast import Pace, forecast, pace, widths
 from zemosaic.model import Grid, Plan, Superblock
 from zemosaic.phases.assemble import Widths
 from zemosaic.recipes import assembly_recipe
@@ -69,12 +69,28 @@ def test_tasks_at_once(settings, depth, memory, workers, expected):
 
 
 def test_forecast_grows_with_what_there_is_to_do():
-    few, many = (forecast(plan_of(0), visits, 2, None, 0.3) for visits in (100, 400))
+    slow = Pace(0.3, 0.0)
+    few, many = (forecast(plan_of(0), looks, 2, None, slow) for looks in (100.0, 400.0))
     assert many.least == pytest.approx(4 * few.least) and many.memory == few.memory
-    assert forecast(plan_of(0), 100, 1, None, 0.3).most == pytest.approx(2 * few.most)
-    known = forecast(plan_of(0), 100, 2, 0.2, 0.3)
+    assert forecast(plan_of(0), 100.0, 1, None, slow).most == pytest.approx(2 * few.most)
+    # kernels that measuring had to compile say that those of the assembly have to be as well, unless it ran before
+    new = forecast(plan_of(0), 100.0, 2, None, Pace(0.3, 20.0))
+    assert new.least == few.least and new.most == pytest.approx(few.most + 28.0)
+    known = forecast(plan_of(0), 100.0, 2, 0.2, Pace(0.3, 20.0))
     assert known.most / known.least < few.most / few.least
     assert np.sqrt(known.least * known.most) == pytest.approx(100 * 0.2 / 2)
+
+
+def test_the_pace_is_that_of_workers_which_have_begun():
+    """Two workers that compile for 20 s, then take 0.5 s a frame."""
+    ends = [20.5 + 0.5 * (k // 2) for k in range(40)]
+    found = pace(ends, 2)
+    assert (
+        found is not None and found.frame == pytest.approx(0.5, rel=0.1) and found.start == pytest.approx(20.0, abs=0.5)
+    )
+    steady = pace([0.3 * (k + 1) for k in range(30)], 1)
+    assert steady is not None and steady.frame == pytest.approx(0.3) and steady.start == pytest.approx(0.0, abs=1e-9)
+    assert pace(ends[:7], 2) is None
 
 
 def test_samples_on_the_disk_are_those_in_memory(night, plain, tmp_path, monkeypatch):
@@ -122,7 +138,7 @@ def test_a_file_for_which_there_is_no_room_is_refused_in_words(tmp_path):
 
 def test_what_was_assembled_stays_unless_the_user_wants_it_removed(night, tmp_path, monkeypatch):
     """And then what nothing has changed is not made again: here all of it, for another form of the files."""
-    monkeypatch.setattr("zemosaic.pipeline.ENOUGH_VISITS", 10)
+    monkeypatch.setattr("zemosaic.pipeline.ENOUGH_LOOKS", 3.0)
     outputs = assembled(night.lights, tmp_path)
     store = tmp_path / "zemosaic_workspace" / "mosaic"
     assert not list((store / "checkpoints").glob("*")) and list((store / "data").glob("0.*"))

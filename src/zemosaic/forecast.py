@@ -2,33 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from zemosaic.events import Forecast
 from zemosaic.model import Plan
 from zemosaic.phases.assemble import Recipe, Widths
 from zemosaic.settings import Settings
 
-__all__ = ["ENOUGH_VISITS", "forecast", "widths"]
+__all__ = ["ENOUGH_LOOKS", "Pace", "forecast", "pace", "widths"]
 
 MEGA = 2.0**20
 MAIN_MEMORY = 350 * 2**20  # bytes, of the process that leads
-LOOK = 0.5  # time of a visit of the assembly over that of measuring a frame, S50 subs
 USUAL = 0.3  # s to measure a frame, where nothing is known
-KNOWN_SPREAD, GUESSED_SPREAD = 1.4, 2.0  # factors up and down of the forecast of time
-ENOUGH_VISITS = 20  # of a run to learn the pace from
+COMPILING = 1.4  # time that a computer new to the program takes for the kernels of the assembly over that for those that measure
+KNOWN_SPREAD, GUESSED_SPREAD = 1.4, 1.8  # factors up and down of the forecast of time
+ENOUGH_LOOKS = 10.0  # of a run to learn the pace from
+BEGINNING = 2  # frames a worker, of whose time the start of the workers and the compiling of kernels is a part
+FEWEST = 4  # frames after these that tell a pace
 
 
-def forecast(plan: Plan, visits: int, workers: int, known: float | None, measured: float | None) -> Forecast:
+@dataclass(frozen=True)
+class Pace:
+    """How fast frames were measured."""
+
+    frame: float  # s of a worker
+    start: float  # s until the workers had begun, and compiled what this computer did not know yet
+
+
+def pace(ends: Sequence[float], workers: int) -> Pace | None:
+    """From the times, s since the phase began, at which frames were done, in their order; None when they are too few.
+
+    What the first ones took longer is the start.
+    """
+    first = BEGINNING * workers
+    if len(ends) < first + FEWEST:
+        return None
+    frame = (ends[-1] - ends[first - 1]) * workers / (len(ends) - first)
+    return Pace(frame, max(0.0, ends[first - 1] - first * frame / workers))
+
+
+def forecast(plan: Plan, looks: float, workers: int, known: float | None, measured: Pace | None) -> Forecast:
     """Memory, disk and time of an assembly.
 
-    known : seconds of a worker for a visit, of the last assembly in this workspace; measured : seconds of a worker to measure
-    a frame today; None: nobody knows
+    looks : its work, see `zemosaic.phases.assemble.Assembly.looks`
+    known : seconds of a worker for a look, of the last assembly in this workspace, which has compiled the kernels
+    measured : how fast frames were measured. None: nobody knows
     """
-    spread = GUESSED_SPREAD if known is None else KNOWN_SPREAD
-    pace = LOOK * (USUAL if measured is None else measured) if known is None else known
+    guess = Pace(USUAL, 0.0) if measured is None else measured
+    spread, each = (GUESSED_SPREAD, guess.frame) if known is None else (KNOWN_SPREAD, known)
     busy = min(workers, max(1, len(plan.superblocks)))
-    seconds = visits * pace / busy
+    seconds = looks * each / busy
+    start = COMPILING * guess.start if known is None else 0.0
     # the workspace and the files that are written hold the same planes once each
-    return Forecast((MAIN_MEMORY + busy * plan.memory) / MEGA, 2 * plan.disk / MEGA, seconds / spread, seconds * spread)
+    memory, disk = MAIN_MEMORY + busy * plan.memory, 2 * plan.disk
+    return Forecast(memory / MEGA, disk / MEGA, seconds / spread, seconds * spread + start)
 
 
 def widths(settings: Settings, plan: Plan, recipe: Recipe, memory: int, workers: int) -> Widths:

@@ -33,7 +33,7 @@ from zemosaic.events import (
 )
 from zemosaic.execution import Workers, memory_budget, open_executor, worker_count
 from zemosaic.filters import may_show_lines
-from zemosaic.forecast import ENOUGH_VISITS, forecast, widths
+from zemosaic.forecast import ENOUGH_LOOKS, Pace, forecast, widths
 from zemosaic.imaging.lines import LineMix
 from zemosaic.ledger import Ledger, to_json
 from zemosaic.model import Frame, FrameState, Grid, Group, LeftOut, Masters, Measurement, Mosaic, Plan, Solution
@@ -55,12 +55,13 @@ from zemosaic.recipes import (
 )
 from zemosaic.seams import SeamReport, write_seams
 from zemosaic.settings import Settings
-from zemosaic.survey import MatchedPart, Survey, ledger_key, no_lines, seen
+from zemosaic.survey import PACE, MatchedPart, Survey, ledger_key, no_lines, seen
 from zemosaic.targets import Target
 
 __all__ = ["inspect_frames", "make_mosaic"]
 
 LEAST_PER_WORKER = TASK_OVERHEAD + 2**27  # bytes; more workers than that would break memory_limit
+LOOK = "pace of assembling"  # what the ledger calls the seconds of a worker for a look
 SPARE_DISK = 200 * 2**20  # bytes
 
 
@@ -89,7 +90,7 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
             masters = run.calibrate(frames, calibration, executor)
             measurements = run.measure(frames, masters, executor)
             solved = run.solve(frames, measurements, external, executor)
-            night = _Night(measurements, masters, solved, memory, executor, _pace(ledger, executor))
+            night = _Night(measurements, masters, solved, memory, executor, ledger.get(PACE, Pace))
             targets = run.targets(frames, solved.solutions)
             if len(targets) == 1:  # then it has the unsolved ones too
                 targets = (replace(targets[0], frames=frames),)
@@ -158,12 +159,7 @@ class _Night:
     solved: SolveResult
     memory: int  # bytes
     executor: Workers
-    pace: float | None  # s of a worker to measure a frame; None when all were known
-
-
-def _pace(ledger: Ledger, executor: Workers) -> float | None:
-    measured = [(seconds, items) for phase, seconds, items in ledger.phases() if phase == "measure" and items]
-    return sum(s for s, _ in measured) * executor.workers / sum(n for _, n in measured) if measured else None
+    pace: Pace | None  # of measuring, in this run or an earlier one of the workspace; None when nobody knows
 
 
 @dataclass(frozen=True)
@@ -476,16 +472,16 @@ class _Run(Survey):
     def _run(self, work: Assembly, night: _Night, executor: Workers) -> Result:
         """Assemble; what it will take is told before, what it took after, and the pace is kept for the next forecast."""
         width = widths(self.settings, work.plan, work.recipe, night.memory, executor.workers)
-        workers, visits = min(executor.workers, width.others or executor.workers), work.visits
-        before = forecast(work.plan, visits, workers, self.ledger.get("pace", float), night.pace)
-        if visits:
+        workers, looks = min(executor.workers, width.others or executor.workers), work.looks
+        before = forecast(work.plan, looks, workers, self.ledger.get(LOOK, float), night.pace)
+        if looks:
             self.reporter.emit(before)
         began = time.monotonic()
         result = work.run(executor, self.reporter, width)
         seconds = time.monotonic() - began
-        if visits >= ENOUGH_VISITS:
-            self.ledger.put("pace", seconds * min(workers, len(work.plan.superblocks)) / visits)
-        if visits:
+        if looks >= ENOUGH_LOOKS:
+            self.ledger.put(LOOK, seconds * min(workers, len(work.plan.superblocks)) / looks)
+        if looks:
             mega = 2.0**20
             self.reporter.emit(Outturn(executor.peak() / mega or math.nan, 2 * work.disk / mega, seconds, before))
         return result

@@ -36,6 +36,7 @@ from zemosaic.events import (
     Warned,
 )
 from zemosaic.filters import by_filter, is_dual_band, may_show_lines
+from zemosaic.forecast import pace
 from zemosaic.ledger import Ledger
 from zemosaic.model import CalibrationFrame, Frame, Group, LeftOut, Masters, Measurement, Solution
 from zemosaic.phases.calibrate import calibrate
@@ -52,7 +53,9 @@ from zemosaic.solvers.external import External, find_external
 from zemosaic.targets import Target, find_targets, in_words, is_stray, target_gap
 from zemosaic.wcs import solution_header
 
-__all__ = ["MatchedPart", "Survey", "ledger_key", "no_lines", "seen"]
+__all__ = ["PACE", "MatchedPart", "Survey", "ledger_key", "no_lines", "seen"]
+
+PACE = "pace of measuring"  # what the ledger calls it
 
 
 @dataclass(frozen=True)
@@ -123,13 +126,18 @@ class Survey:
         new = [f for f in frames if f.id not in known]
         folder = self.ledger.workspace / "frames"
         with self.phase("measure", len(new)) as outcome:
+            began, ends = time.monotonic(), list[float]()
             for result in measure(new, folder, executor, self.reporter, masters):
+                ends.append(time.monotonic() - began)
                 if isinstance(result, LeftOut):
                     self.leave_out([result])
                 else:
                     self.ledger.record_measured(result)
                     known[result.frame_id] = result
             outcome.append(Measured(len(new), len(frames) - len(new), median(m.fwhm for m in known.values())))
+        found = pace(ends, getattr(executor, "workers", 1))
+        if found is not None:
+            self.ledger.put(PACE, found)
         shaken = {f.id: trailed(f, known[f.id], self.settings.max_elongation) for f in frames if f.id in known}
         self.leave_out(each for each in shaken.values() if each is not None)
         known = {i: m for i, m in known.items() if shaken[i] is None}

@@ -46,7 +46,7 @@ from zemosaic.phases._assemble_frame import (
 from zemosaic.phases._assemble_reject import KEPT, around, blotted, load_rejected
 from zemosaic.phases._assemble_sensor import SensorMaps, lasting_pixels
 
-__all__ = ["BlockTask", "final_block", "first_record", "last_record", "provisional_block"]
+__all__ = ["ENOUGH", "BlockTask", "final_block", "first_record", "last_record", "provisional_block"]
 
 LEAST_VALID = 0.02  # share of its raw pixels that a sample of the final mean must have kept, as `add_to_sums` has it
 BAND = 64  # rows of the mosaic resampled at a time: what lies between the kernels stays in the cache

@@ -27,7 +27,14 @@ from zemosaic.events import PhaseProgress, Reporter
 from zemosaic.execution import run_each
 from zemosaic.kernels.resample import BUCKETS
 from zemosaic.model import Mosaic, Plan, Superblock
-from zemosaic.phases._assemble_blocks import BlockTask, final_block, first_record, last_record, provisional_block
+from zemosaic.phases._assemble_blocks import (
+    ENOUGH,
+    BlockTask,
+    final_block,
+    first_record,
+    last_record,
+    provisional_block,
+)
 from zemosaic.phases._assemble_canvas import clear, create_canvas, digest, is_done, recorded
 from zemosaic.phases._assemble_frame import Exposure, Ingredient, Lost, Recipe
 from zemosaic.phases._assemble_kept import Fate, Finished, FinishedBlock, Judge, Kept, Verdict
@@ -63,6 +70,9 @@ __all__ = [
 ]
 
 CHECKPOINT = 45.0  # s; running sums are kept so often, so that what a sudden end costs stays below two minutes
+# Time of a visit over that of measuring a frame, S50 subs: in the provisional pass (to read and debayer, then to add), in the
+# rejection, in the final pass
+PREPARED, ADDED, JUDGED, LAST = 0.2, 0.4, 1.0, 0.55
 MOST_DAMAGED = 3  # times that chunks may be found damaged in one run; more often the disk is no good
 
 Task = TypeVar("Task")
@@ -252,6 +262,18 @@ class Assembly:
         """How often a frame will be read: what the progress counts."""
         blocks = sum(len(task.exposures) for task in (*self.first_missing, *self.last_missing))
         return blocks + sum(len(task.exposures) for task in self.frames_missing)
+
+    @property
+    def looks(self) -> float:
+        """The work that is to be done, in units of what it takes to measure a frame: what the time is forecast from."""
+        shape = self.plan.grid.height * self.plan.grid.width
+        depth = sum(e.frame.height * e.frame.width for e in self.exposures.values()) / shape
+        first = PREPARED + ADDED * min(1.0, ENOUGH / max(depth, 1.0))  # beyond ENOUGH samples there is nothing to add
+        return (
+            sum(len(t.exposures) * (LAST if t.block.depth else first) for t in self.first_missing)
+            + sum(len(t.exposures) * JUDGED for t in self.frames_missing)
+            + sum(len(t.exposures) * LAST for t in self.last_missing)
+        )
 
     @property
     def disk(self) -> int:
