@@ -29,6 +29,7 @@ from zemosaic.phases._assemble_frame import (
     lattices_of,
     lone_pixels,
     mend_missing,
+    places_of,
     read_rows,
 )
 from zemosaic.phases._assemble_sensor import save_sums
@@ -124,7 +125,7 @@ def _stars_among(
     lone: NDArray[np.bool_], judged: Judged, exposure: Exposure, colours: NDArray[np.int64]
 ) -> tuple[NDArray[np.intp], ...]:
     """Lone pixels whose light all frames agree on, the cores of sharp stars, as indices."""
-    ys, xs = np.nonzero(lone)
+    ys, xs = places_of(lone)
     sky, sigma = (np.asarray(each)[colours[ys % 2, xs % 2]] for each in (exposure.sky, exposure.sigma))
     agreed = (judged.expected[ys, xs] > sky + STARLIGHT * sigma) & (np.abs(judged.score[ys, xs]) < AGREED)
     return ys[agreed], xs[agreed]
