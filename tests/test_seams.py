@@ -43,7 +43,7 @@ def matched(*steps: float, error: float = 0.2, ripple: float = 0.0) -> MatchResu
         corrections=corrections, left_out=(), overlaps=overlaps, sky_level=(0.0,) * 3, zero_point=22.0,
         zero_point_scatter=0.1, zero_point_stars=20, zero_point_channel="green", gain_residual_mmag=nothing,
         frame_steps={k: 9.0 if k == 5 else 0.1 * k for k in range(12)}, common_stars=dict.fromkeys(range(12), 9),
-        response={}, response_error={}, star_groups=1, sky_groups=1,
+        response={}, pedestal={}, response_error={}, star_groups=1, sky_groups=1,
     )  # fmt: skip
 
 

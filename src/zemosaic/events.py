@@ -76,6 +76,7 @@ class Vignetting:
     instrument: str
     corners: float  # %, light in the corners of the frame over that in its centre; NaN when nothing is significant
     error: float  # %
+    pedestal: float = 0.0  # ADU, a level that is there without light
 
     @property
     def unknown(self) -> bool:

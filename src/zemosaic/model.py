@@ -279,7 +279,7 @@ class Solution:
 
 @dataclass(frozen=True)
 class Correction:
-    """How a frame is brought onto the common scale: D = F (a S Omega + B)."""
+    """How a frame is brought onto the common scale: D = F (a S Omega + B) + pedestal."""
 
     frame_id: int
     gain: tuple[float, ...]  # a per channel; the median over frames is 1
@@ -290,6 +290,7 @@ class Correction:
     weight: float = 1.0  # factor on the inverse variance (quality)
     flat_fielded: bool = False  # by the user's flat, which holds the pixels' area too: Omega is that of the centre
     cloud: tuple[float, float] = (0.0, 0.0)  # thin cloud: the gains times 1 + cu u + cv v
+    pedestal: float = 0.0  # ADU, a level that is there without light: it goes before the response is divided out
 
 
 @dataclass(frozen=True)

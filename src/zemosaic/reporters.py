@@ -162,6 +162,8 @@ class _Words:
     def _vignetting(self, event: events.Vignetting) -> str:
         key = "event.Vignetting" + (".unknown" if event.unknown else ".none" if math.isnan(event.corners) else "")
         text = self.messages(key, **vars(event))
+        if event.pedestal > 0.0:
+            text += self.messages("event.Vignetting.pedestal", pedestal=event.pedestal)
         if event.unknown:
             self._headlines.append(text)
         return text

@@ -11,7 +11,7 @@ from test_skyfit import PANELS, RESPONSE, SPACING, observe
 from zemosaic.imaging.response import response
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfit import fit_sky
-from zemosaic.imaging.skyresponse import refine_response, shows_response, with_response
+from zemosaic.imaging.skyresponse import Sensors, refine_response, shows_response, with_sensors
 
 RHO2 = np.linspace(0.0, 1.0, 11)
 TRUE = np.array([RESPONSE])
@@ -22,11 +22,21 @@ def error(coefficients: np.ndarray) -> float:
     return float(np.sqrt(np.mean((response(coefficients.tolist(), RHO2) - response(RESPONSE, RHO2)) ** 2)))
 
 
+NONE_RAISED = np.zeros(1, bool)
+
+
+def flat(response: np.ndarray) -> Sensors:
+    return Sensors(response, np.zeros(len(response)))
+
+
 def refine(cells: SkyCells, gain: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     instrument = np.zeros(len(gain), int)
-    divided = with_response(cells, instrument, TRUE, wrong)
+    divided = with_sensors(cells, instrument, flat(TRUE), flat(wrong))
     fit = fit_sky(divided, gain, SPACING)
-    return refine_response(divided, fit, gain, SPACING, instrument, wrong, wrong, STARS)
+    found, known = refine_response(
+        divided, fit, gain, SPACING, instrument, flat(wrong), wrong, STARS, raised=NONE_RAISED
+    )
+    return found.response, known
 
 
 @pytest.mark.parametrize(("gradient", "left"), [(0.2, 0.001), (0.05, 0.004)])
@@ -57,15 +67,18 @@ def found_by_sky(cells: SkyCells, gain: np.ndarray) -> tuple[np.ndarray, bool]:
     instrument, nothing = np.zeros(len(gain), int), np.zeros((1, 2))
     found = nothing
     for _ in range(2):
-        divided = with_response(cells, instrument, nothing, found)
+        divided = with_sensors(cells, instrument, flat(nothing), flat(found))
         fit = fit_sky(divided, gain, SPACING)
-        found, known = refine_response(divided, fit, gain, SPACING, instrument, found, nothing, IGNORANT)
+        sensors, known = refine_response(
+            divided, fit, gain, SPACING, instrument, flat(found), nothing, IGNORANT, raised=NONE_RAISED
+        )
+        found = sensors.response
     return found[0], shows_response(found[0], known[0])
 
 
 def test_a_vignetting_that_few_stars_do_not_show_is_seen_in_the_sky() -> None:
     night = observe(32, PANELS, gradient=0.2, seed=21)
-    raw = with_response(night.cells, np.zeros(32, int), TRUE, np.zeros((1, 2)))
+    raw = with_sensors(night.cells, np.zeros(32, int), flat(TRUE), flat(np.zeros((1, 2))))
     found, believed = found_by_sky(raw, night.gain)
     assert believed and error(found) < 0.005
     assert not found_by_sky(night.cells, night.gain)[1]  # a flat sensor
@@ -85,21 +98,44 @@ def test_two_instruments_are_told_apart() -> None:
     instrument = np.arange(32) // 16
     before = np.vstack([TRUE, TRUE])
     wrong = before + np.array([[-0.01, 0.02], [0.01, -0.015]])
-    divided = with_response(night.cells, instrument, before, wrong)
+    divided = with_sensors(night.cells, instrument, flat(before), flat(wrong))
     fit = fit_sky(divided, night.gain, SPACING)
+    stars = np.repeat(STARS, 2, axis=0)
     refined, _ = refine_response(
-        divided, fit, night.gain, SPACING, instrument, wrong, wrong, np.repeat(STARS, 2, axis=0)
+        divided, fit, night.gain, SPACING, instrument, flat(wrong), wrong, stars, raised=np.zeros(2, bool)
     )
-    assert error(refined[0]) < 0.0015 and error(refined[1]) < 0.0015
+    assert error(refined.response[0]) < 0.0015 and error(refined.response[1]) < 0.0015
 
 
-def test_changing_the_response_and_back_changes_nothing() -> None:
+@pytest.mark.parametrize("pedestal", [0.0, 250.0, 800.0])
+def test_a_level_that_is_there_without_light_is_told_from_the_response(pedestal: float) -> None:
+    """One of two telescopes has a pedestal below a sky of 900 ADU; the stars know both responses to 0.4 %."""
+    night = observe(32, PANELS, gradient=0.2, seed=26)
+    instrument, true = np.arange(32) // 16, np.vstack([TRUE, TRUE])
+    raised = Sensors(true, np.array([0.0, pedestal]))
+    cells = with_sensors(night.cells, instrument, raised, flat(true))
+    stars, covariance = true + np.array([[0.003, -0.002], [-0.004, 0.006]]), np.repeat(0.2 * STARS, 2, axis=0)
+    sensors = flat(true)
+    for _ in range(5):
+        before = sensors
+        fit = fit_sky(cells, night.gain, SPACING)
+        sensors, _ = refine_response(
+            cells, fit, night.gain, SPACING, instrument, before, stars, covariance, raised=np.ones(2, bool)
+        )
+        cells = with_sensors(cells, instrument, before, sensors)
+    assert sensors.pedestal[0] == 0.0
+    assert sensors.pedestal[1] == pytest.approx(pedestal, abs=0.05 * pedestal)
+    assert error(sensors.response[0]) < 0.002 and error(sensors.response[1]) < 0.002
+
+
+def test_changing_the_sensor_and_back_changes_nothing() -> None:
     night = observe(2, PANELS[:1], seed=24)
     instrument = np.zeros(2, int)
     other = TRUE + 0.05
-    there = with_response(night.cells, instrument, TRUE, other)
+    one, two = Sensors(TRUE, np.array([3.0])), Sensors(other, np.array([20.0]))
+    there = with_sensors(night.cells, instrument, one, two)
     assert np.abs(there.value - night.cells.value).max() > 10
-    back = with_response(there, instrument, other, TRUE)
+    back = with_sensors(there, instrument, two, one)
     np.testing.assert_allclose(back.value, night.cells.value, rtol=1e-12)
     np.testing.assert_allclose(back.variance, night.cells.variance, rtol=1e-12)
 

@@ -85,7 +85,7 @@ def calibration(
     variance = (np.asarray(sigma) * scale) ** 2 * np.maximum(area, 1.0)
     quality = correction.weight * _radial(feather, np.hypot(u, v))[..., None]
     weight = quality * (np.ones_like(variance) if equal_weights else 1.0 / variance)
-    offset = sky / (gain * area) - np.asarray(level)
+    offset = sky / (gain * area) + correction.pedestal * scale - np.asarray(level)
     return Calibration(*(np.ascontiguousarray(a, np.float32) for a in (scale, offset, weight, variance)))
 
 

@@ -5,6 +5,10 @@ response leaves a cubic pattern in proportion to each frame's gradient, and one 
 looks like a sky. What does look like one, the curvature (rho^2) of a single frame, is given to the frame's own sky,
 within what skies do.
 
+A pedestal (some firmwares add one of several hundred ADU) is not vignetted, and no header tells it. Divided by F with the rest it
+bends every sky alike: 1000 ADU on a sky of 220 bent the background by 33 % of the nebula, and F with it, against the stars.
+So it is an unknown of its own: what of the sky F does not explain, in proportion to 1 / F. It comes out to some 5 ADU.
+
 The stars' result and its covariance are the prior. Few stars on a small or single field show no vignetting, where the sky does
 beyond doubt: 24 subs of 420 x 560 px with 12 % of it, whose stars knew the corners to 7 %, had a background of 12 to 24 % of the
 nebula. What all skies have in common, moonlight or a city, is no vignetting, so `shows_response` asks for more than that.
@@ -26,10 +30,11 @@ from zemosaic.imaging.skymodes import CURVED, smooth_modes
 from zemosaic.imaging.skyproblem import SkyProblem, SkySums, block_diagonal, normal_sky, sky_problem
 from zemosaic.imaging.skysurface import PLANE, surface_basis
 
-__all__ = ["COMMON_CURVATURE", "refine_response", "shows_response", "with_response"]
+__all__ = ["COMMON_CURVATURE", "Sensors", "refine_response", "shows_response", "with_sensors"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 # Sky brightness that falls by 1/e in 20 degrees (light pollution) has 6 % of gradient and 0.05 % of curvature over a field of
 # 1.3 degrees.
@@ -46,6 +51,16 @@ ENOUGH_FRAMES = 1000  # tell F better than SYSTEMATIC; more would only take more
 SYSTEMATIC = 0.001  # of a coefficient: what the model of sky and response may be wrong
 # covariance of the coefficients: all skies may have a curvature of 1 % of their level in common, which looks like a response
 COMMON_CURVATURE = 0.01**2 * np.eye(RADIAL_TERMS)
+SENSOR = RADIAL_TERMS + 1  # unknowns of an instrument: its response, and a level that is there without light
+CERTAIN = 2.0  # errors, beyond which a pedestal is no chance
+
+
+@dataclass(frozen=True)
+class Sensors:
+    """What all frames of an instrument have in common."""
+
+    response: FloatArray  # (instruments, terms)
+    pedestal: FloatArray  # (instruments,) ADU, a level that is there without light
 
 
 def refine_response(
@@ -54,24 +69,27 @@ def refine_response(
     gain: FloatArray,
     spacing: float,
     instrument: IntArray,
-    coefficients: FloatArray,
+    before: Sensors,
     stars: FloatArray,
     covariance: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
-    """Coefficients (instruments, terms) and their covariance (instruments, terms, terms) from stars and sky together.
+    raised: BoolArray,
+) -> tuple[Sensors, FloatArray]:
+    """Sensors from stars and sky together; covariance (instruments, terms, terms) of the coefficients of their responses.
 
-    cells : divided by the response `coefficients`; fit : their sky fit with order 1; instrument : (frames,)
-    stars, covariance : the coefficients from the stars.
+    cells : corrected for `before`; fit : their sky fit with order 1; instrument : (frames,)
+    stars, covariance : the coefficients from the stars; raised : (instruments,) whether there may be a pedestal.
     """
+    coefficients = before.response
     cells, residual, weight, chosen = _enough(cells, fit, len(gain))
     gain, instrument = gain[chosen], instrument[chosen]
     problem = sky_problem(cells, len(gain), spacing, 1)
-    n = coefficients.size
-    prior = np.zeros((n, n))
+    n = len(coefficients) * SENSOR
+    information, off = np.zeros((n, n)), np.zeros((len(coefficients), SENSOR))
     for k, block in enumerate(covariance):
-        here = slice(k * RADIAL_TERMS, (k + 1) * RADIAL_TERMS)
-        prior[here, here] = np.linalg.inv(block)
-    information, pull = prior, prior @ (stars - coefficients).ravel()
+        here = slice(k * SENSOR, k * SENSOR + RADIAL_TERMS)
+        information[here, here] = np.linalg.inv(block)
+    off[:, :RADIAL_TERMS] = stars - coefficients
+    pull = information @ off.ravel()
     known = [_Channel(residual[:, c], weight[:, c], cells.value[:, c], gain[:, c]) for c in range(gain.shape[1])]
     middle = (
         len(known) // 2
@@ -80,12 +98,41 @@ def refine_response(
     for channel in known:
         share = channel.information / known[middle].information
         change = _change(cells, channel, problem, instrument, coefficients, share * precision)
-        information = information + share * precision
-        pull = pull + share * precision @ change
-    refined = coefficients + np.asarray(np.linalg.solve(information, pull), np.float64).reshape(coefficients.shape)
-    total = np.linalg.inv(information)
-    blocks = [total[k : k + RADIAL_TERMS, k : k + RADIAL_TERMS] for k in range(0, n, RADIAL_TERMS)]
-    return refined, np.array(blocks) + SYSTEMATIC**2 * np.eye(RADIAL_TERMS)
+        unit = np.ones((len(coefficients), SENSOR))
+        unit[:, RADIAL_TERMS] = 1.0 / channel.level  # of a pedestal in ADU, which all channels have in common
+        told = unit.ravel()[:, None] * (share * precision)
+        information = information + told * unit.ravel()
+        pull = pull + told @ change
+    return _settled(information, pull, before, raised, known[middle].level)
+
+
+def _settled(
+    information: FloatArray, pull: FloatArray, before: Sensors, raised: BoolArray, level: float
+) -> tuple[Sensors, FloatArray]:
+    """Sensors from the equations of their changes, without pedestals that may be chance; covariance of the coefficients.
+
+    level : ADU, of the sky
+    """
+    n = len(raised)
+    start = np.column_stack([before.response, before.pedestal])
+    last = np.arange(n) * SENSOR + RADIAL_TERMS
+    while True:
+        change = np.zeros((n, SENSOR))
+        change[~raised, RADIAL_TERMS] = -before.pedestal[~raised]
+        free = np.setdiff1d(np.arange(n * SENSOR), last[~raised])
+        total = np.zeros_like(information)
+        total[np.ix_(free, free)] = np.linalg.inv(information[np.ix_(free, free)])
+        change.ravel()[free] = (total @ (pull - information @ change.ravel()))[free]
+        refined = start + change
+        error = np.sqrt(total.diagonal()[last])
+        lost = np.maximum(-refined[:, :RADIAL_TERMS].sum(axis=1), 1e-9)  # of the light, in the corners
+        chance = raised & (refined[:, RADIAL_TERMS] < CERTAIN * np.hypot(error, CURVATURE * level / lost))
+        if not chance.any():
+            break
+        raised = raised & ~chance
+    blocks = [total[k : k + RADIAL_TERMS, k : k + RADIAL_TERMS] for k in range(0, n * SENSOR, SENSOR)]
+    covariance = np.array(blocks) + SYSTEMATIC**2 * np.eye(RADIAL_TERMS)
+    return Sensors(refined[:, :RADIAL_TERMS], refined[:, RADIAL_TERMS]), covariance
 
 
 def shows_response(coefficients: FloatArray, covariance: FloatArray) -> bool:
@@ -94,14 +141,15 @@ def shows_response(coefficients: FloatArray, covariance: FloatArray) -> bool:
     return brightest <= 1.0 and is_significant(coefficients, covariance + COMMON_CURVATURE)
 
 
-def with_response(cells: SkyCells, instrument: IntArray, before: FloatArray, after: FloatArray) -> SkyCells:
-    """Cells divided by the response `after` instead of `before`, both (instruments, terms)."""
-    ratio = np.ones(len(cells))
+def with_sensors(cells: SkyCells, instrument: IntArray, before: Sensors, after: Sensors) -> SkyCells:
+    """Cells corrected for the sensors `after` instead of `before`."""
+    ratio, pedestal = np.ones(len(cells)), np.zeros(len(cells))
     rho2 = cells.u**2 + cells.v**2
-    for k in range(len(before)):
+    for k, less in enumerate(after.pedestal - before.pedestal):
         here = instrument[cells.frame] == k
-        ratio[here] = response(before[k].tolist(), rho2[here]) / response(after[k].tolist(), rho2[here])
-    value, variance = cells.value * ratio[:, None], cells.variance * ratio[:, None] ** 2
+        flat = response(after.response[k].tolist(), rho2[here])
+        ratio[here], pedestal[here] = response(before.response[k].tolist(), rho2[here]) / flat, less / flat
+    value, variance = cells.value * ratio[:, None] - pedestal[:, None], cells.variance * ratio[:, None] ** 2
     return SkyCells(cells.frame, cells.x, cells.y, cells.u, cells.v, cells.omega, value, variance)
 
 
@@ -111,6 +159,11 @@ class _Channel:
     weight: FloatArray  # (cells,) ADU^-2
     value: FloatArray  # (cells,) ADU
     gain: FloatArray  # (frames,)
+
+    @property
+    def level(self) -> float:
+        """ADU, the unit of a pedestal."""
+        return max(float(np.nanmedian(np.abs(self.value - self.residual))), 1e-6)
 
     @property
     def information(self) -> float:
@@ -152,10 +205,10 @@ def _equations(
 ) -> _Equations:
     light = np.nan_to_num(known.value - known.residual)
     scale = known.gain[cells.frame] * cells.omega
-    basis = _derivatives(cells, instrument, coefficients, light)
+    basis = _derivatives(cells, instrument, coefficients, light, known.level)
     sums = problem.sums(basis, scale, np.where(np.isfinite(known.residual), known.weight, 0.0), known.residual)
     own, right, cross = _by_sensor(sums, instrument, len(coefficients))
-    own = own + sp.diags_array(_precision(light, len(known.gain), len(coefficients)))
+    own = own + sp.diags_array(_precision(known.level, len(known.gain), len(coefficients)))
     coarse = smooth_modes(problem.middle, problem.axes, known.gain, problem.side, CURVED)
     coarse.resize((len(right), coarse.shape[1]))  # patterns and coefficients have no part in it
     return _Equations(
@@ -167,7 +220,7 @@ def _precision_of(
     cells: SkyCells, known: _Channel, problem: SkyProblem, instrument: IntArray, coefficients: FloatArray
 ) -> FloatArray:
     """(n, n) what one channel's sky tells of the coefficients, with all skies free."""
-    equations, n = _equations(cells, known, problem, instrument, coefficients), coefficients.size
+    equations, n = _equations(cells, known, problem, instrument, coefficients), len(coefficients) * SENSOR
     inverse = np.zeros((n, n))
     for k in range(n):
         unit = np.zeros(len(equations.right))
@@ -186,24 +239,26 @@ def _change(
     precision: FloatArray,
 ) -> FloatArray:
     """(n,) change of the coefficients that one channel's sky asks for, which tells them with this precision."""
-    equations, n = _equations(cells, known, problem, instrument, coefficients), coefficients.size
+    equations, n = _equations(cells, known, problem, instrument, coefficients), len(coefficients) * SENSOR
     change = equations.system.solve(equations.right, equations.shared_right, tolerance=TOLERANCE).own[-n:]
     # it was shrunk by the weak prior: (precision + prior) @ change = precision @ (unshrunk change)
     shrunk = precision @ change + change / WEAK**2
     return np.asarray(np.linalg.lstsq(precision, shrunk, rcond=1e-9)[0], np.float64)
 
 
-def _derivatives(cells: SkyCells, instrument: IntArray, coefficients: FloatArray, light: FloatArray) -> FloatArray:
-    """(cells, OWN + PATTERNS + RADIAL_TERMS) derivatives by the plane and curvature of the frame, and by the patterns and the
-    response of its instrument."""
+def _derivatives(
+    cells: SkyCells, instrument: IntArray, coefficients: FloatArray, light: FloatArray, level: float
+) -> FloatArray:
+    """(cells, OWN + PATTERNS + SENSOR) derivatives by the plane and curvature of the frame, and by the patterns, the response
+    and the pedestal (over `level`) of its instrument."""
     rho2 = cells.u**2 + cells.v**2
     powers = radial_powers(rho2)
     flat = 1.0 + np.einsum("nt,nt->n", powers, coefficients[instrument[cells.frame]])
     own = [np.ones(len(cells)), cells.u, cells.v, rho2]
     count = np.maximum(np.bincount(cells.frame), 1)
-    level = (np.bincount(cells.frame, light) / count)[cells.frame]
-    patterns = surface_basis(cells.u, cells.v, PLANE + PATTERNS)[:, PLANE:] * level[:, None]
-    return np.column_stack([*own, patterns, powers * (light / flat)[:, None]])
+    mean = (np.bincount(cells.frame, light) / count)[cells.frame]
+    patterns = surface_basis(cells.u, cells.v, PLANE + PATTERNS)[:, PLANE:] * mean[:, None]
+    return np.column_stack([*own, patterns, powers * (light / flat)[:, None], level * (1.0 / flat - 1.0)])
 
 
 def _by_sensor(
@@ -214,23 +269,22 @@ def _by_sensor(
     rows = np.arange(n_frames * terms).reshape(n_frames, terms)
     first, last = n_frames * OWN, n_frames * OWN + n_instruments * PATTERNS
     pattern = first + instrument[:, None] * PATTERNS + np.arange(PATTERNS)
-    radial = last + instrument[:, None] * RADIAL_TERMS + np.arange(RADIAL_TERMS)
+    radial = last + instrument[:, None] * SENSOR + np.arange(SENSOR)
     place = np.column_stack([np.arange(first).reshape(n_frames, OWN), pattern, radial])
-    size = last + n_instruments * RADIAL_TERMS
+    size = last + n_instruments * SENSOR
     add = sp.csr_array((np.ones(place.size), (place.ravel(), rows.ravel())), shape=(size, n_frames * terms))
     own = sp.csr_array(add @ block_diagonal(sums.own) @ add.T)
     return own, add @ sums.own_right.ravel(), sp.csr_array(add @ sums.cross)
 
 
-def _precision(light: FloatArray, n_frames: int, n_instruments: int) -> FloatArray:
+def _precision(level: float, n_frames: int, n_instruments: int) -> FloatArray:
     """Of the priors on all unknowns."""
-    level = max(float(np.median(np.abs(light))), 1e-6)
     frame = [*(1e-9 * (level * 1e-3) ** -2,) * PLANE, (CURVATURE * level) ** -2]
     pattern = [*(QUADRATIC**-2,) * 3, *(HIGHER**-2,) * (PATTERNS - 3)]
     return np.concatenate(
         [
             np.tile(frame, n_frames),
             np.tile(pattern, n_instruments),
-            np.full(n_instruments * RADIAL_TERMS, WEAK**-2),
+            np.full(n_instruments * SENSOR, WEAK**-2),
         ]
     )

@@ -41,7 +41,7 @@ from zemosaic.imaging.skycells import (
     thinned,
 )
 from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences
-from zemosaic.imaging.skyresponse import COMMON_CURVATURE, refine_response, shows_response, with_response
+from zemosaic.imaging.skyresponse import COMMON_CURVATURE, Sensors, refine_response, shows_response, with_sensors
 from zemosaic.imaging.startable import StarTable, median_by
 from zemosaic.model import (
     Correction,
@@ -80,7 +80,7 @@ CLOUD_ROUNDS, CLOUD_FOUND = (
     4,
     0.005,
 )  # planes that are missing spoil the stars that they are found by; change that is left
-RESPONSE_ROUNDS, RESPONSE_FOUND = 3, 0.02  # what is off by more spoils the gains and skies that it is found by
+RESPONSE_ROUNDS, RESPONSE_FOUND = 6, 0.02  # what is off by more spoils the gains and skies that it is found by
 NODE_SPACING = 64.0  # px, of the common sky; more when cells are larger
 COLOUR_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
 
@@ -113,6 +113,7 @@ class MatchResult:
     ]  # errors by which a frame's sky differs from that of other panels, in the worst channel
     common_stars: dict[int, int]  # stars of a frame that others see too
     response: dict[str, tuple[float, ...]]  # of each instrument without a flat; () = flat as far as the stars tell
+    pedestal: dict[str, float]  # ADU of each instrument without a flat, a level that is there without light
     response_error: dict[str, float]  # standard deviation of F in the corners
     star_groups: int  # groups of frames without common stars
     sky_groups: int  # groups of frames without common sky
@@ -124,6 +125,7 @@ class _Photometry:
 
     gain: FloatArray  # (frames, channels)
     response: tuple[tuple[float, ...], ...]  # per frame
+    pedestal: FloatArray  # (frames,) ADU
     quality: FloatArray  # (frames,) factor on the weight
     cloud: FloatArray  # (frames, 2) plane of thin cloud
     fit: GainFit | None
@@ -196,7 +198,11 @@ def _photometry(
     """Gains for the frames that stay, the reasons of those that do not, and the table without thin cloud."""
     n, channels = len(inputs), inputs[0].frame.channels
     if normalize != "linear_fit" or not len(table.frame):
-        return _Photometry(np.ones((n, channels)), ((),) * n, np.ones(n), np.zeros((n, 2)), None), {}, table
+        return (
+            _Photometry(np.ones((n, channels)), ((),) * n, np.zeros(n), np.ones(n), np.zeros((n, 2)), None),
+            {},
+            table,
+        )
     seen, fit, cloud = table, fit_gains(table), np.zeros((n, 2))
     for _ in range(CLOUD_ROUNDS):
         former, cloud = cloud, cloud_planes(seen, fit, cloud)
@@ -213,7 +219,7 @@ def _photometry(
 def _judged(table: StarTable, fit: GainFit, kept: IntArray, cloud: FloatArray) -> _Photometry:
     """Gains with median 1 over the frames that stay, and weights that fall with the chi^2 of their stars."""
     if not len(kept):
-        return _Photometry(fit.gain[kept], (), np.ones(0), cloud, fit)
+        return _Photometry(fit.gain[kept], (), np.zeros(0), np.ones(0), cloud, fit)
     middle = np.median(fit.gain[kept], axis=0)
     fit = replace(fit, gain=fit.gain / middle, star_flux=fit.star_flux * middle)
     typical = float(np.nanmedian(fit.chi2[kept])) if np.isfinite(fit.chi2[kept]).any() else 1.0
@@ -221,7 +227,7 @@ def _judged(table: StarTable, fit: GainFit, kept: IntArray, cloud: FloatArray) -
     tolerated = TOLERATED_CHI2[0] + TOLERATED_CHI2[1] / np.sqrt(np.maximum(fit.common[kept], 1))
     quality = tolerated / np.maximum(excess, tolerated)
     response = tuple(fit.response[table.instrument[i]] for i in kept)
-    return _Photometry(fit.gain[kept], response, quality, cloud, fit)
+    return _Photometry(fit.gain[kept], response, np.zeros(len(kept)), quality, cloud, fit)
 
 
 def _with_flats(photometry: _Photometry, used: Sequence[Item]) -> _Photometry:
@@ -240,12 +246,14 @@ def _sharpened(
     flat = [item.measurement.flat is not None for item in used]
     free = np.ones(len(stars.response), bool)
     free[table.instrument[kept][flat]] = False
-    before = np.array([r or (0.0,) * RADIAL_TERMS for r in stars.response])
+    before = Sensors(_by_stars(stars), np.zeros(len(free)))
     for _ in range(RESPONSE_ROUNDS):
         planes = fit_sky(cells, photometry.gain, spacing)
         after, photometry, cells = _refined(kept, table, photometry, stars, cells, planes, spacing, before, free)
-        change, before = float(np.abs(after - before).sum(axis=1).max()), after
-        if change < RESPONSE_FOUND:
+        change = np.abs(after.response - before.response).sum(axis=1).max()
+        raised = np.abs(after.pedestal - before.pedestal).max() / max(float(np.median(planes.level)), 1.0)
+        before = after
+        if max(change, raised) < RESPONSE_FOUND:
             break
     return _with_flats(photometry, used), cells, planes
 
@@ -258,30 +266,38 @@ def _refined(
     cells: SkyCells,
     sky: SkyFit,
     spacing: float,
-    before: FloatArray,
+    before: Sensors,
     free: BoolArray,
-) -> tuple[FloatArray, _Photometry, SkyCells]:
-    """Coefficients (instruments, terms) `before` improved by the sky; gains and cells with them.
+) -> tuple[Sensors, _Photometry, SkyCells]:
+    """The sensors `before` improved by the sky; gains and cells with them.
 
     stars : the fit of gains and responses to the stars alone. free : (instruments,) those that no flat has told.
     """
     shown = np.array([bool(r) for r in stars.response])
-    expected = np.array([r or (0.0,) * RADIAL_TERMS for r in stars.response])
     covariance = np.where(free[:, None, None], stars.response_covariance, 1e-12 * np.eye(RADIAL_TERMS))
     instrument = table.instrument[kept]
-    after, known = refine_response(cells, sky, photometry.gain, spacing, instrument, before, expected, covariance)
-    by_stars, shown = shown, shown | (free & [shows_response(*each) for each in zip(after, known)])
-    after = np.where(shown[:, None], after, 0.0)
+    raised = shown & free  # where only the sky shows a response, a pedestal cannot be told from a weaker one
+    after, known = refine_response(
+        cells, sky, photometry.gain, spacing, instrument, before, _by_stars(stars), covariance, raised
+    )
+    by_stars, shown = shown, shown | (free & [shows_response(*each) for each in zip(after.response, known)])
+    after = replace(after, response=np.where(shown[:, None], after.response, 0.0))
     known = np.where(by_stars[:, None, None], known, known + COMMON_CURVATURE)
     known = np.where(free[:, None, None], known, stars.response_covariance)
-    if not (after.any() or before.any()):
+    if not (after.response.any() or before.response.any()):
         return after, replace(photometry, fit=replace(stars, response_covariance=known)), cells
     rho2, number = table.rho2, table.instrument[table.frame]
-    shape = 1.0 + np.einsum("nk,nk->n", radial_powers(rho2), after[number])
+    shape = 1.0 + np.einsum("nk,nk->n", radial_powers(rho2), after.response[number])
     flat = replace(table, flux=table.flux / shape[:, None], error=table.error / shape[:, None])
-    response = tuple(tuple(map(float, c)) if s else () for c, s in zip(after, shown))
+    response = tuple(tuple(map(float, c)) if s else () for c, s in zip(after.response, shown))
     again = replace(fit_gains(flat, with_response=False), response=response, response_covariance=known)
-    return after, _judged(table, again, kept, photometry.cloud), with_response(cells, instrument, before, after)
+    judged = replace(_judged(table, again, kept, photometry.cloud), pedestal=after.pedestal[instrument])
+    return after, judged, with_sensors(cells, instrument, before, after)
+
+
+def _by_stars(fit: GainFit) -> FloatArray:
+    """(instruments, terms) of the responses that the stars have shown, 0 where they have not."""
+    return np.array([r or (0.0,) * RADIAL_TERMS for r in fit.response])
 
 
 def _clouded(inputs: Sequence[Item], fit: GainFit, instrument: IntArray, limits: Limits) -> dict[int, str]:
@@ -407,6 +423,7 @@ def _result(
             weight=float(weight[k]),
             flat_fielded=item.measurement.flat is not None,
             cloud=(float(photometry.cloud[k, 0]), float(photometry.cloud[k, 1])),
+            pedestal=float(photometry.pedestal[k]),
         )
     zero_point, scatter, count = _zero_point(table, fit)
     scatters = np.full(len(inputs), np.nan) if fit is None else fit.scatter
@@ -425,12 +442,17 @@ def _result(
         gain_residual_mmag={item.frame.id: float(1085.7 * s) for item, s in zip(inputs, scatters)},
         common_stars={item.frame.id: int(c) for item, c in zip(inputs, common)},
         response={name: () if fit is None else fit.response[k] for k, name in names.items()},
+        pedestal={name: _pedestal(photometry, table.instrument[kept], k) for k, name in names.items()},
         response_error={
             name: float("nan") if fit is None else float(fit.response_error[k]) for k, name in names.items()
         },
         star_groups=1 if fit is None else int(fit.component.max()) + 1,
         sky_groups=1 if sky is None else int(sky.component.max()) + 1,
     )
+
+
+def _pedestal(photometry: _Photometry, instrument: IntArray, which: int) -> float:
+    return float(photometry.pedestal[instrument == which].max(initial=0.0))
 
 
 def _weights(inputs: Sequence[Item], quality: FloatArray, weighting: str) -> FloatArray:
@@ -492,7 +514,7 @@ def _report(result: MatchResult, photometry: _Photometry, sky: SkyFit | None, re
     for name, coefficients in result.response.items() if photometry.fit is not None else ():
         error = 100.0 * result.response_error[name]
         corners = 100.0 * (1.0 + sum(coefficients)) if coefficients else math.nan
-        reporter.emit(Vignetting(name, corners, error))
+        reporter.emit(Vignetting(name, corners, error, result.pedestal[name]))
     if result.sky_groups > 1:
         reporter.emit(
             Warned(f"{result.sky_groups} groups of frames share no sky: only their median sky levels were made equal")

@@ -159,6 +159,7 @@ def _add(truth: Truth, sub: Sub, correction: Correction, ra: F64, dec: F64, sums
         sky, gain = c0 + c1 * u + c2 * v, transparency(sub, u, v) * instrument.colours[c]
         raw = flat * (gain * omega * sums.nebula[c][here] + sky)
         clear = correction.gain[c] * cloud_shape(np.array(correction.cloud), u, v)
+        raw += plan.pedestal - correction.pedestal
         light = (raw / found - surface_at(correction.sky[c], u, v)) / (clear * omega)
         noise = sub.noise[c] / np.sqrt(share) / (found * clear * omega)
         weight = correction.weight * rise**2 * (3.0 - 2.0 * rise) / noise**2
