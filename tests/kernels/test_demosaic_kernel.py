@@ -89,3 +89,15 @@ def test_a_cubic_keeps_cubic_surfaces():
     ones, out = np.ones((3, 4, 3), np.float32), np.empty((30, 34, 4), np.float32)
     calibrated_cubic(surface.astype(np.float32), 0, np.array(PATTERNS["GRBG"], np.int64), ones, 0 * ones, 16, out)
     np.testing.assert_allclose(out[3:-3, 3:-3, :3], np.repeat(surface[3:-3, 3:-3, None], 3, axis=2), atol=1e-4)
+
+
+def test_every_raw_pixel_enters_with_the_weight_of_its_colour():
+    """Four pixels' worth of red or blue, two of green: means over an area are as noisy as those of the raw pixels."""
+    ones, out = np.ones((3, 3, 3), np.float32), np.empty((20, 24, 4), np.float32)
+    for y, x, channel, share in [(9, 11, 1, 2.0), (10, 12, 1, 2.0), (10, 11, 0, 4.0), (9, 12, 2, 4.0)]:
+        raw = np.zeros((20, 24), np.float32)
+        raw[y, x] = 1.0
+        calibrated_cubic(raw, 0, np.array(PATTERNS["GRBG"], np.int64), ones, 0 * ones, 16, out)
+        expected = np.zeros(3)
+        expected[channel] = share
+        np.testing.assert_allclose(out[..., :3].sum(axis=(0, 1)), expected, atol=1e-6)

@@ -13,9 +13,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["four_by_four", "prefetch", "six_by_six"]
+__all__ = ["PHASES", "REST", "SHIFT", "four_by_four", "prefetch", "six_by_six"]
 
 READ, SOON, DATA = 0, 2, 1  # arguments of llvm.prefetch: for reading, into the second cache, no instructions
+SHIFT = 10  # binary digits of a place below the pixel: a quantisation of 0.0005 px
+PHASES, REST = 1 << SHIFT, (1 << SHIFT) - 1  # sub-pixel positions in a table of taps
 TAPS = 6
 LANES = 4
 FLAGS = ("contract", "reassoc", "nsz")  # as in `_jit`

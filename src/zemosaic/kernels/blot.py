@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
-from zemosaic.kernels._simd import four_by_four, prefetch
+from zemosaic.kernels._simd import PHASES, REST, SHIFT, four_by_four, prefetch
 from zemosaic.kernels.demosaic import CLOSE, NEAR
-from zemosaic.kernels.resample import PHASES, REST, SHIFT, row_ends
+from zemosaic.kernels.resample import row_ends
 
 __all__ = ["blot", "invalidate"]
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
+from zemosaic.kernels.drops import halves
 from zemosaic.kernels.resample import (
     NOWHERE,
     PLANES,
@@ -23,7 +24,6 @@ from zemosaic.kernels.resample import (
     _lattice,
     _see,
     _seen,
-    halves,
     row_ends,
     see_drops,
 )

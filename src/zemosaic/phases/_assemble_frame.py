@@ -221,10 +221,10 @@ def lanes(
             calibrate(plane, row0, np.full((2, 2), c, np.int64), lattices.scale, lattices.offset, STEP, values)
             lanes[..., c] = values
         lanes[..., len(lattices.scale[0, 0]) :] = 1.0
+    ys, xs = places_of(mask)
     if drops:
-        lanes[mask] = 0.0
+        lanes[ys, xs] = 0.0
     else:
-        ys, xs = places_of(mask)
         invalidate(ys, xs, exposure.colours, filtered, lanes)
     return lanes
 
@@ -253,13 +253,15 @@ def mend_missing(raw: Float32Array, exposure: Exposure, rows: slice) -> NDArray[
 
 def fill_pixels(raw: Float32Array, mask: NDArray[np.bool_], fill: Float32Array, exposure: Exposure) -> None:
     """Put the model into the rejected pixels; where there is none, the frame's sky."""
-    if raw.ndim == 3:
-        sky = np.asarray(exposure.sky, np.float32)[:, None]
-        raw[:, mask] = np.where(np.isfinite(fill), fill, sky)
-        return
     ys, xs = places_of(mask)
-    sky = np.asarray(exposure.sky, np.float32)[exposure.colours[ys % 2, xs % 2]]
-    raw[ys, xs] = np.where(np.isfinite(fill[0]), fill[0], sky)
+    planes = raw if raw.ndim == 3 else raw[None]
+    planes[:, ys, xs] = np.where(np.isfinite(fill), fill, _sky_at(exposure, raw.ndim, ys, xs))
+
+
+def _sky_at(exposure: Exposure, axes: int, ys: NDArray[np.intp], xs: NDArray[np.intp]) -> Float32Array:
+    """ADU of the sky at pixels of a frame: (planes, 1), or (n,) in the colours of the filter array."""
+    sky = np.asarray(exposure.sky, np.float32)
+    return sky[:, None] if axes == 3 else sky[exposure.colours[ys % 2, xs % 2]]
 
 
 def fill_from_neighbours(raw: Float32Array, mask: NDArray[np.bool_], exposure: Exposure) -> None:
@@ -273,8 +275,8 @@ def fill_from_neighbours(raw: Float32Array, mask: NDArray[np.bool_], exposure: E
         good[good] = ~mask[y[good], x[good]]
         total[:, good] += planes[:, y[good], x[good]]
         count += good
-    with np.errstate(invalid="ignore"):
-        fill_pixels(raw, mask, total / count, exposure)
+    sky = _sky_at(exposure, raw.ndim, ys, xs)
+    planes[:, ys, xs] = np.where(count > 0, total / np.maximum(count, 1.0), sky)
 
 
 def subtract(raw: Float32Array, exposure: Exposure, levels: Sequence[float]) -> None:
