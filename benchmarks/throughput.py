@@ -71,6 +71,7 @@ class Watch:
     begun: float = 0.0
     ticks: dict[int, int] = field(default_factory=dict)  # of each process, also of those that have ended
     reads: dict[int, int] = field(default_factory=dict)  # of each process, also of those that have ended
+    own: float = 0.0  # s of the processor for looking, which are no work of the program
     done: threading.Event = field(default_factory=threading.Event)
 
     def emit(self, event: Event) -> None:
@@ -87,17 +88,18 @@ class Watch:
 
     def look(self) -> int:
         """Bytes read so far; notes the memory. Shared pages count once: proportional set sizes."""
-        memory = 0
+        memory, began = 0, time.thread_time()
         for pid in family():
             memory += 1024 * numbers(pid, "smaps_rollup").get("Pss", 0)
             self.reads[pid] = max(self.reads.get(pid, 0), numbers(pid, "io").get("rchar", 0))
             self.ticks[pid] = max(self.ticks.get(pid, 0), ticks(pid))
         self.peak[self.phase] = max(self.peak.get(self.phase, 0), memory)
+        self.own += time.thread_time() - began
         return sum(self.reads.values())
 
     def processor(self) -> float:
-        """Seconds that all processes together have worked, as of the last look."""
-        return sum(self.ticks.values()) / os.sysconf("SC_CLK_TCK")
+        """Seconds that all processes together have worked, as of the last look, without the looking."""
+        return sum(self.ticks.values()) / os.sysconf("SC_CLK_TCK") - self.own
 
     def follow(self) -> None:
         while not self.done.wait(PERIOD):
