@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from zemosaic.imaging.calibrate import clipping_bias
-from zemosaic.imaging.reject import judge, noise_curve, outliers, too_dark
+from zemosaic.imaging.noise import local_sigma
+from zemosaic.imaging.reject import judge, noise_curve, outliers, too_dark, uncut
 from zemosaic.kernels.reject import BINS, MIDDLES
 
 GREY = np.zeros((2, 2), np.int64)
@@ -178,3 +179,20 @@ def test_cores_of_another_profile_are_tolerated_and_outliers_are_not() -> None:
     assert cores > 0.9 and planted == 1.0
     cores, planted = wrong(0.55)
     assert cores == 0.0 and planted == 1.0
+
+
+@pytest.mark.parametrize("growth", [(), (0.5, 0.0, 2.0)])
+def test_what_cutting_added_is_taken_off_pixel_by_pixel(growth):
+    """As the formula has it, with the noise at the level of each pixel; where there is no model the sky stands for it."""
+    rng = np.random.default_rng(8)
+    model = rng.uniform(-30, 400, (15, 22)).astype(np.float32)
+    model[3:5, 6] = np.nan
+    sky, sigma = (90.0, 100.0, 95.0), (55.0, 60.0, 58.0)
+    raw = rng.uniform(0, 500, model.shape).astype(np.float32)
+    found = raw.copy()
+    uncut(found, model, GRBG, sky, sigma, growth)
+    for y, x in np.ndindex(raw.shape):
+        c = GRBG[y % 2, x % 2]
+        mean = float(model[y, x]) if np.isfinite(model[y, x]) else sky[c]
+        noise = local_sigma(np.array(mean), sigma[c], growth[c] if growth else 0.0, sky[c])
+        assert found[y, x] == pytest.approx(raw[y, x] - clipping_bias(mean, noise), abs=2e-3)

@@ -74,6 +74,23 @@ def test_blot_is_what_each_pixel_would_be_by_itself(size):
         assert spread[y, x] == pytest.approx(around * factor[y, x], abs=1e-4) and samples[y, x] == behind, (y, x)
 
 
+def test_rows_of_a_frame_and_a_part_of_the_mosaic_give_the_same_as_the_whole():
+    rng = np.random.default_rng(6)
+    planes, count = rng.normal(size=(3, 150, 130)).astype(np.float32), rng.integers(0, 99, (150, 130)).astype(np.uint16)
+    fy, fx = np.mgrid[0:128:STEP, 0:128:STEP].astype(float)
+    nodes_x, nodes_y = 0.93 * fx + 0.11 * fy + 4.3, -0.13 * fx + 0.95 * fy + 18.6
+    scale, offset = rng.uniform(1, 2, (8, 8, 3)).astype(np.float32), rng.normal(size=(8, 8, 3)).astype(np.float32)
+    whole, part = ([np.empty(size, d) for d in (np.float32, np.float32, np.uint16)] for size in ((90, 85), (58, 85)))
+    blot(planes, count, (0, 0), nodes_x, nodes_y, STEP, GRBG, TOGETHER, scale, offset, 16, *whole)
+    cut = np.s_[..., 9:, 3:]
+    blot(
+        np.ascontiguousarray(planes[cut]), np.ascontiguousarray(count[cut]), (9, 3), nodes_x[1:], nodes_y[1:], STEP, GRBG,
+        TOGETHER, scale[2:], offset[2:], 16, *part,
+    )  # fmt: skip
+    for one, other in zip(whole, part):
+        np.testing.assert_array_equal(one[32:], other)
+
+
 def test_blot_knows_no_data():
     planes = np.ones((1, 40, 40), np.float32)
     planes[0, 20, 20] = np.nan

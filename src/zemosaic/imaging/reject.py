@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.imaging.calibrate import clipping_bias
+from zemosaic.imaging.noise import QUIETEST
 from zemosaic.kernels import reject as kernels
 
-__all__ = ["Judged", "Rejection", "judge", "noise_curve", "outliers", "too_dark"]
+__all__ = ["Judged", "Rejection", "judge", "noise_curve", "outliers", "too_dark", "uncut"]
 
 Float32Array = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -113,6 +114,23 @@ def judge(
         judged.expected, judged.tolerated, judged.score,
     )  # fmt: skip
     return judged
+
+
+def uncut(
+    raw: Float32Array,
+    model: Float32Array,
+    colours: NDArray[np.int64],
+    sky: Sequence[float],
+    sigma: Sequence[float],
+    growth: Sequence[float],
+) -> None:
+    """Take off what cutting at 0 added to the pixels of a plane, in place; arguments as in `judge`, and:
+
+    growth : ADU per channel, of the variance with the level; () for none
+    """
+    levels, noise = np.asarray(sky, np.float32), np.asarray(sigma, np.float32)
+    grown = np.asarray(growth or (0.0,) * len(noise), np.float32)
+    kernels.take_off_cut(raw, model, colours, levels, noise, grown, QUIETEST, _cut_table())
 
 
 def outliers(score: Float32Array, kappa_low: float, kappa_high: float) -> Rejection:

@@ -25,6 +25,7 @@ __all__ = [
     "grow",
     "is_dark",
     "score_pixels",
+    "take_off_cut",
 ]
 
 BINS = 21  # the last has no upper end
@@ -160,6 +161,31 @@ def score_pixels(
             few = samples[y, x] <= FEW and residual < zero
             expected[y, x], tolerated[y, x] = value, tolerance
             score[y, x] = zero if few else residual / tolerance
+
+
+@kernel
+def take_off_cut(
+    raw: Float32Array,
+    model: Float32Array,
+    colours: NDArray[np.int64],
+    sky: Float32Array,
+    sigma: Float32Array,
+    growth: Float32Array,
+    quietest: float,
+    cut: Float32Array,
+) -> None:
+    """Take off what cutting at 0 added to each pixel; arguments as in `count_light`, and:
+
+    raw : (h, w) float32, ADU, in and out; where there is no model the sky's level stands for it
+    growth : (channels,) float32, ADU, of the variance with the level; the variance is at least `quietest` of sigma^2
+    """
+    for y in range(raw.shape[0]):
+        for x in range(raw.shape[1]):
+            c = colours[y % 2, x % 2]
+            mean = model[y, x] if np.isfinite(model[y, x]) else sky[c]
+            square = sigma[c] * sigma[c]
+            noise = np.float32(math.sqrt(max(square + growth[c] * (mean - sky[c]), np.float32(quietest) * square)))
+            raw[y, x] -= _expected(mean, noise, cut) - mean
 
 
 @kernel

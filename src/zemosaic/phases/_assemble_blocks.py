@@ -383,8 +383,8 @@ def _mended(
     raw = read_rows(exposure, view.rows)
     mask = mend_missing(raw, exposure, view.rows) | maps.correct(raw, exposure, view.rows)
     if exposure.clipped > CLIPPED:
-        model, _, _ = blotted(exposure, task.grid, lattices, exposure.colours, kept)
-        unclip(raw, model[view.rows], exposure)
+        model, _, _ = blotted(exposure, task.grid, lattices, exposure.colours, kept, view.rows)
+        unclip(raw, model, exposure)
     if task.recipe.reject:
         places, fill, _ = load_rejected(exposure.rejected)
         first, last = view.rows.start * exposure.frame.width, view.rows.stop * exposure.frame.width

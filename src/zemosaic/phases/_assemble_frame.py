@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from zemosaic.calibrated import read_calibrated
 from zemosaic.errors import FrameError
-from zemosaic.imaging.calibrate import STEP, Calibration, Feather, calibration, clipping_bias
+from zemosaic.imaging.calibrate import STEP, Calibration, Feather, calibration
 from zemosaic.imaging.demosaic import cfa_colours
-from zemosaic.imaging.noise import local_sigma
 from zemosaic.imaging.panels import edge_weight
+from zemosaic.imaging.reject import uncut
 from zemosaic.kernels.blot import invalidate
 from zemosaic.kernels.calibrate import calibrate
 from zemosaic.kernels.demosaic import calibrated_cubic, calibrated_mosaic
@@ -290,14 +290,8 @@ def subtract(raw: Float32Array, exposure: Exposure, levels: Sequence[float]) -> 
 
 def unclip(raw: Float32Array, model: Float32Array, exposure: Exposure) -> None:
     """Take off what cutting at 0 added, pixel by pixel, using the model's light; the sky's where there is no model."""
-    for dy in range(2):
-        for dx in range(2):
-            c = int(exposure.colours[dy, dx])
-            mean = np.where(np.isfinite(model[dy::2, dx::2]), model[dy::2, dx::2], exposure.sky[c])
-            sigma = local_sigma(
-                mean, exposure.sigma[c], exposure.growth[c] if exposure.growth else 0.0, exposure.sky[c]
-            )
-            raw[..., dy::2, dx::2] -= clipping_bias(mean, sigma)
+    for plane in raw if raw.ndim == 3 else raw[None]:
+        uncut(plane, model, exposure.colours, exposure.sky, exposure.sigma, exposure.growth)
 
 
 def places_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

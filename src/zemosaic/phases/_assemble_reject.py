@@ -137,23 +137,32 @@ def around(canvas: Canvas, room: int) -> Around:
 
 
 def blotted(
-    exposure: Exposure, grid: Grid, lattices: Calibration, colours: NDArray[np.int64], kept: Around
+    exposure: Exposure,
+    grid: Grid,
+    lattices: Calibration,
+    colours: NDArray[np.int64],
+    kept: Around,
+    rows: slice = slice(None),
 ) -> tuple[Float32Array, Float32Array, NDArray[np.uint16]]:
     """Model of the frame's raw pixels, its spread around each (both ADU), and the samples behind it.
 
     kept : as `around` gives it
+    rows : those of the frame that are wanted, from a multiple of LATTICE on
     """
-    shape = exposure.shape
-    nodes_x, nodes_y = frame_nodes(exposure.solution, shape, grid)
+    first, last, _ = rows.indices(exposure.frame.height)
+    shape = last - first, exposure.frame.width
+    nodes = slice(first // LATTICE, -(-last // LATTICE) + 1)
+    nodes_x, nodes_y = (each[nodes] for each in frame_nodes(exposure.solution, exposure.shape, grid))
     ends = (int(nodes_y.min()) - 4, int(nodes_y.max()) + 5), (int(nodes_x.min()) - 4, int(nodes_x.max()) + 5)
     origin, (region, count) = kept.part(*ends[0], *ends[1])
     model, spread = np.empty(shape, np.float32), np.empty(shape, np.float32)
     samples = np.empty(shape, np.uint16)
     apart = colours_apart(exposure.solution)
     # back to raw ADU: raw = (mosaic + offset) / scale
-    inverse = (1.0 / lattices.scale).astype(np.float32)
+    inverse = (1.0 / lattices.scale[first // STEP :]).astype(np.float32)
+    offset = -lattices.offset[first // STEP :] * inverse
     blot(
-        region, count, origin, nodes_x, nodes_y, LATTICE, colours, apart, inverse, -lattices.offset * inverse, STEP,
+        region, count, origin, nodes_x, nodes_y, LATTICE, colours, apart, inverse, offset, STEP,
         model, spread, samples,
     )  # fmt: skip
     return model, spread, samples
