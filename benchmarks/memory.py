@@ -1,4 +1,4 @@
-"""Peak memory of the assembly, all processes together, for more and more subs on the same mosaic.
+"""Peak memory of assembly and export, all processes together, for more and more subs on the same mosaic, or on a wide one.
 
 Linux only (/proc). Small frames of noise with known solutions on one field, so that thousands are written in a minute; the same
 `memory_limit` for all.
@@ -7,6 +7,7 @@ Linux only (/proc). Small frames of noise with known solutions on one field, so 
 from __future__ import annotations
 
 import argparse
+import math
 import threading
 import time
 from pathlib import Path
@@ -20,12 +21,20 @@ from zemosaic.execution import open_executor
 from zemosaic.imaging.calibrate import Feather
 from zemosaic.model import Correction, Frame, FrameKind, Solution
 from zemosaic.phases.assemble import Assembly, Exposure, Recipe
+from zemosaic.phases.export import Provenance, export
 from zemosaic.phases.plan import SideBySide, group_frames, make_grid, make_plan
 
+PROVENANCE = Provenance(
+    groups=1, listed=1, normalization="none", weighting="noise_variance", rejection="kappa_sigma", kappa_low=4.0,
+    kappa_high=4.0, combine="mean", assembly="incremental", resampling="lanczos3", pixfrac=math.nan, radial_weight=False,
+    zero_point=math.nan, zero_point_scatter=math.nan, version="", input_hash="", solvers=(), astrometric_rms=math.nan,
+    relative_rms=math.nan,
+)  # fmt: skip
 WIDTH, HEIGHT, SCALE, SKY, NOISE = 400, 300, 6.6e-4, 900.0, 10.0
 
 
-def exposures(folder: Path, count: int) -> dict[int, Exposure]:
+def exposures(folder: Path, count: int, side: int) -> dict[int, Exposure]:
+    """Frames on one field, or along the diagonal of a square of so many px."""
     rng = np.random.default_rng(1)
     made = {}
     np.savez(folder / "measured.npz", damaged=np.zeros(0, np.intp))
@@ -38,7 +47,7 @@ def exposures(folder: Path, count: int) -> dict[int, Exposure]:
             k, path, about.st_size, about.st_mtime_ns, str(k), FrameKind.BAYER, WIDTH, HEIGHT, "GRBG", "one", "", "", "",
             "", 10.0, 80.0, 20.0, "", 83.0, -5.0, 3600 * SCALE, 65535.0,
         )  # fmt: skip
-        x, y = rng.uniform(-60, 60, 2)
+        x, y = rng.uniform(-60, 60, 2) + max(side - WIDTH - 120, 0) * (k / max(count - 1, 1) - 0.5)
         solution = Solution(83.0, -5.0, WIDTH / 2 + x, HEIGHT / 2 + y, (-SCALE, 0.0, 0.0, SCALE))
         correction = Correction(k, (1.0,) * 3, ((SKY, 0.0, 0.0),) * 3, (), 250.0)
         rejected = folder / "rejected" / f"{k}.npz"
@@ -46,9 +55,9 @@ def exposures(folder: Path, count: int) -> dict[int, Exposure]:
     return made
 
 
-def peak_of(folder: Path, count: int, memory: int, workers: int, joint: bool) -> tuple[float, float]:
-    """(MB, s) of an assembly."""
-    known = exposures(folder, count)
+def peak_of(folder: Path, count: int, memory: int, workers: int, joint: bool, side: int) -> tuple[str, float, float]:
+    """(size, MB, s) of an assembly with its export."""
+    known = exposures(folder, count, side)
     frames, solutions = [e.frame for e in known.values()], {i: e.solution for i, e in known.items()}
     grid = make_grid(frames, solutions, 0.0)
     samples = SideBySide() if joint else None
@@ -66,11 +75,12 @@ def peak_of(folder: Path, count: int, memory: int, workers: int, joint: bool) ->
     with open_executor(workers) as executor:
         follower.start()
         began = time.monotonic()
-        work.run(executor, Silent())
+        mosaic = work.run(executor, Silent()).mosaic
+        export(mosaic, frames, PROVENANCE, folder, Silent())
         seconds = time.monotonic() - began
         done.set()
         follower.join()
-    return peak[0] / MB, seconds
+    return f"{grid.width} x {grid.height}", peak[0] / MB, seconds
 
 
 def main() -> None:
@@ -80,15 +90,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--memory", type=float, default=2.0, help="GB")
     parser.add_argument("--joint", action="store_true", help="samples side by side where they fit")
+    parser.add_argument("--side", type=int, default=0, help="px of a wide and sparse mosaic")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    print("| subs | peak memory, MB | s |")
-    print("|---:|---:|---:|")
+    print("| subs | mosaic, px | peak memory, MB | s |")
+    print("|---:|---|---:|---:|")
     for count in options.counts:
-        memory, seconds = peak_of(
-            options.folder, count, int(options.memory * 2**30), options.workers, joint=options.joint
+        size, memory, seconds = peak_of(
+            options.folder, count, int(options.memory * 2**30), options.workers, options.joint, options.side
         )
-        print(f"| {count} | {memory:.0f} | {seconds:.0f} |", flush=True)
+        print(f"| {count} | {size} | {memory:.0f} | {seconds:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -276,4 +277,41 @@ def test_a_full_disk_is_said_and_costs_nothing(whole, tmp_path, monkeypatch):
             failures += 1
             assert failures < 9
     assert failures >= 1
+    assert same(outputs, made[MODES[0]])
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own, and a function that sets its size in kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if not made or made.returncode:
+        pytest.skip("nobody but root may mount a small disk here")
+
+    def resize(kilobytes: int) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", str(folder)], check=True)
+
+    yield folder, resize
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_really_full_in_any_phase(whole, small_disk, monkeypatch):
+    """Full while measuring, assembling and saving: said in words each time; with more room the same command goes on."""
+    night, made = whole
+    monkeypatch.setattr("zemosaic.pipeline._Run._check_disk", lambda *_: None)  # it would stop before the disk is full
+    folder, resize = small_disk
+    ended = []
+    for size in (64, 400, 9000, 24000, 60000):
+        resize(size)
+        recorder = Recorder()
+        try:
+            outputs = again(night, folder / "mosaic", recorder=recorder)
+        except (OutputError, OSError) as error:  # the command line has words for the second
+            assert "space" in str(error) or "full" in str(error), str(error)
+            assert not isinstance(error, OSError) or error.errno == errno.ENOSPC
+            ended.append(([*recorder.items] or ["start"])[-1])
+    assert {"measure", "assemble", "export"} <= set(ended) and len(ended) == 4, ended
     assert same(outputs, made[MODES[0]])

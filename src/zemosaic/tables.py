@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import zipfile
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from zemosaic.chunks import put_file
 from zemosaic.model import SkyMesh, Stars
 from zemosaic.npz import load_arrays
 
@@ -31,18 +32,16 @@ STAR_COLUMNS = tuple(f"star_{field.name}" for field in fields(Stars))
 
 
 def save_measurement(path: Path, stars: Stars, mesh: SkyMesh, damaged: NDArray[np.bool_] | None = None) -> None:
-    """Write under a temporary name, onto the disk, then rename: the file is whole or absent, after a power cut too.
+    """Write a file that is whole or absent, after a power cut too.
 
     damaged : (h, w), single hot and dead pixels; None for none
+
+    Raises OutputError when that cannot be done.
     """
-    temporary = path.with_suffix(".partial.npz")
     columns = {f"star_{field.name}": getattr(stars, field.name) for field in fields(Stars)}
-    with temporary.open("wb") as file:
-        places = np.flatnonzero([] if damaged is None else damaged).astype(np.uint32)
-        np.savez(file, mesh_mean=mesh.mean, mesh_cell=mesh.cell, damaged=places, **columns)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    places, file = np.flatnonzero([] if damaged is None else damaged).astype(np.uint32), io.BytesIO()
+    np.savez(file, mesh_mean=mesh.mean, mesh_cell=mesh.cell, damaged=places, **columns)
+    put_file(path, file.getvalue())
 
 
 def border_file(measurement: Path) -> Path:
@@ -52,12 +51,9 @@ def border_file(measurement: Path) -> Path:
 
 def save_border(path: Path, distance: NDArray[np.uint16]) -> None:
     """Write (h, w) distances from the border, px; whole or absent."""
-    temporary = path.with_suffix(".partial.npy")
-    with temporary.open("wb") as file:
-        np.save(file, distance)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    file = io.BytesIO()
+    np.save(file, distance)
+    put_file(path, file.getvalue())
 
 
 def load_border(path: Path, rows: slice) -> NDArray[np.uint16]:
