@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from zemosaic.kernels.medians import group_medians
+
 __all__ = ["StarTable", "brightest_of_each", "median_by"]
 
 FloatArray = NDArray[np.float64]
@@ -42,17 +44,9 @@ class StarTable:
 
 def median_by(index: IntArray, values: FloatArray, size: int) -> FloatArray:
     """Median of `values` for each index 0..size-1; NaN without finite values."""
-    good = np.isfinite(values)
-    index, values = index[good], values[good]
-    order = np.lexsort((values, index))
-    index, values = index[order], values[order]
-    start = np.searchsorted(index, np.arange(size))
-    count = np.searchsorted(index, np.arange(size), side="right") - start
-    result = np.full(size, np.nan)
-    some = count > 0
-    low = start[some] + (count[some] - 1) // 2
-    high = start[some] + count[some] // 2
-    result[some] = 0.5 * (values[low] + values[high])
+    result = np.empty(size)
+    values = np.ascontiguousarray(values, np.float64)
+    group_medians(index, values, np.zeros(size + 1, np.int64), np.empty(len(values)), result)
     return result
 
 

@@ -305,10 +305,11 @@ def _clouded(inputs: Sequence[Item], fit: GainFit, instrument: IntArray, limits:
     exposure = np.array([i.frame.exposure for i in inputs])
     exposure = np.where(np.isfinite(exposure) & (exposure > 0), exposure, 1.0)
     rate = fit.gain[:, inputs[0].frame.reference] / exposure
+    alike = instrument * (int(fit.component.max()) + 1) + fit.component
+    typical = median_by(alike, rate, int(alike.max()) + 1)[alike]
     reasons = {}
     for i in np.flatnonzero(fit.common >= FEWEST_TO_JUDGE):
-        typical = float(np.median(rate[(instrument == instrument[i]) & (fit.component == fit.component[i])]))
-        share = rate[i] / typical
+        share = rate[i] / typical[i]
         if not limits.faintest <= share <= LARGEST_GAIN:
             reasons[int(i)] = (
                 f"its {fit.common[i]} stars in common have {100 * share:.0f} % of the light that they have on the median frame "
