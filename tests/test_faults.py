@@ -280,6 +280,31 @@ def test_a_full_disk_is_said_and_costs_nothing(whole, tmp_path, monkeypatch):
     assert same(outputs, made[MODES[0]])
 
 
+def test_a_clock_that_is_set_back(whole, tmp_path, monkeypatch):
+    """What an ended run left is from tomorrow, as it seems; and so is the finished mosaic."""
+    night, made = whole
+    read, visits, now = blocks.read_rows, [0], time.time
+
+    def mortal(*arguments):
+        visits[0] += 1
+        if visits[0] == 13:
+            raise Ended
+        return read(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(Ended):
+        patch.setattr(blocks, "read_rows", mortal)
+        again(night, tmp_path)
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (now() + 86400, now() + 86400))
+    monkeypatch.setattr("time.time", lambda: now() - 86400)
+    recorder = Recorder()
+    outputs = again(night, tmp_path, recorder=recorder)
+    assert recorder.items["measure"] == 0 and same(outputs, made[MODES[0]])
+    recorder = Recorder()
+    again(night, tmp_path, recorder=recorder)
+    assert recorder.items["assemble"] == 0 and "export" not in recorder.items
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of its own, and a function that sets its size in kB."""
