@@ -156,6 +156,23 @@ def test_vignetting_multiplies_the_sky_and_the_noise_is_photons_and_readout():
     assert frame.std() > 30.0
 
 
+def test_skies_are_curved_along_their_gradient():
+    plan = replace(PLAIN, sky_curvature=0.05)
+    truth = truth_of(plan)
+    assert all(len(surface) == 3 for sub in truth_of(PLAIN).subs for surface in sub.sky)
+    for sub in truth.subs:
+        c0, c1, c2, c3, c4, c5 = sub.sky[1]
+        assert c3 == -c5 and 0.69 < np.hypot(c3, 0.5 * c4) / (0.05 * c0) < 1.01
+        way = np.array([c1, c2]) / np.hypot(c1, c2)
+        assert way @ np.array([[c3, 0.5 * c4], [0.5 * c4, c5]]) @ way == pytest.approx(np.hypot(c3, 0.5 * c4))
+    u, v = unit_coordinates(plan)
+    flat = response(truth.instruments[0].response, u * u + v * v)
+    c0, c1, c2, c3, c4, c5 = truth.subs[0].sky[1]
+    sky = c0 + c1 * u + c2 * v + c3 * u * u + c4 * u * v + c5 * v * v
+    ratio = (expected(truth, truth.subs[0]) / (sky * flat))[::2, ::2]
+    assert np.mean(np.abs(ratio - 1.0) < 1e-6) > 0.9  # the rest are stars of the catalogue
+
+
 def test_nebula_is_per_solid_angle_and_behind_the_transparency():
     plan = replace(PLAIN, nebula=200.0, zero_point=5.0, sky=0.0)
     truth = truth_of(plan)

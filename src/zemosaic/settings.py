@@ -187,6 +187,12 @@ class Settings(BaseModel):
         "How frames are brought to a common level: `linear_fit` matches transparency (from the fluxes of shared stars) "
         "and sky, `sky_mean` the sky only, `none` nothing.",
     )
+    sky_order: Literal["auto", "1", "2"] = _setting(
+        "auto",
+        "stacking",
+        "Surface that is taken for the sky of each frame with `linear_fit`: `1` a plane, `2` one of second order, for twilight, "
+        "moonlight and domes of light, `auto` the second where planes leave a curvature beyond doubt.",
+    )
     stacking_weighting_method: Literal["noise_variance", "noise_fwhm", "none"] = _setting(
         "noise_variance",
         "stacking",

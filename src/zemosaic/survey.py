@@ -267,6 +267,7 @@ class Survey:
                 solutions,
                 groups,
                 normalize=self.settings.stacking_normalize_method,
+                sky_order=self.settings.sky_order,
                 weighting=self.settings.stacking_weighting_method,
                 limits=Limits(self.settings.min_transparency, self.settings.max_unevenness),
                 reporter=self.reporter,

@@ -11,7 +11,7 @@ from scipy.special import erf
 
 from zemosaic.catalogue import CatalogueStars
 from zemosaic.errors import Cancelled, InputError
-from zemosaic.events import Event, PhaseProgress, Silent, Warned
+from zemosaic.events import Event, Note, PhaseProgress, Silent, Warned
 from zemosaic.imaging.cloud import cloud_shape
 from zemosaic.imaging.projection import angular_separation, pixel_area, pixel_to_sky, sky_to_pixel, tan_project
 from zemosaic.imaging.response import frame_coordinates, response
@@ -311,6 +311,17 @@ def test_cloud_that_is_thicker_on_one_side_is_a_plane(tmp_path: Path) -> None:
     np.testing.assert_allclose(corrections[4].cloud, plane, atol=0.01)
     assert corrections[4].weight > 0.9
     assert all(c.cloud == (0.0, 0.0) for i, c in corrections.items() if i != 4)
+
+
+def test_skies_of_second_order_by_setting(small: Night) -> None:
+    """No evidence asks for them here; where they are asked for, the priors leave plain skies plain."""
+    said = []
+    for order in ("auto", "2"):
+        listener = Listener()
+        skies = [c.sky[1] for c in small.match(listener, sky_order=order).corrections.values()]
+        said.append([e.text for e in listener.events if isinstance(e, Note)])
+        assert np.abs(np.array(skies)[:, 3:6]).max() < 0.02 * LEVEL
+    assert not said[0] and "second order" in said[1][0]
 
 
 def test_zero_point(night: Night, result: MatchResult) -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from zemosaic.imaging.schur import CoarseSpace, TwoBlockSystem
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfloor import tilt
-from zemosaic.imaging.skymodes import smooth_modes
+from zemosaic.imaging.skymodes import among, smooth_modes
 from zemosaic.imaging.skypattern import SensorPattern
 from zemosaic.imaging.skyproblem import (
     SkyProblem,
@@ -32,7 +32,7 @@ from zemosaic.imaging.skyproblem import (
     normal_sky,
     sky_problem,
 )
-from zemosaic.imaging.skysurface import TERMS, surface_basis
+from zemosaic.imaging.skysurface import BENT, PLANE, TERMS, surface_basis
 from zemosaic.kernels.skyfit import frame_medians, huber_weights, surface_sums
 
 __all__ = ["PanelDifference", "SkyFit", "fit_sky", "panel_differences"]
@@ -44,7 +44,6 @@ HUBER = 2.0  # sigma; trails, halos and ghosts are many and one-sided
 SETTLED = 3  # iterations after which the weights have found the outliers, and patterns are looked for
 ITERATIONS = 7  # of weights and patterns
 RIDGE = 1e-9  # of the weight of a frame, on its own terms
-BENT = 6  # coefficients of a second-order surface
 ROUGH, FINAL = 1e-6, 1e-8  # of the residual's length: while weights and patterns are being found, and at last
 
 
@@ -85,13 +84,15 @@ def fit_sky(
     spacing: float,
     *,
     order: int = 1,
+    curvature: float = 0.0,
     instrument: IntArray | None = None,
     time: FloatArray | None = None,
     before: SkyFit | None = None,
 ) -> SkyFit:
     """Solve for the backgrounds of all frames.
 
-    gain : (frames, channels). spacing : deg, between nodes; cells must not be larger. order : of B, 0 (constants) or 1.
+    gain : (frames, channels). spacing : deg, between nodes; cells must not be larger. order : of B, 0 (constants), 1, or 2.
+    curvature : standard deviation of the second-order coefficients of B over its level, for order 2.
     instrument : (frames,) number of each frame's; adds the patterns of `skypattern`.
     time : (frames,) in any unit, for the tilt of the mosaic; None: frames follow each other evenly.
     before : a fit of planes to these cells with hardly other gains and response: its weights have found the outliers.
@@ -109,7 +110,8 @@ def fit_sky(
         channel = _channel(cells, c, levels[:, c], gain[:, c])
         pattern = SensorPattern(cells, levels[:, c], numbers)
         start = None if before is None else _start(before, c, levels[:, c], problem.terms)
-        fit = _fit_channel(problem, channel, pattern, start)
+        precision = _precision(problem, curvature * levels[:, c])
+        fit = _fit_channel(problem, channel, pattern, start, precision)
         nodes[:, c], residual[:, c], weight[:, c] = fit.nodes, fit.residual, fit.weight
         sky[:, c] = pattern.surfaces()
         sky[:, c, : problem.terms] += fit.own
@@ -174,8 +176,17 @@ def _start(before: SkyFit, channel: int, level: FloatArray, terms: int) -> _Star
     return _Start(own, np.ascontiguousarray(residual), np.ascontiguousarray(weight))
 
 
-def _fit_channel(problem: SkyProblem, channel: _Channel, pattern: SensorPattern, start: _Start | None) -> _ChannelFit:
-    """Weights, surfaces, sky and pattern in turn."""
+def _precision(problem: SkyProblem, deviation: FloatArray) -> FloatArray:
+    """(frames, terms) of the priors on surfaces: 0 on planes; deviation : (frames,) ADU of what is above."""
+    precision = np.zeros((len(deviation), problem.terms))
+    precision[:, PLANE:] = 1.0 / np.maximum(deviation, 1e-6)[:, None] ** 2
+    return precision
+
+
+def _fit_channel(
+    problem: SkyProblem, channel: _Channel, pattern: SensorPattern, start: _Start | None, precision: FloatArray
+) -> _ChannelFit:
+    """Weights, surfaces, sky and pattern in turn. precision : (frames, terms) of the priors on the surfaces."""
     first, last = (0 if start is None else SETTLED), (ITERATIONS if len(pattern.coefficients) else SETTLED + 1)
     value = channel.value
     if start is None:
@@ -188,7 +199,7 @@ def _fit_channel(problem: SkyProblem, channel: _Channel, pattern: SensorPattern,
             pattern.fit(residual, weight)
         data = value - pattern.values
         sums = problem.sums(problem.basis, channel.scale, weight, data)
-        system = _system(problem, sums, channel.gain, coarse)
+        system = _system(problem, sums, channel.gain, precision, coarse)
         coarse = system.coarse_space
         tolerance = FINAL if step == last - 1 else ROUGH
         solution = system.solve(sums.own_right.ravel(), sums.shared_right, own.ravel(), tolerance)
@@ -198,15 +209,22 @@ def _fit_channel(problem: SkyProblem, channel: _Channel, pattern: SensorPattern,
     return _ChannelFit(own, solution.shared, residual, weight, solution.converged)
 
 
-def _system(problem: SkyProblem, sums: SkySums, gain: FloatArray, coarse: CoarseSpace | None) -> TwoBlockSystem:
+def _system(
+    problem: SkyProblem, sums: SkySums, gain: FloatArray, precision: FloatArray, coarse: CoarseSpace | None
+) -> TwoBlockSystem:
     """Normal equations of all surfaces and nodes of one channel; `coarse` : made with other weights."""
     diagonal = np.einsum("ftt->ft", sums.own)
     ridge = np.maximum(RIDGE * diagonal, RIDGE * diagonal.max() + 1e-30)
-    own = sums.own + ridge[:, :, None] * np.eye(problem.terms)
+    own = sums.own + (ridge + precision)[:, :, None] * np.eye(problem.terms)
     gauge = gauge_rows(problem, gain, own)
-    modes = (problem.middle, problem.axes, gain, problem.side, problem.terms)
     shared = normal_sky(problem, sums.shared)
-    return TwoBlockSystem(block_diagonal(own), sums.cross, shared, gauge, coarse or smooth_modes(*modes))
+    return TwoBlockSystem(block_diagonal(own), sums.cross, shared, gauge, coarse or _coarse(problem, gain))
+
+
+def _coarse(problem: SkyProblem, gain: FloatArray) -> sp.csr_array:
+    terms = min(problem.terms, PLANE)
+    modes = smooth_modes(problem.middle, problem.axes, gain, problem.side, terms)
+    return among(modes, terms, problem.terms, len(gain) * problem.terms)
 
 
 def _robust(residual: FloatArray, noise: FloatArray) -> FloatArray:

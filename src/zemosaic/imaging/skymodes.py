@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from zemosaic.imaging.skysurface import PLANE
 
-__all__ = ["CURVED", "smooth_modes"]
+__all__ = ["CURVED", "among", "smooth_modes"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -48,6 +48,13 @@ def smooth_modes(middle: FloatArray, axes: FloatArray, gain: FloatArray, side: f
     rows, splines = (np.broadcast_to(each, modes.shape) for each in (rows[:, :, None], splines[:, None, :]))
     shape = (len(gain) * terms, int(splines.max()) + 1)
     return sp.csr_array((modes.ravel(), (rows.ravel(), splines.ravel())), shape=shape)
+
+
+def among(modes: sp.csr_array, terms: int, own: int, size: int) -> sp.csr_array:
+    """(size, splines): the same modes where each frame has `own` unknowns, of which they move the first `terms`."""
+    entries = modes.tocoo()
+    frame, term = np.divmod(entries.coords[0], terms)
+    return sp.csr_array((entries.data, (frame * own + term, entries.coords[1])), shape=(size, modes.shape[1]))
 
 
 def _splines(place: FloatArray) -> tuple[IntArray, FloatArray]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from zemosaic.imaging.skycells import SkyCells
-from zemosaic.imaging.skysurface import PLANE, surface_basis
+from zemosaic.imaging.skysurface import BENT, PLANE, surface_basis
 from zemosaic.kernels.skyfit import cell_residuals, node_sums, normal_sums, number_pairs
 
 __all__ = ["SkyProblem", "SkySums", "block_diagonal", "gauge_rows", "normal_sky", "sky_problem"]
@@ -57,7 +57,7 @@ class SkyProblem:
     axes: FloatArray  # (frames, 2, 2) d(u, v) / d(x, y)
     middle: FloatArray  # (frames, 2) mean x, y of the cells
     side: float  # deg, short side of the typical frame
-    terms: int  # 1 or 3, of a frame's own surface
+    terms: int  # 1, 3 or 6, of a frame's own surface
     spacing: float  # deg between nodes
 
     @property
@@ -141,7 +141,7 @@ def sky_problem(cells: SkyCells, n_frames: int, spacing: float, order: int) -> S
     slot, node = np.empty((len(cells), 4), np.int32), np.empty(4 * len(cells), np.int32)
     start = np.empty(n_frames + 1, np.int64)
     count = number_pairs(cells.frame, patch, corner, np.full(len(keys), -1, np.int64), slot, node, start)
-    terms = 1 if order == 0 else PLANE
+    terms = (1, PLANE, BENT)[order]
     axes, middle, side = _frame_axes(cells, n_frames)
     return SkyProblem(
         frame=cells.frame,
@@ -199,23 +199,23 @@ def gauge_rows(problem: SkyProblem, gain: FloatArray, own: FloatArray) -> sp.csr
 
     own : (frames, terms, terms) normal blocks; each row has unit length in their inverse.
     """
-    terms = problem.terms
+    terms, rows = problem.terms, min(problem.terms, PLANE)
     member = np.flatnonzero(problem.component >= 0)
     component = problem.component[member]
-    weights = np.zeros((len(member), terms, terms))  # frame, its unknown, row
+    weights = np.zeros((len(member), terms, rows))  # frame, its unknown, row
     weights[:, 0, 0] = 1.0
-    if terms == PLANE:
-        weights[:, 1:, 1:] = gain[member, None, None] * problem.axes[member]
+    if terms >= PLANE:
+        weights[:, 1:PLANE, 1:] = gain[member, None, None] * problem.axes[member]
     squared = np.sum(weights * np.linalg.solve(own[member], weights), axis=1)
     count = int(component.max(initial=-1)) + 1
     length = np.stack([np.bincount(component, of, count) for of in squared.T], axis=1)
     weights /= np.sqrt(length)[component][:, None, :]
-    rows, columns = np.broadcast_arrays(
-        (component[:, None] * terms + np.arange(terms))[:, None, :],
+    at, columns = np.broadcast_arrays(
+        (component[:, None] * rows + np.arange(rows))[:, None, :],
         (member[:, None] * terms + np.arange(terms))[:, :, None],
     )
-    place = (rows.ravel(), columns.ravel())
-    return sp.csr_array((weights.ravel(), place), shape=(count * terms, len(gain) * terms))
+    place = (at.ravel(), columns.ravel())
+    return sp.csr_array((weights.ravel(), place), shape=(count * rows, len(gain) * terms))
 
 
 def _frame_axes(cells: SkyCells, n_frames: int) -> tuple[FloatArray, FloatArray, float]:

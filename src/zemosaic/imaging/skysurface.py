@@ -12,6 +12,7 @@ from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
 __all__ = [
+    "BENT",
     "DEGREE",
     "PATTERN",
     "PLANE",
@@ -29,6 +30,7 @@ DEGREE = 6
 EXPONENTS = tuple((d - j, j) for d in range(DEGREE + 1) for j in range(d + 1))
 TERMS = len(EXPONENTS)
 PLANE = 3
+BENT = 6  # coefficients of a second-order surface
 PATTERN = TERMS - PLANE  # surfaces that are no plane
 ORDERS = EXPONENTS[PLANE:]  # of the Legendre polynomials in u and v
 

@@ -155,8 +155,7 @@ def _add(truth: Truth, sub: Sub, correction: Correction, ra: F64, dec: F64, sums
     omega = pixel_area(sub.solution, x, y) / (plan.scale / 3600.0) ** 2
     sums.frames[sub.panel][here] += 1
     for c, share in enumerate((0.25, 0.5, 0.25)):
-        c0, c1, c2 = sub.sky[c]
-        sky, gain = c0 + c1 * u + c2 * v, transparency(sub, u, v) * instrument.colours[c]
+        sky, gain = surface_at(sub.sky[c], u, v), transparency(sub, u, v) * instrument.colours[c]
         raw = flat * (gain * omega * sums.nebula[c][here] + sky)
         clear = correction.gain[c] * cloud_shape(np.array(correction.cloud), u, v)
         raw += plan.pedestal - correction.pedestal

@@ -16,6 +16,7 @@ from zemosaic.errors import InputError
 from zemosaic.fits import read_header, read_image
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky, sky_to_pixel
+from zemosaic.imaging.skysurface import surface_at
 from zemosaic.kernels.render import add_stars
 from zemosaic.model import Solution
 from zemosaic.simulate.camera import response, star_radius, transparency
@@ -159,9 +160,8 @@ def _add_depth(
     omega = pixel_area(sub.solution, x, y) / (plan.scale / 3600.0) ** 2
     share = np.bincount(cfa_colours(plan.bayer).ravel(), minlength=3) / 4.0
     for channel in range(3):
-        c0, c1, c2 = sub.sky[channel]
         seen = gain * truth.instruments[sub.instrument].colours[channel]
-        level = np.maximum(flat * (seen * nebula[channel] / area * omega + c0 + c1 * u + c2 * v), 0.0)
+        level = np.maximum(flat * (seen * nebula[channel] / area * omega + surface_at(sub.sky[channel], u, v)), 0.0)
         variance = level / plan.gain + plan.read_noise_adu**2
         samples = share[channel] * BOX * BOX * area / omega
         information[channel] += np.where(inside, samples * (seen * flat * omega / area) ** 2 / variance, 0.0)

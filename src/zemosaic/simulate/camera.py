@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from zemosaic.imaging.demosaic import cfa_colours
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky, sky_to_pixel
+from zemosaic.imaging.skysurface import surface_at
 from zemosaic.kernels.render import add_stars
 from zemosaic.simulate.plan import NightPlan
 from zemosaic.simulate.sky import SkyStars, grid_lattice
@@ -109,8 +110,7 @@ def expected(truth: Truth, sub: Sub) -> F64:
     for j in (0, 1):
         for i in (0, 1):
             light[j::2, i::2] *= instrument.colours[colours[j, i]]
-            c0, c1, c2 = sub.sky[colours[j, i]]
-            light[j::2, i::2] += c0 + c1 * u[i::2] + c2 * v[j::2]
+            light[j::2, i::2] += surface_at(sub.sky[colours[j, i]], u[i::2], v[j::2])
     if sub.trail is not None:
         light += _trail_light(sub, shape)
     light *= response(instrument.response, u * u + v * v)

@@ -252,16 +252,20 @@ def _wander(night: float, rng: np.random.Generator, phase: float) -> float:
     return 0.5 * (0.5 + 0.5 * math.sin(2.0 * math.pi * night + phase)) + 0.5 * float(rng.random())
 
 
-def _sky(plan: NightPlan, night: float, rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
-    """Level, and a gradient that turns against the field while the telescope follows the target."""
+def _sky(plan: NightPlan, night: float, rng: np.random.Generator) -> tuple[tuple[float, ...], ...]:
+    """Level, a gradient and a saddle that turn against the field while the telescope follows the target."""
     level = plan.sky_level * (1.0 + 0.1 * math.sin(3.0 * night) + 0.02 * rng.standard_normal())
     way = math.radians(40.0 + plan.gradient_turn * night)
-    slope = plan.sky_gradient * rng.uniform(0.7, 1.0)
+    share = rng.uniform(0.7, 1.0)
+    slope, bend = plan.sky_gradient * share, plan.sky_curvature * share
     surfaces = []
     for k, colour in enumerate(SKY_COLOURS):
         c0 = level * colour
         turn = way + 0.15 * k  # city light is redder than the sky: the channels differ a little
-        surfaces.append((float(c0), float(c0 * slope * math.cos(turn)), float(c0 * slope * math.sin(turn))))
+        plane = float(c0), float(c0 * slope * math.cos(turn)), float(c0 * slope * math.sin(turn))
+        square = float(c0 * bend * math.cos(2.0 * turn))  # u'^2 - v'^2 along and across the gradient
+        product = float(2.0 * c0 * bend * math.sin(2.0 * turn))
+        surfaces.append((*plane, square, product, -square) if bend else plane)
     return tuple(surfaces)
 
 

@@ -59,6 +59,7 @@ class NightPlan:
     nebula_cover: float = 0.8  # share of the sky with nebula in it
     sky: float = 220.0  # ADU per pixel, background in green
     sky_gradient: float = 0.2  # of the sky, centre to corner
+    sky_curvature: float = 0.0  # of the sky, at a corner: up along its gradient, down across it, turning with it
     gradient_turn: float = 720.0  # deg over the night: what does not average out is a plane that no overlap can tell
     # the night
     fwhm: tuple[float, float] = (2.9, 3.8)  # px

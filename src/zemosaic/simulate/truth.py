@@ -68,7 +68,9 @@ class Sub:
     solution: Solution
     transparency: float  # a at the centre of the frame, with the instrument's sensitivity
     cloud: tuple[float, float]  # a = transparency (1 + cu u + cv v)
-    sky: tuple[tuple[float, float, float], ...]  # B per channel, ADU: c0 + c1 u + c2 v
+    sky: tuple[
+        tuple[float, ...], ...
+    ]  # B per channel, ADU: c0 + c1 u + c2 v, and c3 u^2 + c4 u v + c5 v^2 where it is curved
     noise: tuple[float, ...]  # ADU, of a raw sky pixel per channel at the centre of the frame
     fwhm: float  # px
     trail: Trail | None = None
