@@ -13,6 +13,7 @@ of the provisional mosaic take the room of the superblock, 160 MB at most).
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -73,6 +74,7 @@ CHECKPOINT = 45.0  # s; running sums are kept so often, so that what a sudden en
 # Time of a visit over that of measuring a frame, S50 subs: in the provisional pass (to read and debayer, then to add), in the
 # rejection, in the final pass
 PREPARED, ADDED, JUDGED, LAST = 0.2, 0.4, 1.0, 0.55
+PIXEL, LEARNT = 1.5e-6, 7.0  # a pixel of a pass, from sums to planes on the disk; a sensor
 MOST_DAMAGED = 3  # times that chunks may be found damaged in one run; more often the disk is no good
 
 Task = TypeVar("Task")
@@ -269,11 +271,13 @@ class Assembly:
         shape = self.plan.grid.height * self.plan.grid.width
         depth = sum(e.frame.height * e.frame.width for e in self.exposures.values()) / shape
         first = PREPARED + ADDED * min(1.0, ENOUGH / max(depth, 1.0))  # beyond ENOUGH samples there is nothing to add
-        return (
+        visits = (
             sum(len(t.exposures) * (LAST if t.block.depth else first) for t in self.first_missing)
             + sum(len(t.exposures) * JUDGED for t in self.frames_missing)
             + sum(len(t.exposures) * LAST for t in self.last_missing)
         )
+        pixels = sum(math.prod(t.plane) for t in (*self.first_missing, *self.last_missing))
+        return visits + PIXEL * pixels + LEARNT * len(self.sensors_missing)
 
     @property
     def disk(self) -> int:
