@@ -73,7 +73,7 @@ __all__ = [
 CHECKPOINT = 45.0  # s; running sums are kept so often, so that what a sudden end costs stays below two minutes
 # Time of a visit over that of measuring a frame, S50 subs: in the provisional pass (to read and debayer, then to add), in the
 # rejection, in the final pass
-PREPARED, ADDED, JUDGED, LAST = 0.2, 0.4, 1.0, 0.55
+PREPARED, ADDED, JUDGED, LAST = 0.15, 0.35, 0.9, 0.4
 PIXEL, LEARNT = 1.5e-6, 7.0  # a pixel of a pass, from sums to planes on the disk; a sensor
 MOST_DAMAGED = 3  # times that chunks may be found damaged in one run; more often the disk is no good
 
