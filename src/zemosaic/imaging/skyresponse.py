@@ -52,7 +52,7 @@ SYSTEMATIC = 0.001  # of a coefficient: what the model of sky and response may b
 # covariance of the coefficients: all skies may have a curvature of 1 % of their level in common, which looks like a response
 COMMON_CURVATURE = 0.01**2 * np.eye(RADIAL_TERMS)
 SENSOR = RADIAL_TERMS + 1  # unknowns of an instrument: its response, and a level that is there without light
-CERTAIN = 2.0  # errors, beyond which a pedestal is no chance
+CERTAIN = 5.0  # errors, beyond which a pedestal is no chance: nights without one come to 3
 
 
 @dataclass(frozen=True)
