@@ -48,8 +48,9 @@ class TwoBlockSolution:
 class TwoBlockSystem:
     """The factorised matrix: solve it for one or several right-hand sides.
 
-    own : (p, p) sparse, positive definite; cross : (p, q) sparse; shared : (q, q) sparse, positive definite, or its
-        diagonal (q,).
+    own : (p, p) sparse, positive definite, what frames share (coefficients of a sensor) after what is their own: eliminated
+        in this order it fills least, and looking for a better one took 2.5 s at 30 000 frames, 0.05 s without.
+    cross : (p, q) sparse. shared : (q, q) sparse, positive definite, or its diagonal (q,).
     gauge : (g, p) sparse rows, or None. Directions in which the data say nothing: the solution with gauge @ p = 0 is
     taken. Rows should have unit length in the inverse of `own`, so that they neither stall the conjugate gradients
     nor overrule data that do say something.
@@ -68,7 +69,7 @@ class TwoBlockSystem:
         self._own = sp.csr_array(own)
         self._cross = sp.csr_array(cross)
         self._cross_t = self._cross.T
-        self._own_lu = _factorised(own)
+        self._own_lu = _factorised(own, "NATURAL")
         self._shared = _Diagonal(shared) if isinstance(shared, np.ndarray) else _factorised(shared)
         self._gauge = None if gauge is None or gauge.shape[0] == 0 else sp.csr_array(gauge)
         self._gauge_t = None if self._gauge is None else self._gauge.T
@@ -169,8 +170,6 @@ class CoarseSpace:
         return better
 
 
-def _factorised(matrix: sp.sparray) -> SuperLU:
+def _factorised(matrix: sp.sparray, order: str = "MMD_AT_PLUS_A") -> SuperLU:
     """LU factors of a symmetric, positive definite matrix: without pivoting they stay sparse and symmetric."""
-    return splu(
-        sp.csc_matrix(matrix), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-    )
+    return splu(sp.csc_matrix(matrix), permc_spec=order, diag_pivot_thresh=0.0, options={"SymmetricMode": True})
