@@ -17,29 +17,15 @@ from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from zemosaic.catalogue import Catalogue, load_catalogue
-from zemosaic.errors import Cancelled, InputError
-from zemosaic.events import Note, PhaseProgress, Reporter, Vignetting, Warned
+from zemosaic.errors import InputError
+from zemosaic.events import Note, Reporter, Vignetting, Warned
 from zemosaic.imaging.cloud import cloud_planes, cloud_shape, without_cloud
 from zemosaic.imaging.gains import GainFit, fit_gains
-from zemosaic.imaging.linking import chord, unit_vectors
-from zemosaic.imaging.projection import pixel_area, pixel_to_sky
 from zemosaic.imaging.response import RADIAL_TERMS, half_diagonal, radial_powers
 from zemosaic.imaging.seams import frame_steps
-from zemosaic.imaging.skycells import (
-    MaskStars,
-    SkyCells,
-    bin_factor,
-    common_stars,
-    covered_area,
-    frame_cells,
-    join,
-    mask_radius,
-    star_mask,
-    thinned,
-)
+from zemosaic.imaging.skycells import MaskStars, SkyCells
 from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences
 from zemosaic.imaging.skyorder import LEAST_CURVATURE, curvature_seen
 from zemosaic.imaging.skyresponse import COMMON_CURVATURE, Sensors, refine_response, shows_response, with_sensors
@@ -47,7 +33,6 @@ from zemosaic.imaging.startable import StarTable, median_by
 from zemosaic.model import (
     Correction,
     Frame,
-    FrameKind,
     FrameState,
     Group,
     LeftOut,
@@ -55,17 +40,14 @@ from zemosaic.model import (
     Overlap,
     Solution,
 )
+from zemosaic.phases._match_cells import mask_stars, sky_cells
 from zemosaic.phases._match_stars import (
-    BATCH,
-    Detections,
     Item,
-    Linked,
     link_stars_of,
     load_detections,
     star_table,
     usable_items,
 )
-from zemosaic.tables import load_mesh
 
 __all__ = ["Limits", "MatchResult", "match"]
 
@@ -73,7 +55,6 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-LONE_STAR_SNR = 30.0  # a star that only one frame lists is masked from this S/N
 LARGEST_GAIN = 10.0  # of the median frame: no weather does that
 FEWEST_TO_JUDGE = 5  # common stars
 TOLERATED_CHI2 = (1.5, 5.0)  # times the median before a frame loses weight: first + second / sqrt(stars), 3 sigma of it
@@ -85,8 +66,6 @@ RESPONSE_ROUNDS, RESPONSE_FOUND = 6, 0.02  # what is off by more spoils the gain
 # of the curvature of skies: what is left of it averages over frames, the noise of free surfaces bends the mosaic. 2 x 2 panels
 # under 3 %: background 0.46 % of the nebula with planes, 0.36 with 1.0, 0.33 with 0.5 and 0.25, as without any curvature
 BENT_PRIOR = 0.5
-NODE_SPACING = 64.0  # px, of the common sky; more when cells are larger
-COLOUR_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
 
 
 @dataclass(frozen=True)
@@ -171,7 +150,7 @@ def match(
     photometry = _with_flats(photometry, used)
     cells, sky = None, None
     if normalize != "none":
-        cells, spacing = _cells(used, photometry, mask, reporter)
+        cells, spacing = sky_cells(used, photometry.response, mask, reporter)
         omega = cells.omega * cloud_shape(photometry.cloud[cells.frame], cells.u, cells.v)
         cells = replace(cells, omega=omega)  # light is dimmed there as if the pixels were smaller
         if normalize == "linear_fit":
@@ -362,77 +341,7 @@ def _stars(inputs: Sequence[Item], groups: Sequence[Group], catalogue: Catalogue
     """Star measurements for the gains, and the list of stars to be masked."""
     detections = load_detections(inputs)
     linked = link_stars_of(detections, inputs[0].frame.reference)
-    return star_table(inputs, detections, linked, groups, catalogue), _mask_stars(inputs, detections, linked)
-
-
-def _mask_stars(inputs: Sequence[Item], detections: Detections, linked: Linked) -> MaskStars:
-    """The common list of stars whose surroundings no frame's sky may use, brightest first."""
-    snr = np.nan_to_num(detections.snr).astype(np.float64)
-    width = np.array([i.measurement.fwhm * i.scale for i in inputs])
-    typical = np.nanmedian(width) if np.isfinite(width).any() else 4 * inputs[0].scale
-    width = np.where(np.isfinite(width), width, typical)
-    radius = mask_radius(snr, width[detections.frame], detections.saturated)
-    return common_stars(linked.star, linked.place, radius, snr, LONE_STAR_SNR if len(inputs) > 1 else 0.0)
-
-
-def _plane(inputs: Sequence[Item]) -> tuple[float, float]:
-    """Tangent point (ra, dec) amid all frames."""
-    x, y, z = unit_vectors([i.solution.ra for i in inputs], [i.solution.dec for i in inputs]).sum(axis=0)
-    return float(np.degrees(np.arctan2(y, x)) % 360.0), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
-
-
-def _cells(
-    inputs: Sequence[Item], photometry: _Photometry, mask: MaskStars, reporter: Reporter
-) -> tuple[SkyCells, float]:
-    """The sky cells of all frames, stars masked, and the spacing (deg) of the nodes of the common sky."""
-    plane = _plane(inputs)
-    first = load_mesh(inputs[0].measurement.path)
-    outlines = [(i.solution, (i.frame.width, i.frame.height)) for i in inputs]
-    covered = covered_area(outlines, plane, 0.1 * min(i.frame.width * i.scale for i in inputs))
-    mask = thinned(mask, covered, first.cell * inputs[0].scale)
-    tree = cKDTree(unit_vectors(mask.ra, mask.dec)) if len(mask.ra) else None
-    area = float(np.median([pixel_area(i.solution, i.solution.x, i.solution.y) for i in inputs]))
-    bins = bin_factor(len(inputs) * first.mean.shape[0] * first.mean.shape[1])
-    parts, batch = list[SkyCells](), list[SkyCells]()
-    for k, item in enumerate(inputs):
-        if reporter.cancelled():
-            raise Cancelled("stopped while the sky backgrounds were read; the next run of the same command goes on")
-        batch.append(_frame_cells(k, item, photometry.response[k], mask, tree, plane, area, bins))
-        if len(batch) == BATCH:
-            parts.append(join(batch))
-            batch = []
-        reporter.emit(PhaseProgress("match", k + 1, len(inputs), item.frame.path.name))
-    spacing = max(NODE_SPACING, bins * first.cell) * float(np.median([i.scale for i in inputs]))
-    return join([*parts, *batch]), spacing
-
-
-def _frame_cells(
-    index: int,
-    item: Item,
-    response: tuple[float, ...],
-    mask: MaskStars,
-    tree: cKDTree | None,
-    plane: tuple[float, float],
-    area: float,
-    bins: int,
-) -> SkyCells:
-    frame, mesh = item.frame, load_mesh(item.measurement.path)
-    masked = np.zeros(mesh.mean.shape[:2], bool)
-    if tree is not None:
-        centre = pixel_to_sky(item.solution, 0.5 * (frame.width - 1), 0.5 * (frame.height - 1))
-        reach = half_diagonal(frame.width, frame.height) * item.scale + float(mask.radius.max())
-        near = np.sort(tree.query_ball_point(unit_vectors(*centre), chord(3600.0 * 1.05 * reach))).astype(int)
-        stars = MaskStars(mask.ra[near], mask.dec[near], mask.radius[near])
-        masked = star_mask(stars, item.solution, item.scale, mesh.mean.shape[:2], mesh.cell)
-    if masked.mean() > 0.9:  # a globular cluster fills the frame: stars are better than no sky at all
-        masked[:] = False
-    sigma = np.maximum(np.asarray(item.measurement.sigma), 1e-3)
-    share = np.ones(1) if frame.kind is FrameKind.MONO else np.array(COLOUR_SHARE)
-    noise = sigma / (mesh.cell * np.sqrt(share))
-    flat_fielded = item.measurement.flat is not None
-    return frame_cells(
-        index, mesh.mean, masked, mesh.cell, item.solution, item.size, response, noise, plane, area, bins, flat_fielded
-    )
+    return star_table(inputs, detections, linked, groups, catalogue), mask_stars(inputs, detections, linked)
 
 
 def _result(
