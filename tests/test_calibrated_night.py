@@ -37,11 +37,14 @@ def plain(night):
 
 
 def test_calibrated_mosaic_is_true(night, plain, tmp_path):
-    """A faint nebula keeps its shape: its error falls from 42 % to 2.7 % of its 99th percentile."""
+    """A faint nebula keeps its shape: its error falls from 5.4 % to 2.7 % of its 99th percentile.
+
+    It was 42 % without calibration before the sky told the vignetting where the stars do not.
+    """
     recorder = Recorder()
     score = score_of(night, tmp_path / "mosaic", recorder, calibration_folder=str(night.calibration))
     table = f"without\n{plain.table()}\nwith\n{score.table()}"
-    assert plain["background, rms"] > 20.0, table
+    assert score["background, rms"] < 0.75 * plain["background, rms"] < 7.5, table
     assert score["background, rms"] < 4.0, table
     assert score["photometry, rms"] < 15.0, table
     assert score["noise efficiency"] > 0.7, (
