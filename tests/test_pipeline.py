@@ -251,8 +251,9 @@ def test_mono_frames(field, night):
         rewrite(path, planes_of(path)[1], BAYERPAT=None)
     outputs = assembled(night.lights, night.lights.parent / "mosaic")
     data, green = pixels(outputs.mosaic), pixels(field.outputs.mosaic)[1]
-    # gains and sky are fitted to other stars and cells: 1 % of them and a share of the noise of a box remain
-    assert differs(data, green) < 0.03 * FIELD.nebula
+    # gains and sky are fitted to other stars and cells: 1 % of them and a share of the noise of a box remain; besides the skies
+    # of three colours tell the vignetting (88.3 +- 2.1 % in the corners, true 88), that of one does not (+- 2.9 %) and leaves it
+    assert differs(data, green) < 0.06 * FIELD.nebula
     assert fits.getdata(outputs.coverage).max() == 6
 
 
