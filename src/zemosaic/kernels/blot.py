@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zemosaic.kernels._jit import kernel
 from zemosaic.kernels._simd import PHASES, REST, SHIFT, four_by_four, prefetch
 from zemosaic.kernels.demosaic import CLOSE, NEAR
-from zemosaic.kernels.resample import row_ends
+from zemosaic.kernels.sampling import row_ends
 
 __all__ = ["blot", "invalidate"]
 

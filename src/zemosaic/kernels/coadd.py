@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
 from zemosaic.kernels.drops import halves
-from zemosaic.kernels.resample import (
+from zemosaic.kernels.resample import PLANES
+from zemosaic.kernels.sampling import (
     NOWHERE,
-    PLANES,
     WHOLLY,
-    _along,
-    _at_nodes,
-    _four_times,
-    _lattice,
-    _see,
-    _seen,
+    along_row,
+    at_nodes,
+    four_times,
+    lattice,
     row_ends,
+    see,
     see_drops,
+    seen_where,
 )
 
 __all__ = [
@@ -74,17 +74,17 @@ def resample_box(
     out : (y1 - y0, x1 - x0, 2 * channels + 2) float32, out: values, variances, weight (0: the frame says nothing), validity
     """
     channels, width = weights.shape[2], image.shape[1]
-    flat, shape, tables = image.ravel(), (height, width), (table.ravel(), _four_times(table))
+    flat, shape, tables = image.ravel(), (height, width), (table.ravel(), four_times(table))
     lanes, taper = np.empty(4 * step, np.float32), np.empty(step)
-    node_weights, weight = _at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
-    node_variances, variance = _at_nodes(variances, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
+    node_weights, weight = at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
+    node_variances, variance = at_nodes(variances, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
     parts, strength, drops = halves(table), np.ones(3 * step, np.float32), red[0] < PLANES
     out[:, :, 2 * channels] = 0.0
     for cy in range(box[0] // step, (box[1] - 1) // step + 1):
         for cx in range(box[2] // step, (box[3] - 1) // step + 1):
             j, i = cy - node0[0], cx - node0[1]
-            seen_x = _seen(nodes_x, j, i, width - 1.0, margins[0], margins[2])
-            seen_y = _seen(nodes_y, j, i, height - 1.0, margins[1], margins[2])
+            seen_x = seen_where(nodes_x, j, i, width - 1.0, margins[0], margins[2])
+            seen_y = seen_where(nodes_y, j, i, height - 1.0, margins[1], margins[2])
             if seen_x == NOWHERE or seen_y == NOWHERE:
                 continue
             wholly = seen_x == WHOLLY and seen_y == WHOLLY
@@ -98,9 +98,9 @@ def resample_box(
                         strength, taper,
                     )  # fmt: skip
                 else:
-                    _see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
-                _along(node_weights, j, i, share, weight)
-                _along(node_variances, j, i, share, variance)
+                    see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
+                along_row(node_weights, j, i, share, weight)
+                along_row(node_variances, j, i, share, variance)
                 for k in range(span[0], span[1]):
                     if taper[k] > 0.0:
                         seen, along = out[y - box[0], cx * step + k - box[2]], np.float32(k / step)
@@ -436,8 +436,8 @@ def count_rejected(
         for x in range(box[2], box[3]):
             j, i = y // step - node0[0], x // step - node0[1]
             fy, fx = (y % step) / step, (x % step) / step
-            sx = int(math.floor(_lattice(nodes_x, j, i, fy, fx) + 0.5))
-            sy = int(math.floor(_lattice(nodes_y, j, i, fy, fx) + 0.5)) - row0
+            sx = int(math.floor(lattice(nodes_x, j, i, fy, fx) + 0.5))
+            sy = int(math.floor(lattice(nodes_y, j, i, fy, fx) + 0.5)) - row0
             if sx < 0 or sy < 0 or sx >= signs.shape[1] or sy >= signs.shape[0] or signs[sy, sx] == 0:
                 continue
             counts[0 if signs[sy, sx] < 0 else 1, y - origin[0], x - origin[1]] += 1

@@ -11,258 +11,29 @@ A frame can also arrive as its colour filter array, and its drops are added, see
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
-from zemosaic.kernels._simd import PHASES, REST, SHIFT, prefetch, six_by_six
-from zemosaic.kernels.drops import ALL_THERE, halves, weigh_left, weigh_whole
+from zemosaic.kernels._simd import PHASES, prefetch
+from zemosaic.kernels.drops import halves
+from zemosaic.kernels.sampling import (
+    NOWHERE,
+    WHOLLY,
+    along_row,
+    at_nodes,
+    four_times,
+    row_ends,
+    see,
+    see_drops,
+    seen_where,
+)
 
 __all__ = ["BUCKETS", "PHASES", "PLANES", "add_to_buckets", "add_to_sums", "bucket_centre"]
 
 BUCKETS = 9
 LINE = 16  # float32 in a line of the processor's cache
 PLANES = 2  # instead of the place of red: every pixel has three colours, to be interpolated
-NOWHERE, PARTLY, WHOLLY = 0, 1, 2  # whether a frame sees a cell of the lattice
-
-
-@kernel
-def _lattice(
-    nodes: NDArray[np.floating[Any]],
-    j: int,
-    i: int,
-    fy: float,
-    fx: float,
-) -> Any:
-    top = nodes[j, i] * (1.0 - fx) + nodes[j, i + 1] * fx
-    bottom = nodes[j + 1, i] * (1.0 - fx) + nodes[j + 1, i + 1] * fx
-    return top * (1.0 - fy) + bottom * fy
-
-
-@kernel
-def _taper(
-    position: float,
-    last: float,
-    margin: float,
-    width: float,
-) -> float:
-    """C1 rise from 0 at `margin` px inside either border to 1 at `margin + width`."""
-    t = (min(position, last - position) - margin) / width
-    if t <= 0.0:
-        return 0.0
-    if t >= 1.0:
-        return 1.0
-    return t * t * (3.0 - 2.0 * t)
-
-
-@kernel
-def _four_times(table: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each weight once for every lane."""
-    wide = np.empty(4 * table.size, np.float32)
-    for k in range(wide.size):
-        wide[k] = table.ravel()[k // 4]
-    return wide
-
-
-@kernel
-def _at_nodes(
-    values: NDArray[np.float32], step: int, nodes_x: NDArray[np.float64], nodes_y: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """(m, n, channels) a lattice of the frame (p, q, channels) at the nodes of the mosaic; beyond its edge what it is there."""
-    out = np.empty((nodes_x.shape[0], nodes_x.shape[1], values.shape[2]), np.float32)
-    last_y, last_x = values.shape[0] - 1.0, values.shape[1] - 1.0
-    for j in range(out.shape[0]):
-        for i in range(out.shape[1]):
-            y = min(max(nodes_y[j, i] / step, 0.0), last_y)
-            x = min(max(nodes_x[j, i] / step, 0.0), last_x)
-            p, q = min(int(y), values.shape[0] - 2), min(int(x), values.shape[1] - 2)
-            for k in range(values.shape[2]):
-                out[j, i, k] = _lattice(values[:, :, k], p, q, y - p, x - q)
-    return out
-
-
-@kernel
-def _seen(nodes: NDArray[np.float64], j: int, i: int, last: float, margin: float, width: float) -> int:
-    """Whether the places of a cell's pixels along one axis are NOWHERE, PARTLY or WHOLLY where the taper is above 0, is 1.
-
-    A bilinear interpolation stays between its four nodes; nodes that are NaN say PARTLY.
-    """
-    below = above = inside = 0
-    for b in range(2):
-        for a in range(2):
-            place = nodes[j + b, i + a]
-            below += place <= max(margin, 2.0)
-            above += place >= min(last - margin, last - 3.0)
-            inside += place >= max(margin + width, 2.0) and place < min(last - margin - width, last - 3.0)
-    return NOWHERE if below == 4 or above == 4 else (WHOLLY if inside == 4 else PARTLY)
-
-
-@kernel
-def _interpolate(
-    image: NDArray[np.float32],
-    width: int,
-    row0: int,
-    tables: tuple[NDArray[np.float32], NDArray[np.float32]],
-    x: float,
-    y: float,
-    out: NDArray[np.float32],
-    o: int,
-) -> None:
-    """The four lanes of a frame at (x, y) into out[o : o + 4]; the 6 x 6 taps must lie inside the rows at hand."""
-    column, row = int(x * PHASES + 0.5), int(y * PHASES + 0.5)
-    six_by_six(
-        image, 4 * (((row >> SHIFT) - 2 - row0) * width + (column >> SHIFT) - 2), 4 * width,
-        tables[1], 24 * (column & REST), tables[0], 6 * (row & REST), out, o,
-    )  # fmt: skip
-
-
-@kernel
-def _taper_at(x: float, y: float, shape: tuple[int, int], margins: NDArray[np.float64]) -> float:
-    """The taper at a place of a frame; 0 where the taps do not all lie in it."""
-    if not (x >= 2.0 and y >= 2.0 and x < shape[1] - 4.0 and y < shape[0] - 4.0):
-        return 0.0
-    across = _taper(x, shape[1] - 1.0, margins[0], margins[2])
-    return across * _taper(y, shape[0] - 1.0, margins[1], margins[2]) if across > 0.0 else 0.0
-
-
-@kernel
-def _see(
-    image: NDArray[np.float32],
-    shape: tuple[int, int],
-    row0: int,
-    tables: tuple[NDArray[np.float32], NDArray[np.float32]],
-    ends: tuple[float, float, float, float],
-    span: tuple[int, int],
-    step: int,
-    margins: NDArray[np.float64],
-    wholly: bool,
-    apart: NDArray[np.float64],
-    lanes: NDArray[np.float32],
-    taper: NDArray[np.float64],
-) -> None:
-    """What a frame says about one row of a cell: four lanes and the taper of each pixel, 0 where it says nothing.
-
-    image : (rows * w * 4,) the frame's rows from `row0` on; shape : (h, w) of the whole frame
-    tables : (6 * (PHASES + 1),) and the same four times
-    ends : x, y in the frame of the row's node on the left, then of the one on the right
-    span : first pixel of the row, and the one after the last; step : pixels in the row of a cell
-    apart : (n, 2) where red and blue are, x, y px from where the mapping sends green; none when n = 0
-    lanes : (4 * step,), taper : (step,), out
-    """
-    colours, inverse = np.empty(4, np.float32), 1.0 / step
-    left_x, left_y, right_x, right_y = ends
-    for k in range(span[0], span[1]):
-        share = k * inverse
-        sx, sy = left_x + (right_x - left_x) * share, left_y + (right_y - left_y) * share
-        taper[k] = 1.0 if wholly else _taper_at(sx, sy, shape, margins)
-        if taper[k] <= 0.0:
-            continue
-        _interpolate(image, shape[1], row0, tables, sx, sy, lanes, 4 * k)
-        for n in range(apart.shape[0]):
-            _interpolate(image, shape[1], row0, tables, sx + apart[n, 0], sy + apart[n, 1], colours, 0)
-            lanes[4 * k + 2 * n] = colours[2 * n]
-
-
-@kernel
-def _drops_at(
-    image: NDArray[np.float32],
-    shape: tuple[int, int],
-    row0: int,
-    tables: tuple[NDArray[np.float32], NDArray[np.float32]],
-    parts: NDArray[np.float32],
-    red: tuple[int, int],
-    ends: tuple[float, float, float, float],
-    span: tuple[int, int],
-    step: int,
-    taper: NDArray[np.float64],
-    places: NDArray[np.int64],
-    lanes: NDArray[np.float32],
-    strength: NDArray[np.float32],
-) -> None:
-    """Means of the drops on one row of a cell, where its taper is above 0; arguments as in `_see` and `drops.weigh_whole`."""
-    left_x, left_y, right_x, right_y = ends
-    inverse, complete = 1.0 / step, True
-    for k in range(span[0], span[1]):
-        if taper[k] <= 0.0:
-            places[2 * k] = places[2 * k + 1] = row0 << SHIFT
-            continue
-        share = k * inverse
-        x, y = left_x + (right_x - left_x) * share, left_y + (right_y - left_y) * share
-        _interpolate(image, shape[1], row0, tables, x, y, lanes, 4 * k)
-        column, row = int(x * PHASES + 0.5), int(y * PHASES + 0.5)
-        places[2 * k], places[2 * k + 1] = column - 2 * PHASES, row - 2 * PHASES
-        across, down = 2 * (column & REST), 2 * (row & REST)
-        whole = (parts[across] + parts[across + 1]) * (parts[down] + parts[down + 1])
-        if lanes[4 * k + 3] < whole * np.float32(ALL_THERE):
-            places[2 * k + 1], complete = -1 - places[2 * k + 1], False
-    weigh_whole(places, span, parts, red, lanes, strength)
-    if not complete:
-        weigh_left(image, shape[1], row0, places, span, tables[0], parts, red, lanes, strength)
-
-
-@kernel
-def see_drops(
-    image: NDArray[np.float32],
-    shape: tuple[int, int],
-    row0: int,
-    tables: tuple[NDArray[np.float32], NDArray[np.float32]],
-    parts: NDArray[np.float32],
-    red: tuple[int, int],
-    ends: tuple[float, float, float, float],
-    span: tuple[int, int],
-    step: int,
-    margins: NDArray[np.float64],
-    wholly: bool,
-    apart: NDArray[np.float64],
-    lanes: NDArray[np.float32],
-    strength: NDArray[np.float32],
-    taper: NDArray[np.float64],
-) -> None:
-    """As `_see`, of a frame that is its colour filter array.
-
-    parts : `halves` of the table; red : see `drops.weigh_whole`
-    strength : (3 * step,), out: how much each colour of each pixel counts, 1 on average
-    """
-    places, inverse = np.empty(2 * step, np.int64), 1.0 / step
-    left_x, left_y, right_x, right_y = ends
-    for k in range(span[0], span[1]):
-        share = k * inverse
-        x, y = left_x + (right_x - left_x) * share, left_y + (right_y - left_y) * share
-        taper[k] = 1.0 if wholly else _taper_at(x, y, shape, margins)
-    _drops_at(image, shape, row0, tables, parts, red, ends, span, step, taper, places, lanes, strength)
-    if apart.shape[0] == 0:
-        return
-    others, shifted = np.empty_like(lanes), np.empty_like(strength)
-    for n in range(apart.shape[0]):
-        dx, dy = apart[n]
-        moved = (left_x + dx, left_y + dy, right_x + dx, right_y + dy)
-        _drops_at(image, shape, row0, tables, parts, red, moved, span, step, taper, places, others, shifted)
-        for k in range(span[0], span[1]):
-            lanes[4 * k + 2 * n], strength[3 * k + 2 * n] = others[4 * k + 2 * n], shifted[3 * k + 2 * n]
-
-
-@kernel
-def row_ends(
-    nodes_x: NDArray[np.float64], nodes_y: NDArray[np.float64], j: int, i: int, share: float
-) -> tuple[float, float, float, float]:
-    """Frame coordinates (x, y) where a row of a cell begins and ends, `share` of the way down."""
-    return (
-        nodes_x[j, i] + (nodes_x[j + 1, i] - nodes_x[j, i]) * share,
-        nodes_y[j, i] + (nodes_y[j + 1, i] - nodes_y[j, i]) * share,
-        nodes_x[j, i + 1] + (nodes_x[j + 1, i + 1] - nodes_x[j, i + 1]) * share,
-        nodes_y[j, i + 1] + (nodes_y[j + 1, i + 1] - nodes_y[j, i + 1]) * share,
-    )
-
-
-@kernel
-def _along(nodes: NDArray[np.float32], j: int, i: int, share: float, out: NDArray[np.float32]) -> None:
-    """Values (channels, 2) of a lattice where a row of a cell begins, and what they change until it ends."""
-    for k in range(out.shape[0]):
-        left = nodes[j, i, k] + (nodes[j + 1, i, k] - nodes[j, i, k]) * share
-        right = nodes[j, i + 1, k] + (nodes[j + 1, i + 1, k] - nodes[j, i + 1, k]) * share
-        out[k, 0], out[k, 1] = left, right - left
 
 
 @kernel
@@ -299,14 +70,14 @@ def add_to_buckets(
     most : samples of a pixel, after which it takes no more
     """
     channels, width = weights.shape[2], image.shape[1]
-    flat, shape, tables = image.ravel(), (height, width), (table.ravel(), _four_times(table))
+    flat, shape, tables = image.ravel(), (height, width), (table.ravel(), four_times(table))
     lanes, taper = np.empty(4 * step, np.float32), np.empty(step)
-    node_weights, weight = _at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
+    node_weights, weight = at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
     for cy in range(box[0] // step, (box[1] - 1) // step + 1):
         for cx in range(box[2] // step, (box[3] - 1) // step + 1):
             j, i = cy - node0[0], cx - node0[1]
-            seen_x = _seen(nodes_x, j, i, width - 1.0, margins[0], margins[2])
-            seen_y = _seen(nodes_y, j, i, height - 1.0, margins[1], margins[2])
+            seen_x = seen_where(nodes_x, j, i, width - 1.0, margins[0], margins[2])
+            seen_y = seen_where(nodes_y, j, i, height - 1.0, margins[1], margins[2])
             if seen_x == NOWHERE or seen_y == NOWHERE:
                 continue
             wholly = seen_x == WHOLLY and seen_y == WHOLLY
@@ -321,8 +92,8 @@ def add_to_buckets(
                 if first == last:
                     continue
                 ends = row_ends(nodes_x, nodes_y, j, i, share)
-                _see(flat, shape, row0, tables, ends, (first, last), step, margins, wholly, apart, lanes, taper)
-                _along(node_weights, j, i, share, weight)
+                see(flat, shape, row0, tables, ends, (first, last), step, margins, wholly, apart, lanes, taper)
+                along_row(node_weights, j, i, share, weight)
                 for k in range(first, last):
                     valid, X = lanes[4 * k + 3], left + k - origin[1]
                     if taper[k] <= 0.0 or valid < 0.5 or count[Y, X] >= most:
@@ -493,17 +264,17 @@ def add_to_sums(
     Returns the number of pixels to which the frame contributes.
     """
     channels, width = weights.shape[2], image.shape[1]
-    flat, shape, tables = image.ravel(), (height, width), (table.ravel(), _four_times(table))
+    flat, shape, tables = image.ravel(), (height, width), (table.ravel(), four_times(table))
     lanes, taper = np.empty(4 * step, np.float32), np.empty(step)
-    node_weights, weight = _at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
-    node_variances, variance = _at_nodes(variances, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
+    node_weights, weight = at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
+    node_variances, variance = at_nodes(variances, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
     parts, strength, drops = halves(table), np.ones(3 * step, np.float32), red[0] < PLANES
     flat_sums, contributed = sums.ravel(), 0
     for cy in range(box[0] // step, (box[1] - 1) // step + 1):
         for cx in range(box[2] // step, (box[3] - 1) // step + 1):
             j, i = cy - node0[0], cx - node0[1]
-            seen_x = _seen(nodes_x, j, i, width - 1.0, margins[0], margins[2])
-            seen_y = _seen(nodes_y, j, i, height - 1.0, margins[1], margins[2])
+            seen_x = seen_where(nodes_x, j, i, width - 1.0, margins[0], margins[2])
+            seen_y = seen_where(nodes_y, j, i, height - 1.0, margins[1], margins[2])
             if seen_x == NOWHERE or seen_y == NOWHERE:
                 continue
             wholly = seen_x == WHOLLY and seen_y == WHOLLY
@@ -523,9 +294,9 @@ def add_to_sums(
                         strength, taper,
                     )  # fmt: skip
                 else:
-                    _see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
-                _along(node_weights, j, i, share, weight)
-                _along(node_variances, j, i, share, variance)
+                    see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
+                along_row(node_weights, j, i, share, weight)
+                along_row(node_variances, j, i, share, variance)
                 contributed += _add_row(
                     lanes, strength, taper, span, 1.0 / step, drops, weight, variance,
                     sums[Y, here], count[Y, here], rejected[Y, here],
