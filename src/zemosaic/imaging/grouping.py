@@ -36,22 +36,21 @@ def group_pointings(ra: FloatArray, dec: FloatArray, threshold: float) -> NDArra
 
     ra, dec : (n,) degrees; threshold : degrees from the centre of a group within which a pointing belongs to it.
     Unlike single linkage it cannot chain dithered panels that overlap into one. Groups are numbered in the order of their first
-    member; the work is n times the number of groups.
+    member; the work grows as n log n.
     """
     vectors = unit_vectors(np.asarray(ra, float), np.asarray(dec, float))
-    least = math.cos(math.radians(threshold))
-    centres: list[FloatArray] = []
-    for vector in vectors:
-        if not centres or np.max(np.asarray(centres) @ vector) < least:
-            centres.append(vector)
-    middle = np.asarray(centres)
-    labels = np.argmax(vectors @ middle.T, axis=1)
+    tree, free, leaders = cKDTree(vectors), np.ones(len(vectors), bool), list[int]()
+    for k in range(len(vectors)):
+        if free[k]:
+            leaders.append(k)
+            free[tree.query_ball_point(vectors[k], _chord(threshold))] = False
+    middle = vectors[leaders]
+    labels = np.asarray(cKDTree(middle).query(vectors)[1], np.int64)
     for _ in range(ROUNDS):
-        for k in range(len(middle)):
-            if np.any(labels == k):
-                mean = vectors[labels == k].mean(axis=0)
-                middle[k] = mean / np.linalg.norm(mean)
-        new = np.argmax(vectors @ middle.T, axis=1)
+        sums = np.stack([np.bincount(labels, axis, len(middle)) for axis in vectors.T], axis=1)
+        size = np.linalg.norm(sums, axis=1, keepdims=True)
+        middle = np.where(size > 0.0, sums / np.maximum(size, 1e-300), middle)
+        new = np.asarray(cKDTree(middle).query(vectors)[1], np.int64)
         if np.array_equal(new, labels):
             break
         labels = new
