@@ -90,9 +90,8 @@ class MasterUsed:
 
     what: str  # "20 darks of 10 s at 20 C"
     lights: int
-    note: (
-        str  # "", "normalised": values of 0 to 1 were taken times 65535; "no_pedestal": nothing was taken off raw flats
-    )
+    # "", "normalised": values of 0 to 1 were taken times 65535; "no_pedestal": nothing was taken off raw flats
+    note: str
     file: Path
 
 

@@ -237,9 +237,10 @@ class Settings(BaseModel):
     resampling: Literal["lanczos3", "bicubic", "bilinear", "cfa"] = _setting(
         "lanczos3",
         "stacking",
-        "The one interpolation from the pixels of a frame to those of the mosaic: `lanczos3` is the sharpest, `bicubic` rings "
-        "less around bright stars, `bilinear` not at all and blurs most. `cfa` does not debayer: each colour is drizzled from "
-        "its own pixels (`drizzle_pixfrac`), for many well dithered frames and for a finer `output_scale`.",
+        "The one interpolation from the pixels of a frame to those of the mosaic: `lanczos3` is the sharpest of debayered "
+        "frames, `bicubic` rings less around bright stars, `bilinear` not at all and blurs most. `cfa` does not debayer: each "
+        "colour is drizzled from its own pixels (`drizzle_pixfrac`; small drops are sharper still, and noisier), for many well "
+        "dithered frames and for a finer `output_scale`.",
     )
     drizzle_pixfrac: float = _setting(
         1.0,

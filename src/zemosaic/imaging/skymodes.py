@@ -3,7 +3,7 @@
 What conjugate gradients find last is a wide bend of the sky that all frames follow together. Quadratic B-splines over the
 mosaic hold such bends nearly exactly: each frame takes value and slopes (and curvature) of the spline at its middle. Sky of
 2 000 frames with 30 neighbours each, to 1e-8: 310 steps with planes of patches of frames, 49 with splines
-(whose factor takes 0.8 GB for 100 000 frames with knots at 0.7 of a side).
+whose knots lie a short side apart (with knots at 0.7 of it 38, and a factor that takes 0.8 GB for 100 000 frames).
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 CURVED = PLANE + 1  # terms of a surface 1, u, v, u^2 + v^2
-KNOTS = (
-    1.0  # distance of the knots in short sides of a frame: 49 steps for 2 000 frames; 0.7 makes 38, no fewer for 10 000
-)
+# distance of the knots in short sides of a frame: 49 steps for 2 000 frames; 0.7 makes 38, no fewer for 10 000
+KNOTS = 1.0
 SPLINES = 9  # that are not 0 at a place
 
 

@@ -20,9 +20,8 @@ __all__ = ["LEAST_CURVATURE", "curvature_seen"]
 
 FloatArray = NDArray[np.float64]
 
-LEAST_CURVATURE = (
-    0.002  # of the sky's level, of a coefficient: what is allowed for where a second order is asked for anyhow
-)
+# of the sky's level, of a coefficient: what is allowed for where a second order is asked for anyhow
+LEAST_CURVATURE = 0.002
 FEWEST_CELLS = 50  # of a frame
 
 

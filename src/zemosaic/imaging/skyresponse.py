@@ -91,9 +91,8 @@ def refine_response(
     off[:, :RADIAL_TERMS] = stars - coefficients
     pull = information @ off.ravel()
     known = [_Channel(residual[:, c], weight[:, c], cells.value[:, c], gain[:, c]) for c in range(gain.shape[1])]
-    middle = (
-        len(known) // 2
-    )  # green tells most; the others' precision is its own, by how much light and noise they have
+    # green tells most; the others' precision is its own, by how much light and noise they have
+    middle = len(known) // 2
     precision = _precision_of(cells, known[middle], problem, instrument, coefficients)
     for channel in known:
         share = channel.information / known[middle].information

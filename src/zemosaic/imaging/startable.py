@@ -27,9 +27,8 @@ class StarTable:
     instrument: IntArray  # (frames,)
     night: IntArray  # (frames,) frames of one instrument and night have the same number
     vt: FloatArray  # (stars,) catalogue magnitude; NaN when there is none
-    u: FloatArray = field(
-        default_factory=lambda: np.zeros(0)
-    )  # (n,) offset from the frame's centre over the half-diagonal
+    # (n,) offset from the frame's centre over the half-diagonal
+    u: FloatArray = field(default_factory=lambda: np.zeros(0))
     v: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     @property

@@ -58,10 +58,8 @@ BoolArray = NDArray[np.bool_]
 LARGEST_GAIN = 10.0  # of the median frame: no weather does that
 FEWEST_TO_JUDGE = 5  # common stars
 TOLERATED_CHI2 = (1.5, 5.0)  # times the median before a frame loses weight: first + second / sqrt(stars), 3 sigma of it
-CLOUD_ROUNDS, CLOUD_FOUND = (
-    4,
-    0.005,
-)  # planes that are missing spoil the stars that they are found by; change that is left
+# planes that are missing spoil the stars that they are found by; change that is left
+CLOUD_ROUNDS, CLOUD_FOUND = 4, 0.005
 RESPONSE_ROUNDS, RESPONSE_FOUND = 6, 0.02  # what is off by more spoils the gains and skies that it is found by
 # of the curvature of skies: what is left of it averages over frames, the noise of free surfaces bends the mosaic. 2 x 2 panels
 # under 3 %: background 0.46 % of the nebula with planes, 0.36 with 1.0, 0.33 with 0.5 and 0.25, as without any curvature
@@ -72,9 +70,8 @@ BENT_PRIOR = 0.5
 class Limits:
     """Beyond which a frame counts as clouded; all others only lose weight."""
 
-    faintest: (
-        float  # starlight over that of the median frame of the same telescope and exposure: thick cloud, dew, a roof
-    )
+    # starlight over that of the median frame of the same telescope and exposure: thick cloud, dew, a roof
+    faintest: float
     uneven: float  # relative scatter of bright stars: cloud in pieces
 
 
@@ -91,9 +88,8 @@ class MatchResult:
     zero_point_stars: int
     zero_point_channel: str  # "green" or "luminance" (mono)
     gain_residual_mmag: dict[int, float]  # robust scatter of a frame's bright stars; NaN when too few
-    frame_steps: dict[
-        int, float
-    ]  # errors by which a frame's sky differs from that of other panels, in the worst channel
+    # errors by which a frame's sky differs from that of other panels, in the worst channel
+    frame_steps: dict[int, float]
     common_stars: dict[int, int]  # stars of a frame that others see too
     response: dict[str, tuple[float, ...]]  # of each instrument without a flat; () = flat as far as the stars tell
     pedestal: dict[str, float]  # ADU of each instrument without a flat, a level that is there without light
