@@ -110,6 +110,10 @@ def test_help_names_every_setting_command_and_exit_code(capsys: pytest.CaptureFi
     [
         ["IN", "IN2", "OUT", "--edge-taper", "33", "--apply-radial-weight", "--stacking-kappa-low=5"],
         ["--apply_radial_weight", "IN", "--edge_taper=33", "IN2", "--stacking_kappa_low", "5", "OUT"],
+        ["--edge-taper", "33", "--stacking-kappa-low", "5", "--apply-radial-weight", "IN", "IN2", "OUT"],
+        ["--edge-taper", "33", "IN", "--apply-radial-weight", "IN2", "OUT", "--stacking-kappa-low", "5"],
+        ["--edge-taper", "33", "IN", "IN2", "--stacking-kappa-low", "5", "--apply-radial-weight=true", "OUT"],
+        ["--edge-taper", "33", "IN", "IN2", "--stacking-kappa-low", "5", "--apply-radial-weight", "true", "OUT"],
         ["--apply-radial-weight", "yes", "--edge-taper", "33", "IN", "IN2", "--stacking-kappa_low", "5", "OUT"],
     ],
 )
@@ -160,6 +164,8 @@ def test_the_first_release_s_command_line_is_accepted(
         (["IN", "OUT", "--edge-taper", "many"], "edge_taper must be a whole number (got 'many')"),
         (["IN", "OUT", "--config", "absent.json"], "absent.json"),
         ([".", "."], "input and output at once"),
+        (["IN", "OUT", "--rejection-maps", "maybe"], "--rejection-maps takes true, false or nothing (got 'maybe')"),
+        (["IN", "OUT", "--rejection_maps", "maybe", "--edge-taper", "3"], "takes true, false or nothing (got 'maybe')"),
     ],
 )
 def test_wrong_use_is_2_and_says_what_is_wrong(
@@ -208,6 +214,23 @@ def test_errors_are_words_and_those_that_nobody_expected_a_traceback_in_the_log(
     assert words in shown.err and "Traceback" not in shown.err + shown.out
     log = (tmp_path / LOG_NAME).read_text()
     assert f"stopped: {error}" in log and ("Traceback" in log) != isinstance(error, errors.ZeMosaicError)
+
+
+@pytest.mark.parametrize(("error", "kept"), [(ZeroDivisionError("oops"), True), (InputError("no light"), False)])
+def test_the_log_of_a_table_that_failed_is_there_to_be_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception, kept: bool
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    module = types.ModuleType("zemosaic.pipeline")
+    module.inspect_frames = fail  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "zemosaic.pipeline", module)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert main(["inspect", "IN"]) == (1 if kept else 3)
+    logs = list(tmp_path.glob(f"*/{LOG_NAME}"))
+    assert [str(log) in capsys.readouterr().err for log in logs] == [True] * kept
+    assert len(list(tmp_path.iterdir())) == kept
 
 
 def test_an_output_that_cannot_be_written_is_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

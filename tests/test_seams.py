@@ -43,7 +43,7 @@ def matched(*steps: float, error: float = 0.2, ripple: float = 0.0) -> MatchResu
         corrections=corrections, left_out=(), overlaps=overlaps, sky_level=(0.0,) * 3, zero_point=22.0,
         zero_point_scatter=0.1, zero_point_stars=20, zero_point_channel="green", gain_residual_mmag=nothing,
         frame_steps={k: 9.0 if k == 5 else 0.1 * k for k in range(12)}, common_stars=dict.fromkeys(range(12), 9),
-        response={}, pedestal={}, response_error={}, star_groups=1, sky_groups=1,
+        response={}, pedestal={}, pedestal_error={}, response_error={}, star_groups=1, sky_groups=1,
     )  # fmt: skip
 
 
@@ -117,6 +117,19 @@ def test_the_summary_says_that_a_vignetting_is_unknown(capsys: pytest.CaptureFix
         assert word in unknown and "7.0" in unknown and word not in none
         lines.emit(RunFinished((Made("", Path("m.fits"), Path("p.png"), 12),), 0, 1.0))
         assert capsys.readouterr().out.splitlines()[0] == unknown
+
+
+def test_a_pedestal_is_told_with_its_error(capsys: pytest.CaptureFixture[str]) -> None:
+    import sys
+
+    from zemosaic.events import Vignetting
+
+    for language, word in (("en", "without light"), ("fr", "sans lumière")):
+        lines = PlainLines(sys.stdout, Messages(language), None)
+        lines.emit(Vignetting("S50", 88.0, 0.3, 772.4, 11.6))
+        lines.emit(Vignetting("S30", 88.0, 0.3))
+        raised, plain = capsys.readouterr().out.splitlines()
+        assert "772 +- 12 ADU" in raised and word in raised and word not in plain
 
 
 def test_files_beside_the_mosaic(tmp_path: Path) -> None:

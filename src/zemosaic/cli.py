@@ -10,10 +10,12 @@ import contextlib
 import dataclasses
 import errno
 import io
+import itertools
 import logging
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -120,6 +122,7 @@ def _run(arguments: list[str]) -> int:
     _add_settings(parser, list(declared()))
     switches = [*OLD_SWITCHES, *(about.name for about in declared().values() if about.kind is bool)]
     given = _parsed(parser, _spelled_out(arguments, switches))
+    _refuse_doubtful(parser, arguments, switches, given["paths"])
     fresh = given.pop("fresh", False)
     *inputs, output = given.pop("paths") or [Path()]
     if not inputs:
@@ -164,10 +167,14 @@ def _inspect(arguments: list[str]) -> int:
         if file is not None and any(file == path or path in file.parents for path in inputs if path.is_dir()):
             parser.error(f"{file} lies in an input; nothing is ever written there: choose another place")
     settings, notes = _settings(given)
-    with contextlib.ExitStack() as stack:
-        folder = output or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zemosaic-")))
+    folder, code = output or Path(tempfile.mkdtemp(prefix="zemosaic-")), USAGE
+    try:
         _check_folders(parser, inputs, folder)
-        return _session(settings, notes, folder, lambda reporter: _shown(inputs, folder, csv, json, settings, reporter))
+        code = _session(settings, notes, folder, lambda reporter: _shown(inputs, folder, csv, json, settings, reporter))
+    finally:
+        if output is None and code != FAILED:  # what is said of a failure names the log in there
+            shutil.rmtree(folder, ignore_errors=True)
+    return code
 
 
 def _shown(
@@ -292,6 +299,23 @@ def _refuse_value(parser: argparse.ArgumentParser, arguments: Sequence[str], val
     if before.endswith("=true"):
         hint = f"{before.removesuffix('=true')} takes true, false or nothing"
     parser.error(f"{value!r} is one argument too many; {hint}")
+
+
+def _refuse_doubtful(
+    parser: argparse.ArgumentParser, arguments: Sequence[str], switches: Sequence[str], paths: Sequence[Path]
+) -> None:
+    """Refuse a word after a switch that says neither yes nor no, where input and output are there without it.
+
+    It may be a path where more follow and it exists, or where less than two paths came before.
+    """
+    known = {_flag(name) for name in switches}
+    for switch, word in itertools.pairwise(arguments):
+        if switch[:2] != "--" or _flag(switch[2:]) not in known or word.lower() in YES_OR_NO:
+            continue
+        if Path(word) in paths[2:] and (word == arguments[-1] or not Path(word).exists()):
+            parser.error(
+                f"{switch} takes true, false or nothing (got {word!r}); if that is a path, write {switch}=true before it"
+            )
 
 
 def _settings(given: dict[str, Any]) -> tuple[Settings, list[str]]:

@@ -40,6 +40,7 @@ __all__ = [
     "SensorLearnt",
     "Silent",
     "Simulated",
+    "SkiesCurved",
     "Solved",
     "StrayTarget",
     "TargetFailed",
@@ -77,11 +78,19 @@ class Vignetting:
     corners: float  # %, light in the corners of the frame over that in its centre; NaN when nothing is significant
     error: float  # %
     pedestal: float = 0.0  # ADU, a level that is there without light
+    pedestal_error: float = 0.0  # ADU
 
     @property
     def unknown(self) -> bool:
         """Whether there may be a vignetting that nothing has shown: less than three errors do not show."""
         return math.isnan(self.corners) and self.error > VIGNETTING_KNOWN
+
+
+@dataclass(frozen=True)
+class SkiesCurved:
+    """The skies of frames are surfaces of second order."""
+
+    curvature: float  # %, of their level, as far as it is beyond doubt; 0 where only a setting asks for it
 
 
 @dataclass(frozen=True)
@@ -340,6 +349,7 @@ Event = (
     | ManyLeftOut
     | SeamsGraded
     | Vignetting
+    | SkiesCurved
     | MasterUsed
     | SensorLearnt
     | TargetsFound

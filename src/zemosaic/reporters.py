@@ -108,6 +108,9 @@ class _Words:
                 return self._seams(event)
             case events.Vignetting():
                 return self._vignetting(event)
+            case events.SkiesCurved():
+                key = "event.SkiesCurved" + ("" if event.curvature > 0.0 else ".asked")
+                return say(key, curvature=event.curvature)
             case events.MasterUsed():
                 key = "event.MasterUsed" + (f".{event.note}" if event.note else "")
                 return say(key, what=event.what, lights=event.lights, file=event.file)
@@ -163,7 +166,7 @@ class _Words:
         key = "event.Vignetting" + (".unknown" if event.unknown else ".none" if math.isnan(event.corners) else "")
         text = self.messages(key, **vars(event))
         if event.pedestal > 0.0:
-            text += self.messages("event.Vignetting.pedestal", pedestal=event.pedestal)
+            text += self.messages("event.Vignetting.pedestal", **vars(event))
         if event.unknown:
             self._headlines.append(text)
         return text

@@ -16,7 +16,7 @@ nebula. What all skies have in common, moonlight or a city, is no vignetting, so
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import scipy.sparse as sp
@@ -61,6 +61,8 @@ class Sensors:
 
     response: FloatArray  # (instruments, terms)
     pedestal: FloatArray  # (instruments,) ADU, a level that is there without light
+    # (instruments,) ADU, standard deviation of the pedestal; empty before the sky has told it
+    pedestal_error: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
 def refine_response(
@@ -125,13 +127,14 @@ def _settled(
         refined = start + change
         error = np.sqrt(total.diagonal()[last])
         lost = np.maximum(-refined[:, :RADIAL_TERMS].sum(axis=1), 1e-9)  # of the light, in the corners
-        chance = raised & (refined[:, RADIAL_TERMS] < CERTAIN * np.hypot(error, CURVATURE * level / lost))
+        error = np.hypot(error, CURVATURE * level / lost)
+        chance = raised & (refined[:, RADIAL_TERMS] < CERTAIN * error)
         if not chance.any():
             break
         raised = raised & ~chance
     blocks = [total[k : k + RADIAL_TERMS, k : k + RADIAL_TERMS] for k in range(0, n * SENSOR, SENSOR)]
     covariance = np.array(blocks) + SYSTEMATIC**2 * np.eye(RADIAL_TERMS)
-    return Sensors(refined[:, :RADIAL_TERMS], refined[:, RADIAL_TERMS]), covariance
+    return Sensors(refined[:, :RADIAL_TERMS], refined[:, RADIAL_TERMS], error), covariance
 
 
 def shows_response(coefficients: FloatArray, covariance: FloatArray) -> bool:
@@ -185,7 +188,7 @@ def _enough(cells: SkyCells, fit: SkyFit, n_frames: int) -> tuple[SkyCells, Floa
     number = np.full(n_frames, -1)
     number[chosen] = np.arange(len(chosen))
     here = number[cells.frame] >= 0
-    columns = {field.name: getattr(cells, field.name)[here] for field in fields(cells)}
+    columns = {each.name: getattr(cells, each.name)[here] for each in fields(cells)}
     columns["frame"] = number[columns["frame"]]
     return SkyCells(**columns), fit.residual[here], fit.weight[here], chosen
 

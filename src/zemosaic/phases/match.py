@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from zemosaic.catalogue import Catalogue, load_catalogue
 from zemosaic.errors import InputError
-from zemosaic.events import Note, Reporter, Vignetting, Warned
+from zemosaic.events import Reporter, SkiesCurved, Vignetting, Warned
 from zemosaic.imaging.cloud import cloud_planes, cloud_shape, without_cloud
 from zemosaic.imaging.gains import GainFit, fit_gains
 from zemosaic.imaging.response import RADIAL_TERMS, half_diagonal, radial_powers
@@ -93,6 +93,7 @@ class MatchResult:
     common_stars: dict[int, int]  # stars of a frame that others see too
     response: dict[str, tuple[float, ...]]  # of each instrument without a flat; () = flat as far as the stars tell
     pedestal: dict[str, float]  # ADU of each instrument without a flat, a level that is there without light
+    pedestal_error: dict[str, float]  # ADU, its standard deviation
     response_error: dict[str, float]  # standard deviation of F in the corners
     star_groups: int  # groups of frames without common stars
     sky_groups: int  # groups of frames without common sky
@@ -105,6 +106,7 @@ class _Photometry:
     gain: FloatArray  # (frames, channels)
     response: tuple[tuple[float, ...], ...]  # per frame
     pedestal: FloatArray  # (frames,) ADU
+    pedestal_error: FloatArray  # (frames,) ADU
     quality: FloatArray  # (frames,) factor on the weight
     cloud: FloatArray  # (frames, 2) plane of thin cloud
     fit: GainFit | None
@@ -151,8 +153,8 @@ def match(
         cells = replace(cells, omega=omega)  # light is dimmed there as if the pixels were smaller
         if normalize == "linear_fit":
             photometry, cells, sky, bent = _skies(np.array(kept), used, table, photometry, cells, spacing, sky_order)
-            if bent > 0:
-                reporter.emit(Note(f"skies of second order: they are curved by {100 * bent:.1f} % of their level"))
+            if bent is not None:
+                reporter.emit(SkiesCurved(100.0 * bent))
         else:
             sky = fit_sky(cells, photometry.gain, spacing, order=0, time=_times(used))
     result = _result(inputs, kept, photometry, sky, weighting, left_out, table)
@@ -170,19 +172,21 @@ def _skies(
     cells: SkyCells,
     spacing: float,
     order: str,
-) -> tuple[_Photometry, SkyCells, SkyFit, float]:
-    """Photometry and cells with responses that stars and sky told, the skies, their curvature over their level (0: planes)."""
+) -> tuple[_Photometry, SkyCells, SkyFit, float | None]:
+    """Photometry and cells with responses that stars and sky told, the skies, and what was seen of a curvature over their level.
+
+    The last is None for planes, and 0 where nothing but `order` asks for more.
+    """
     instrument, times = table.instrument[kept], _times(used)
     photometry, cells, planes = _sharpened(kept, used, table, photometry, cells, spacing)
     sky = fit_sky(cells, photometry.gain, spacing, instrument=instrument, time=times, before=planes)
     bent = 0.0 if order == "1" else curvature_seen(cells, sky)
-    if order == "2":
-        bent = max(bent, LEAST_CURVATURE)
-    if bent > 0.0:
-        prior = BENT_PRIOR * bent
-        sky = fit_sky(
-            cells, photometry.gain, spacing, order=2, curvature=prior, instrument=instrument, time=times, before=planes
-        )
+    if bent == 0.0 and order != "2":
+        return photometry, cells, sky, None
+    prior = BENT_PRIOR * (max(bent, LEAST_CURVATURE) if order == "2" else bent)
+    sky = fit_sky(
+        cells, photometry.gain, spacing, order=2, curvature=prior, instrument=instrument, time=times, before=planes
+    )
     return photometry, cells, sky, bent
 
 
@@ -204,7 +208,9 @@ def _photometry(
     n, channels = len(inputs), inputs[0].frame.channels
     if normalize != "linear_fit" or not len(table.frame):
         return (
-            _Photometry(np.ones((n, channels)), ((),) * n, np.zeros(n), np.ones(n), np.zeros((n, 2)), None),
+            _Photometry(
+                np.ones((n, channels)), ((),) * n, np.zeros(n), np.zeros(n), np.ones(n), np.zeros((n, 2)), None
+            ),
             {},
             table,
         )
@@ -224,7 +230,7 @@ def _photometry(
 def _judged(table: StarTable, fit: GainFit, kept: IntArray, cloud: FloatArray) -> _Photometry:
     """Gains with median 1 over the frames that stay, and weights that fall with the chi^2 of their stars."""
     if not len(kept):
-        return _Photometry(fit.gain[kept], (), np.zeros(0), np.ones(0), cloud, fit)
+        return _Photometry(fit.gain[kept], (), np.zeros(0), np.zeros(0), np.ones(0), cloud, fit)
     middle = np.median(fit.gain[kept], axis=0)
     fit = replace(fit, gain=fit.gain / middle, star_flux=fit.star_flux * middle)
     typical = float(np.nanmedian(fit.chi2[kept])) if np.isfinite(fit.chi2[kept]).any() else 1.0
@@ -232,7 +238,8 @@ def _judged(table: StarTable, fit: GainFit, kept: IntArray, cloud: FloatArray) -
     tolerated = TOLERATED_CHI2[0] + TOLERATED_CHI2[1] / np.sqrt(np.maximum(fit.common[kept], 1))
     quality = tolerated / np.maximum(excess, tolerated)
     response = tuple(fit.response[table.instrument[i]] for i in kept)
-    return _Photometry(fit.gain[kept], response, np.zeros(len(kept)), quality, cloud, fit)
+    none = np.zeros(len(kept))
+    return _Photometry(fit.gain[kept], response, none, none, quality, cloud, fit)
 
 
 def _with_flats(photometry: _Photometry, used: Sequence[Item]) -> _Photometry:
@@ -301,7 +308,11 @@ def _refined(
     flat = replace(table, flux=table.flux / shape[:, None], error=table.error / shape[:, None])
     response = tuple(tuple(map(float, c)) if s else () for c, s in zip(after.response, shown))
     again = replace(fit_gains(flat, with_response=False), response=response, response_covariance=known)
-    judged = replace(_judged(table, again, kept, photometry.cloud), pedestal=after.pedestal[instrument])
+    judged = replace(
+        _judged(table, again, kept, photometry.cloud),
+        pedestal=after.pedestal[instrument],
+        pedestal_error=after.pedestal_error[instrument],
+    )
     return after, judged, with_sensors(cells, instrument, before, after)
 
 
@@ -383,7 +394,8 @@ def _result(
         gain_residual_mmag={item.frame.id: float(1085.7 * s) for item, s in zip(inputs, scatters)},
         common_stars={item.frame.id: int(c) for item, c in zip(inputs, common)},
         response={name: () if fit is None else fit.response[k] for k, name in names.items()},
-        pedestal={name: _pedestal(photometry, table.instrument[kept], k) for k, name in names.items()},
+        pedestal={name: _of(k, photometry.pedestal, table.instrument[kept]) for k, name in names.items()},
+        pedestal_error={name: _of(k, photometry.pedestal_error, table.instrument[kept]) for k, name in names.items()},
         response_error={
             name: float("nan") if fit is None else float(fit.response_error[k]) for k, name in names.items()
         },
@@ -392,8 +404,9 @@ def _result(
     )
 
 
-def _pedestal(photometry: _Photometry, instrument: IntArray, which: int) -> float:
-    return float(photometry.pedestal[instrument == which].max(initial=0.0))
+def _of(which: int, values: FloatArray, instrument: IntArray) -> float:
+    """What all frames of an instrument have in common; 0 without frames."""
+    return float(values[instrument == which].max(initial=0.0))
 
 
 def _weights(inputs: Sequence[Item], quality: FloatArray, weighting: str) -> FloatArray:
@@ -455,7 +468,7 @@ def _report(result: MatchResult, photometry: _Photometry, sky: SkyFit | None, re
     for name, coefficients in result.response.items() if photometry.fit is not None else ():
         error = 100.0 * result.response_error[name]
         corners = 100.0 * (1.0 + sum(coefficients)) if coefficients else math.nan
-        reporter.emit(Vignetting(name, corners, error, result.pedestal[name]))
+        reporter.emit(Vignetting(name, corners, error, result.pedestal[name], result.pedestal_error[name]))
     if result.sky_groups > 1:
         reporter.emit(
             Warned(f"{result.sky_groups} groups of frames share no sky: only their median sky levels were made equal")
