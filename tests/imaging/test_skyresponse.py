@@ -11,7 +11,7 @@ from test_skyfit import PANELS, RESPONSE, SPACING, observe
 from zemosaic.imaging.response import response
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfit import fit_sky
-from zemosaic.imaging.skyresponse import Sensors, refine_response, shows_response, with_sensors
+from zemosaic.imaging.skyresponse import CERTAIN, Sensors, refine_response, shows_response, with_sensors
 
 RHO2 = np.linspace(0.0, 1.0, 11)
 TRUE = np.array([RESPONSE])
@@ -125,7 +125,30 @@ def test_a_level_that_is_there_without_light_is_told_from_the_response(pedestal:
         cells = with_sensors(cells, instrument, before, sensors)
     assert sensors.pedestal[0] == 0.0
     assert sensors.pedestal[1] == pytest.approx(pedestal, abs=0.05 * pedestal)
+    assert 0.0 < CERTAIN * sensors.pedestal_error[1] < pedestal or not pedestal
     assert error(sensors.response[0]) < 0.002 and error(sensors.response[1]) < 0.002
+
+
+def pedestal_told(stars: np.ndarray) -> float:
+    """Of 12 frames without a pedestal under skies that hardly change, by stars that claim to know the corners to 0.2 %."""
+    night = observe(12, PANELS, gradient=0.02, seed=31)
+    cells, instrument, sensors = night.cells, np.zeros(12, int), flat(TRUE)
+    for _ in range(3):
+        before = sensors
+        fit = fit_sky(cells, night.gain, SPACING)
+        sensors, _ = refine_response(
+            cells, fit, night.gain, SPACING, instrument, before, stars, 0.05 * STARS, raised=np.ones(1, bool)
+        )
+        cells = with_sensors(cells, instrument, before, sensors)
+    return float(sensors.pedestal[0])
+
+
+def test_no_pedestal_is_told_of_constant_skies_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stars that are wrong by ten times what they say make one of more than two errors, which is not believed."""
+    wrong = TRUE + np.array([[-0.02, 0.0]])
+    assert pedestal_told(TRUE) == pedestal_told(wrong) == 0.0
+    monkeypatch.setattr("zemosaic.imaging.skyresponse.CERTAIN", 2.0)
+    assert pedestal_told(wrong) > 50.0
 
 
 def test_changing_the_sensor_and_back_changes_nothing() -> None:
