@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from nights import BRIGHT, Recorder, assembled, pixels, rows, same_bits, simulated
+from nights import BRIGHT, FIELD, Recorder, assembled, pixels, rows, same_bits, simulated
 from zemosaic.events import BlocksKept
 from zemosaic.model import FrameState
 from zemosaic.phases import _assemble_blocks as blocks
@@ -141,10 +141,26 @@ def test_ended_and_gone_on_it_comes_to_the_same_bits(first, joined, three, tmp_p
 
 
 def test_nothing_new_is_nothing_to_do(joined, three):
-    recorder = Recorder()
-    outputs = assembled(three, joined[0].mosaic.parent, recorder)
+    recorder, folder = Recorder(), joined[0].mosaic.parent
+    before = [row.correction for row in rows(folder)]
+    outputs = assembled(three, folder, recorder)
+    assert [row.correction for row in rows(folder)] == before  # those that the mosaic was made with
     assert recorder.items["assemble"] == 0 and "export" not in recorder.items
     assert outputs == joined[0]
+
+
+@pytest.mark.parametrize("changed", ["calibration_folder", "sky_order"])
+def test_what_changes_the_sky_of_all_makes_all_anew(tmp_path, changed):
+    """Darks, flats, or another kind of sky: nothing is held to the mosaic that was there, and none of it stays."""
+    night = simulated(tmp_path / "night", replace(FIELD, pedestal=600.0, calibration=3, satellites=0.0))
+    settings = {changed: "2" if changed == "sky_order" else str(night.calibration)}
+    assembled(night.lights, tmp_path / "out")
+    again = assembled(night.lights, tmp_path / "out", **settings)
+    fresh = assembled(night.lights, tmp_path / "fresh", **settings)
+    levels = [np.nanmedian(pixels(each.mosaic), axis=(1, 2)) for each in (again, fresh)]
+    assert np.abs(levels[0] - levels[1]).max() < 1.0  # 600 ADU when the old sky was held
+    skies = [[row.correction.sky for row in rows(tmp_path / name) if row.correction] for name in ("out", "fresh")]
+    np.testing.assert_allclose(*skies, rtol=1e-3, atol=0.5)
 
 
 def test_a_sub_that_leaves(joined, three, tmp_path):

@@ -48,10 +48,12 @@ from zemosaic.recipes import (
     crop,
     held_matching,
     line_mixes,
+    measured_alike,
     output_format,
     provenance,
     side_by_side,
     unlike_profiles,
+    used_corrections,
 )
 from zemosaic.seams import SeamReport, write_seams
 from zemosaic.settings import Settings
@@ -307,7 +309,6 @@ class _Run(Survey):
                 self.ledger.put(ledger_key("frozen_plan", part.key), frozen)
             plan = frozen.plan
             outcome.append(_planned(plan))
-        self._check_disk(plan)
         return plan
 
     def _room(self) -> int:
@@ -321,8 +322,10 @@ class _Run(Survey):
                 f"coadd_memmap_dir: cannot use {folder} ({error.strerror}); choose another folder"
             ) from error
 
-    def _check_disk(self, plan: Plan) -> None:
-        free = shutil.disk_usage(self.ledger.workspace).free
+    def _check_disk(self, plan: Plan, name: str) -> None:
+        """Whether there is room for what an assembly of the mosaic `name` will add to the disk."""
+        planes = (self.ledger.workspace / "mosaic" / name).rglob("*")
+        free = shutil.disk_usage(self.ledger.workspace).free + sum(p.stat().st_size for p in planes if p.is_file())
         # the workspace and the exported files hold the same planes once each
         needed = 2 * plan.disk + SPARE_DISK
         if free < needed:
@@ -378,9 +381,12 @@ class _Run(Survey):
         if before and before.manifest == files and before.stamps == _stamps(before.outputs):
             with self.phase("assemble", 0) as outcome:
                 self.ledger.record_used(before.used)
+                if finished is not None:  # those that it was made with, whatever the equations say today
+                    self.ledger.record_matched(used_corrections(finished, exposures))
                 outcome.append(Unchanged(len(before.used)))
             return before.outputs, len(before.used)
-        finished, solved = self._alike(finished, plan, recipe), len(exposures)
+        self._check_disk(plan, name)
+        finished, solved = self._alike(finished, plan, recipe, exposures), len(exposures)
         if finished is not None:
             matched, solved = held_matching(matched, finished, exposures, recipe, self.settings)
             self.ledger.record_matched(matched.corrections)
@@ -406,9 +412,11 @@ class _Run(Survey):
             _remove(self.ledger.workspace / "mosaic" / name, self.ledger.workspace)
         return outputs, len(mosaic.frames)
 
-    def _alike(self, finished: Finished | None, plan: Plan, recipe: Recipe) -> Finished | None:
+    def _alike(
+        self, finished: Finished | None, plan: Plan, recipe: Recipe, exposures: Mapping[int, Exposure]
+    ) -> Finished | None:
         """The finished mosaic if this one is to be made in the same way, so that parts of it can stay."""
-        if finished is None or finished.way != self._way:
+        if finished is None or finished.way != self._way or not measured_alike(finished, exposures):
             return None
         return finished if finished.common == common_hash(plan, replace(recipe, level=finished.level)) else None
 
@@ -416,7 +424,7 @@ class _Run(Survey):
     def _way(self) -> str:
         """How corrections are found, as far as their own values do not tell."""
         s = self.settings
-        return f"{s.stacking_normalize_method} {s.stacking_weighting_method} {s.file_weights}"
+        return f"{s.stacking_normalize_method} {s.sky_order} {s.stacking_weighting_method} {s.file_weights}"
 
     def _lines(self, part: Target, night: _Night, matched: MatchResult) -> tuple[LineMix, ...]:
         """Emission lines that get a mosaic of their own: where the user wants them, and the filter passes them."""

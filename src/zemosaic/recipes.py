@@ -34,16 +34,18 @@ __all__ = [
     "crop",
     "held_matching",
     "line_mixes",
+    "measured_alike",
     "median",
     "output_format",
     "provenance",
     "side_by_side",
     "unlike_profiles",
+    "used_corrections",
     "weighted_by_hand",
 ]
 
 SEEING = 0.2  # of a star's light, that seeing moves anyway and the rejection tolerates
-HELD = 1.5  # times the frames that the sky was found from, up to which it is held when frames join
+HELD = 1.15  # times the frames that the sky was found from, up to which it is held when frames join
 KAPPA = 3.0  # sigma that a difference between two telescopes may amount to
 
 
@@ -116,6 +118,26 @@ def assembly_recipe(settings: Settings, level: tuple[float, ...], unlike: float)
     )
 
 
+def measured_alike(finished: Finished, exposures: Mapping[int, Exposure]) -> dict[str, int]:
+    """The frames of today, ids by name, that were in the finished mosaic with the same noise, sky and calibration.
+
+    None of them counts when more than half of those that were there have been measured anew: with other darks or flats, the
+    sky that was found has nothing to say any more.
+    """
+    before = {each.name: each.measured for each in finished.frames}
+    now = {i: Ingredient.of(exposure) for i, exposure in exposures.items()}
+    there = {i: each for i, each in now.items() if each.name in before}
+    same = {each.name: i for i, each in there.items() if before[each.name] == each.measured}
+    return same if 2 * len(same) >= len(there) else {}
+
+
+def used_corrections(finished: Finished, exposures: Mapping[int, Exposure]) -> dict[int, Correction]:
+    """The corrections with which the frames of today went into the finished mosaic, by their ids of today."""
+    before = {each.name: each.correction for each in finished.frames}
+    names = {i: Ingredient.of(exposure).name for i, exposure in exposures.items()}
+    return {i: replace(before[name], frame_id=i) for i, name in names.items() if name in before}
+
+
 def held_matching(
     matched: MatchResult, finished: Finished, exposures: Mapping[int, Exposure], recipe: Recipe, settings: Settings
 ) -> tuple[MatchResult, int]:
@@ -126,7 +148,7 @@ def held_matching(
     method = settings.stacking_normalize_method
     before = {each.name: each for each in finished.frames}
     names = {Ingredient.of(exposure).name: i for i, exposure in exposures.items()}
-    common = {name: exposures[i] for name, i in names.items() if name in before}
+    common = {name: exposures[i] for name, i in measured_alike(finished, exposures).items()}
     if method == "none" or not common:
         return matched, len(exposures)
     closely = len(exposures) <= HELD * finished.solved
