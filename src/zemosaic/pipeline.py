@@ -380,9 +380,9 @@ class _Run(Survey):
         before = self.ledger.get(ledger_key("finished", name), _Finished)
         if before and before.manifest == files and before.stamps == _stamps(before.outputs):
             with self.phase("assemble", 0) as outcome:
-                self.ledger.record_used(before.used)
                 if finished is not None:  # those that it was made with, whatever the equations say today
                     self.ledger.record_matched(used_corrections(finished, exposures))
+                self.ledger.record_used(before.used)
                 outcome.append(Unchanged(len(before.used)))
             return before.outputs, len(before.used)
         self._check_disk(plan, name)
