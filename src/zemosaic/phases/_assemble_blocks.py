@@ -22,7 +22,7 @@ from zemosaic.imaging.warp import LATTICE, Window, colours_apart, window
 from zemosaic.kernels import coadd as sample_kernels
 from zemosaic.kernels import resample as mosaic_kernels
 from zemosaic.model import FrameKind, Grid, Superblock
-from zemosaic.phases._assemble_canvas import Canvas, Checkpoint, load, record, store
+from zemosaic.phases._assemble_canvas import FINAL, PROVISIONAL, Canvas, Checkpoint, block_name, load, record, store
 from zemosaic.phases._assemble_frame import (
     BAYER_SHARE,
     CLIPPED,
@@ -70,9 +70,9 @@ class BlockTask:
 
     @property
     def name(self) -> str:
-        """Its place from the tangent point: the same when the grid grows."""
-        y, x = self.grid.zero
-        return f"{self.block.y0 - y}_{self.block.x0 - x}_{self.block.y1 - y}_{self.block.x1 - x}"
+        """The same when the grid grows."""
+        b = self.block
+        return block_name(b.y0, b.x0, b.y1, b.x1, self.grid.zero)
 
     @property
     def plane(self) -> tuple[int, int]:
@@ -119,15 +119,15 @@ def provisional_block(task: BlockTask) -> set[int] | Lost:
 
 
 def first_record(task: BlockTask) -> Path:
-    return task.canvas.done / f"provisional_{task.name}.json"
+    return task.canvas.record_of(PROVISIONAL, task.name)
 
 
 def last_record(task: BlockTask) -> Path:
-    return task.canvas.done / f"final_{task.name}.json"
+    return task.canvas.record_of(FINAL, task.name)
 
 
 def _first_checkpoint(task: BlockTask) -> Checkpoint:
-    return Checkpoint(task.canvas.checkpoints / f"provisional_{task.name}", task.key, task.checkpoint)
+    return Checkpoint(task.canvas.checkpoint_of(PROVISIONAL, task.name), task.key, task.checkpoint)
 
 
 def _running(task: BlockTask) -> tuple[Float32Array, NDArray[np.uint16]]:
@@ -211,7 +211,7 @@ def final_block(task: BlockTask) -> set[int] | Lost:
 
 def _final_block(task: BlockTask) -> set[int]:
     total = _Sums.empty(task)
-    checkpoint = Checkpoint(task.canvas.checkpoints / f"final_{task.name}", task.key, task.checkpoint)
+    checkpoint = Checkpoint(task.canvas.checkpoint_of(FINAL, task.name), task.key, task.checkpoint)
     begun, contributed = checkpoint.restore(total.arrays)
     mended = partial(_mended, around(task.canvas, min(KEPT, total.sums.nbytes)), SensorMaps())
     for done, each in _visited(task, mended, begun, task.recipe.drops):
@@ -306,7 +306,7 @@ def _no_samples(task: BlockTask) -> Float32Array:
 
 
 def _scratch_file(task: BlockTask) -> Path:
-    folder = task.scratch or task.canvas.checkpoints.parent / "scratch"
+    folder = task.scratch or task.canvas.data.parent / "scratch"
     return folder / f"zemosaic_{task.key[:12]}_{task.name}.samples"
 
 

@@ -25,6 +25,7 @@ from zemosaic.model import Grid, Plan, Superblock
 __all__ = [
     "Canvas",
     "Checkpoint",
+    "block_name",
     "clear",
     "create_canvas",
     "digest",
@@ -38,8 +39,15 @@ __all__ = [
 ]
 
 PIECE = 2**22  # numbers of running sums in one file: 16 MB
+PROVISIONAL, FINAL = "provisional", "final"  # the two passes over a block
 PATIENCE = 8.0  # checkpoints take at most this part of the time
 Array = NDArray[Any]
+
+
+def block_name(y0: int, x0: int, y1: int, x1: int, zero: tuple[int, int]) -> str:
+    """A block's place from the tangent point, (y, x) `zero`: the same on every grid with these pixels."""
+    y, x = zero
+    return f"{y0 - y}_{x0 - x}_{y1 - y}_{x1 - x}"
 
 
 @dataclass(frozen=True)
@@ -60,9 +68,13 @@ class Canvas:
         """Folder of the records of what is done."""
         return self.data.parent / "done"
 
-    @property
-    def checkpoints(self) -> Path:
-        return self.data.parent / "checkpoints"
+    def record_of(self, kind: str, block: str) -> Path:
+        """Where it is written down that a pass (PROVISIONAL or FINAL) over a block, given its name, is done."""
+        return self.done / f"{kind}_{block}.json"
+
+    def checkpoint_of(self, kind: str, block: str) -> Path:
+        """Where the running sums of the pass are kept."""
+        return self.data.parent / "checkpoints" / f"{kind}_{block}"
 
     @property
     def first(self) -> tuple[Path, ...]:
@@ -125,7 +137,7 @@ def clear(canvas: Canvas, done: Path, grid: Grid) -> None:
     zero = grid.zero * 2
     y0, x0, y1, x1 = (max(int(k) + z, 0) for k, z in zip(place, zero, strict=True))
     block = Superblock(y0, y1, x0, x1, ())
-    for path in canvas.first if kind == "provisional" else canvas.last:
+    for path in canvas.first if kind == PROVISIONAL else canvas.last:
         array = opened(path)
         array.clear(region(block, len(array.shape)))
 

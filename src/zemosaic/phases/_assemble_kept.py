@@ -21,11 +21,11 @@ from zemosaic.imaging.change import CELL, Change, How, Light, Look, light_of
 from zemosaic.imaging.warp import footprint
 from zemosaic.ledger import from_json
 from zemosaic.model import Grid, Plan, Solution, Superblock
-from zemosaic.phases._assemble_canvas import Canvas, fill_seconds, is_done, recorded
+from zemosaic.phases._assemble_canvas import FINAL, PROVISIONAL, Canvas, block_name, fill_seconds, is_done, recorded
 from zemosaic.phases._assemble_frame import Exposure, Ingredient, Recipe
 from zemosaic.phases._assemble_sensor import FinishedSensor
 
-__all__ = ["Fate", "Finished", "FinishedBlock", "Judge", "Kept", "Verdict", "block_name"]
+__all__ = ["Fate", "Finished", "FinishedBlock", "Judge", "Kept", "Verdict"]
 
 LIMIT = 0.05  # sigma
 FRINGE = 4.0  # px: a frame that reaches no further into a block gives it nothing, its border has no weight
@@ -88,12 +88,6 @@ class Verdict:
     blocks: Mapping[Fate, int]
     kept: float  # sigma, largest change of a block that stays
     moved: float  # sigma, largest change of one that does not; 0 where there is none
-
-
-def block_name(block: Superblock | FinishedBlock, zero: tuple[int, int]) -> str:
-    """The same on every grid with these pixels."""
-    y, x = zero
-    return f"{block.y0 - y}_{block.x0 - x}_{block.y1 - y}_{block.x1 - x}"
 
 
 class Judge:
@@ -160,23 +154,23 @@ class Judge:
         if not change <= LIMIT:
             return Fate.MOVED, change, None
         ids = {one.id: i for i, one in members.items()}
-        used = recorded(self._path("final", there), there.last) or set()
+        used = recorded(self._record(FINAL, there), there.last) or set()
         kept = replace(place, frames=tuple(members))
         return Fate.KEPT, change, Kept(kept, there.first, there.last, frozenset(ids[i] for i in used if i in ids))
 
-    def _path(self, which: str, there: FinishedBlock) -> Path:
-        return self.canvas.done / f"{which}_{block_name(there, self.plan.grid.zero)}.json"
+    def _record(self, kind: str, there: FinishedBlock) -> Path:
+        return self.canvas.record_of(kind, block_name(there.y0, there.x0, there.y1, there.x1, self.plan.grid.zero))
 
     def _made(self, there: FinishedBlock) -> tuple[Ingredient, ...] | None:
         """What a block was really made from, as written down beside it."""
-        path = self._path("final", there)
+        path = self._record(FINAL, there)
         if recorded(path, there.last) is None:
             return None
         return from_json(tuple[Ingredient, ...], json.dumps(json.loads(path.read_bytes())["made"]))
 
     def _whole(self, there: FinishedBlock, place: Superblock) -> bool:
-        return is_done(self._path("provisional", there), there.first, self.canvas.first, place) and is_done(
-            self._path("final", there), there.last, self.canvas.last, place
+        return is_done(self._record(PROVISIONAL, there), there.first, self.canvas.first, place) and is_done(
+            self._record(FINAL, there), there.last, self.canvas.last, place
         )
 
     def _members(self, block: Superblock, made: Sequence[Ingredient]) -> dict[int, Ingredient] | None:

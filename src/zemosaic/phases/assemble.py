@@ -1,4 +1,4 @@
-"""assemble: two passes over the frames, frame-major inside each superblock, with the blot-back rejection between them.
+"""assemble: three passes over the frames, frame-major inside each superblock; the one in the middle is the blot-back rejection.
 
 1. provisional: frames are corrected, resampled and added to a robust centre, until a pixel has enough (`provisional_block`).
 2. reject: the centre is blotted back onto each frame's raw pixels; those that the noise model cannot explain are written down
