@@ -12,9 +12,10 @@ from types import SimpleNamespace
 import pytest
 
 from zemosaic import cli, settings_files
+from zemosaic.first_release import NO_EFFECT, RENAMED, RENAMED_VALUES
 from zemosaic.ledger import WORKSPACE
 from zemosaic.model import FrameState
-from zemosaic.settings import NO_EFFECT, RENAMED, RENAMED_VALUES, Settings, declared
+from zemosaic.settings import Settings, declared
 from zemosaic.settings_files import load_settings
 
 ROOT = Path(__file__).parents[1]

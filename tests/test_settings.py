@@ -12,15 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from zemosaic.errors import SettingsError
-from zemosaic.settings import (
-    NO_EFFECT,
-    RENAMED,
-    RENAMED_VALUES,
-    Settings,
-    declared,
-    fractions,
-    weights_by_pattern,
-)
+from zemosaic.first_release import NO_EFFECT, RENAMED, RENAMED_VALUES
+from zemosaic.settings import Settings, declared, fractions, weights_by_pattern
 from zemosaic.settings_files import load_settings, parse_json
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,9 @@ from itertools import groupby
 from pathlib import Path
 
 from zemosaic.cli import EXIT_CODES
-from zemosaic.settings import NO_EFFECT, RENAMED, RENAMED_VALUES, Declared, declared
+from zemosaic.declaration import Declared
+from zemosaic.first_release import NO_EFFECT, RENAMED, RENAMED_VALUES
+from zemosaic.settings import declared
 from zemosaic.settings_files import CONFIG_NAME
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -31,9 +31,10 @@ from zemosaic.errors import Cancelled, InputError, OutputError, SettingsError, Z
 if TYPE_CHECKING:
     from types import FrameType
 
+    from zemosaic.declaration import Declared
     from zemosaic.events import Reporter
     from zemosaic.messages import Messages
-    from zemosaic.settings import Declared, Settings
+    from zemosaic.settings import Settings
 
 __all__ = ["EXIT_CODES", "main"]
 
@@ -48,16 +49,6 @@ EXIT_CODES = {
 }
 CODE_OF_ERROR = ((Cancelled, STOPPED), (SettingsError, USAGE), (InputError, NO_INPUT), (OutputError, NO_OUTPUT))
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-# flags of the first release that took no value, and names that say yes or no
-OLD_SWITCHES = (
-    "coadd_use_memmap",
-    "coadd_cleanup_memmap",
-    "no_auto_limit_frames",
-    "auto_limit_frames_per_master_tile",
-    "use_gpu_phase5",
-    "save_final_as_uint16",
-    "force_lum",
-)
 FITS_NAME = re.compile(r"[^.].*\.(fit|fits|fts)(\.gz|\.fz)?", re.IGNORECASE)
 YES_OR_NO = ("true", "false", "yes", "no", "on", "off", "1", "0")
 
@@ -120,7 +111,7 @@ def _run(arguments: list[str]) -> int:
         "--fresh", action="store_true", help="begin anew: forget what earlier runs into OUTPUT found out"
     )
     _add_settings(parser, list(declared()))
-    switches = [*OLD_SWITCHES, *(about.name for about in declared().values() if about.kind is bool)]
+    switches = _switches()
     given = _parsed(parser, _spelled_out(arguments, switches))
     _refuse_doubtful(parser, arguments, switches, given["paths"])
     fresh = given.pop("fresh", False)
@@ -159,7 +150,7 @@ def _inspect(arguments: list[str]) -> int:
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write the table as CSV")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the table as JSON")
     _add_settings(parser, list(declared()))
-    switches = [*OLD_SWITCHES, *(about.name for about in declared().values() if about.kind is bool)]
+    switches = _switches()
     given = _parsed(parser, _spelled_out(arguments, switches))
     inputs = [_absolute(path) for path in given.pop("inputs")]
     output, csv, json = (_absolute(given.pop(name)) if name in given else None for name in ("output", "csv", "json"))
@@ -233,7 +224,8 @@ def _parser(command: str, usage: str, text: str) -> argparse.ArgumentParser:
 
 def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
     """Flags for these settings, and unseen those that only the first release knew."""
-    from zemosaic.settings import NO_EFFECT, RENAMED, declared
+    from zemosaic.first_release import NO_EFFECT, RENAMED
+    from zemosaic.settings import declared
 
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (JSON, comments allowed)")
     parser.add_argument(_flag("solver_settings"), type=Path, metavar="FILE", help=argparse.SUPPRESS)
@@ -261,6 +253,14 @@ def _help(about: Declared) -> str:
     limits = f" Expected: {about.range_text()}." if about.limits else ""
     default = str(about.default).lower() or "none"
     return f"{about.text}{limits} Default: {default}.".replace("%", "%%")
+
+
+def _switches() -> list[str]:
+    """Settings whose flag may stand alone, today or in the first release."""
+    from zemosaic.first_release import SWITCHES
+    from zemosaic.settings import declared
+
+    return [*SWITCHES, *(about.name for about in declared().values() if about.kind is bool)]
 
 
 def _spelled_out(arguments: Sequence[str], switches: Sequence[str]) -> list[str]:

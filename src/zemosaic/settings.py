@@ -1,44 +1,20 @@
 """Every setting, declared once: type, default, unit, limits, help.
 
 The command line, the JSON files (`settings_files`) and the reference in `docs/settings.md` come from this one declaration.
-Names and values of the first release that mean something else today are data at the end of the declaration.
+How a setting is declared is in `declaration`; names and values of the first release that are something else today in
+`first_release`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-__all__ = [
-    "NO_EFFECT",
-    "RENAMED",
-    "RENAMED_VALUES",
-    "Declared",
-    "Settings",
-    "declared",
-    "fractions",
-]
+from zemosaic.declaration import Declared, choices, of_field, setting
 
-
-def _setting(
-    default: Any,
-    group: str,
-    text: str,
-    *,
-    unit: str = "",
-    limits: tuple[float, float] | None = None,
-    zero: str = "",
-    secret: bool = False,
-) -> Any:
-    """One setting; `limits` include both ends, `zero` says what 0 means where 0 lies outside of them.
-
-    A text whose choices are not declared takes `unit` as the word for what it holds. A secret one is never shown.
-    """
-    extra: dict[str, Any] = {"group": group, "unit": unit, "limits": limits, "zero": zero}
-    return Field(default, description=text, json_schema_extra=extra, exclude=secret, repr=not secret)
+__all__ = ["Settings", "declared", "fractions", "weights_by_pattern"]
 
 
 class Settings(BaseModel):
@@ -46,14 +22,14 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    language: Literal["en", "fr"] = _setting("en", "general", "Language of the messages.")
-    num_processing_workers: int = _setting(
+    language: Literal["en", "fr"] = setting("en", "general", "Language of the messages.")
+    num_processing_workers: int = setting(
         -1,
         "performance",
         "Worker processes; 0 or less: as many as the processor cores and the memory allow.",
         limits=(-math.inf, 1024),
     )
-    memory_limit: float = _setting(
+    memory_limit: float = setting(
         0.0,
         "performance",
         "Memory that all processes together may use.",
@@ -61,86 +37,86 @@ class Settings(BaseModel):
         limits=(1, 4096),
         zero="60 % of the memory that is free at the start",
     )
-    scheduler: str = _setting(
+    scheduler: str = setting(
         "",
         "performance",
         "Address of a dask scheduler, as in tcp://host:8786: frames are measured, solved and assembled by its workers, "
         "which must see inputs and output under the same paths.",
         unit="text",
     )
-    assembly_process_workers: int = _setting(
+    assembly_process_workers: int = setting(
         0,
         "performance",
         "Worker processes of the assembly; 0: as many as `num_processing_workers` gives.",
         limits=(0, 1024),
     )
-    winsor_worker_limit: int = _setting(
+    winsor_worker_limit: int = setting(
         4,
         "performance",
         "For `winsorized_sigma_clip` with `reproject_coadd`: parts of the mosaic whose samples lie side by side at the same "
         "time, at most; 0: no limit but the workers.",
         limits=(0, 1024),
     )
-    coadd_use_memmap: bool = _setting(
+    coadd_use_memmap: bool = setting(
         True,
         "performance",
         "For `reproject_coadd` without `auto_limit_frames_per_master_tile`, and for the median: samples that do not fit the "
         "memory lie in a file on the disk. Without, the mosaic is cut into as small parts as it takes.",
     )
-    coadd_memmap_dir: str = _setting(
+    coadd_memmap_dir: str = setting(
         "",
         "performance",
         "Folder for these files, when not the workspace in the output folder: a fast disk with much room.",
         unit="path",
     )
-    coadd_cleanup_memmap: bool = _setting(
+    coadd_cleanup_memmap: bool = setting(
         False,
         "performance",
         "Remove what the assembly keeps on the disk when the mosaic is finished (only what it made itself, never the folder): 42 "
         "bytes per pixel in colour. Without, a run with more subs, or fewer, makes only those parts of the mosaic again that "
         "change.",
     )
-    solver_method: Literal["auto", "header", "catalogue", "astap", "astrometry_net"] = _setting(
+    solver_method: Literal["auto", "header", "catalogue", "astap", "astrometry_net"] = setting(
         "auto",
         "plate solving",
         "Where positions come from: `header` takes only a WCS that the file brings along and the stars confirm, "
         "`catalogue` solves every frame with the built-in star catalogue, `astap` and `astrometry_net` ask these "
         "programs, `auto` tries all of them in this order as far as they are there.",
     )
-    solver_timeout: float = _setting(
+    solver_timeout: float = setting(
         60.0,
         "plate solving",
         "How long a program of others may look at one frame before it is stopped.",
         unit="s",
         limits=(1, 3600),
     )
-    astap_executable_path: str = _setting(
+    astap_executable_path: str = setting(
         "",
         "plate solving",
         "ASTAP, when it is not found by itself: the program or its folder.",
         unit="path",
     )
-    astap_data_directory_path: str = _setting(
+    astap_data_directory_path: str = setting(
         "", "plate solving", "Folder of ASTAP's star database, when it is not found by itself.", unit="path"
     )
-    astap_default_search_radius: float = _setting(
+    astap_default_search_radius: float = setting(
         1.5,
         "plate solving",
         "How far from the position in its header a frame is searched for, by every solver.",
         unit="deg",
         limits=(0.1, 180),
     )
-    astap_default_downsample: int = _setting(
+    astap_default_downsample: int = setting(
         2, "plate solving", "Binning of the image inside ASTAP; 0 leaves it to ASTAP.", limits=(0, 4)
     )
-    astrometry_local_path: str = _setting(
+    astrometry_local_path: str = setting(
         "",
         "plate solving",
         "astrometry.net on this machine, when it is not found by itself: solve-field or its folder, a folder of index "
         "files, or a configuration file.",
         unit="path",
     )
-    astrometry_api_key: str = _setting(
+    astrometry_api_key: str = setting(
         "",
         "plate solving",
         "Key of nova.astrometry.net; with `solver_method` = `astrometry_net` and no solve-field on this machine the star "
@@ -148,58 +124,58 @@ class Settings(BaseModel):
         unit="text",
         secret=True,
     )
-    calibration_folder: str = _setting(
+    calibration_folder: str = setting(
         "",
         "calibration",
         "Folders or files with darks, flats, biases and masters, parted by `;`; those among the lights are found anyway.",
         unit="path",
     )
-    max_elongation: float = _setting(
+    max_elongation: float = setting(
         2.0,
         "frame quality",
         "Frames whose stars are more than so many times as long as wide are left out as trailed (useful subs in alt-azimuth "
         "mode go up to 1.5).",
         limits=(1.1, 10),
     )
-    min_transparency: float = _setting(
+    min_transparency: float = setting(
         0.15,
         "frame quality",
         "Frames whose stars have less than this share of the light that they have on the median frame of the same telescope "
         "are left out as clouded; all others are weighted.",
         limits=(0, 0.95),
     )
-    max_unevenness: float = _setting(
+    max_unevenness: float = setting(
         0.35,
         "frame quality",
         "Frames whose star brightnesses scatter by more than this share are left out as clouded in pieces.",
         limits=(0.02, 10),
     )
-    many_left_out: float = _setting(
+    many_left_out: float = setting(
         20.0,
         "frame quality",
         "When more of the subs than this are left out, the run says so in a warning, and again at the top of its summary.",
         unit="%",
         limits=(0, 100),
     )
-    stacking_normalize_method: Literal["linear_fit", "sky_mean", "none"] = _setting(
+    stacking_normalize_method: Literal["linear_fit", "sky_mean", "none"] = setting(
         "linear_fit",
         "stacking",
         "How frames are brought to a common level: `linear_fit` matches transparency (from the fluxes of shared stars) "
         "and sky, `sky_mean` the sky only, `none` nothing.",
     )
-    sky_order: Literal["auto", "1", "2"] = _setting(
+    sky_order: Literal["auto", "1", "2"] = setting(
         "auto",
         "stacking",
         "Surface that is taken for the sky of each frame with `linear_fit`: `1` a plane, `2` one of second order, for twilight, "
         "moonlight and domes of light, `auto` the second where planes leave a curvature beyond doubt.",
     )
-    stacking_weighting_method: Literal["noise_variance", "noise_fwhm", "none"] = _setting(
+    stacking_weighting_method: Literal["noise_variance", "noise_fwhm", "none"] = setting(
         "noise_variance",
         "stacking",
         "Weight of a frame: `noise_variance` by its noise after matching, `noise_fwhm` by noise and sharpness, "
         "`none` all alike.",
     )
-    stacking_rejection_algorithm: Literal["kappa_sigma", "winsorized_sigma_clip", "linear_fit_clip", "none"] = _setting(
+    stacking_rejection_algorithm: Literal["kappa_sigma", "winsorized_sigma_clip", "linear_fit_clip", "none"] = setting(
         "kappa_sigma",
         "stacking",
         "Rejection of satellites, aircraft, cosmic rays and hot pixels. All leave out raw pixels farther from a provisional "
@@ -208,33 +184,33 @@ class Settings(BaseModel):
         "winsorised samples, `linear_fit_clip` what lies along a straight line through the ordered samples. `none` keeps "
         "everything.",
     )
-    stacking_kappa_low: float = _setting(
+    stacking_kappa_low: float = setting(
         4.0, "stacking", "Rejection of pixels that are too dark.", unit="sigma", limits=(0.1, 10)
     )
-    stacking_kappa_high: float = _setting(
+    stacking_kappa_high: float = setting(
         4.0, "stacking", "Rejection of pixels that are too bright.", unit="sigma", limits=(0.1, 10)
     )
-    stacking_winsor_limits: str = _setting(
+    stacking_winsor_limits: str = setting(
         "0.05,0.05",
         "stacking",
         "For `winsorized_sigma_clip`: fractions of the samples, low and high, that take the value of their next neighbour; "
         "each from 0 to less than 0.5.",
         unit="text",
     )
-    file_weights: str = _setting(
+    file_weights: str = setting(
         "",
         "stacking",
         "Weights of your own, as in `old_panel*=0.5; *S30*=2`: the weight of a file whose name fits a pattern (`*` and `?`, "
         "capitals or not; the first that fits counts) is multiplied by that number.",
         unit="text",
     )
-    stacking_final_combine_method: Literal["mean", "median"] = _setting(
+    stacking_final_combine_method: Literal["mean", "median"] = setting(
         "mean",
         "stacking",
         "What becomes of the samples that are not rejected: `mean` with the best weights, or their weighted `median` (noisier by "
         "a fifth; needs `reproject_coadd`).",
     )
-    resampling: Literal["lanczos3", "bicubic", "bilinear", "cfa"] = _setting(
+    resampling: Literal["lanczos3", "bicubic", "bilinear", "cfa"] = setting(
         "lanczos3",
         "stacking",
         "The one interpolation from the pixels of a frame to those of the mosaic: `lanczos3` is the sharpest of debayered "
@@ -242,7 +218,7 @@ class Settings(BaseModel):
         "colour is drizzled from its own pixels (`drizzle_pixfrac`; small drops are sharper still, and noisier), for many well "
         "dithered frames and for a finer `output_scale`.",
     )
-    drizzle_pixfrac: float = _setting(
+    drizzle_pixfrac: float = setting(
         1.0,
         "stacking",
         "For `resampling` = `cfa`: side of the drop as which a pixel falls onto the mosaic. Smaller is sharper and noisier; "
@@ -250,43 +226,43 @@ class Settings(BaseModel):
         unit="px of the frame",
         limits=(0.1, 2),
     )
-    rejection_maps: bool = _setting(
+    rejection_maps: bool = setting(
         False,
         "stacking",
         "Write a map of how many frames were rejected at each pixel, as too dark and as too bright.",
     )
-    edge_taper: int = _setting(
+    edge_taper: int = setting(
         80,
         "stacking",
         "Width over which a frame's weight falls smoothly to 0 towards its border, so that no edge can show.",
         unit="px",
         limits=(1, 1000),
     )
-    apply_radial_weight: bool = _setting(
+    apply_radial_weight: bool = setting(
         False, "stacking", "Give the corners of frames less weight (for optics with poor corners)."
     )
-    radial_feather_fraction: float = _setting(
+    radial_feather_fraction: float = setting(
         0.8,
         "stacking",
         "Radial weight: distance from the centre at which the weight reaches its floor, as a fraction of the "
         "half-diagonal.",
         limits=(0.1, 1),
     )
-    radial_shape_power: float = _setting(
+    radial_shape_power: float = setting(
         2.0, "stacking", "Radial weight: power of the cosine; larger falls earlier.", limits=(0.1, 10)
     )
-    min_radial_weight_floor: float = _setting(
+    min_radial_weight_floor: float = setting(
         0.0, "stacking", "Radial weight: least weight that a corner keeps.", limits=(0, 0.5)
     )
-    apply_master_tile_crop: bool = _setting(False, "cropping", "Leave out a margin of every frame.")
-    master_tile_crop_percent: float = _setting(
+    apply_master_tile_crop: bool = setting(False, "cropping", "Leave out a margin of every frame.")
+    master_tile_crop_percent: float = setting(
         18.0,
         "cropping",
         "Margin that is left out at each side, of the frame's width and height.",
         unit="%",
         limits=(0, 45),
     )
-    cluster_panel_threshold: float = _setting(
+    cluster_panel_threshold: float = setting(
         0.0,
         "mosaic",
         "Frames whose centres are closer than this belong to one panel.",
@@ -294,19 +270,19 @@ class Settings(BaseModel):
         limits=(0.001, 180),
         zero="chosen from the footprints",
     )
-    targets: Literal["separate", "one", "error"] = _setting(
+    targets: Literal["separate", "one", "error"] = setting(
         "separate",
         "mosaic",
         "What becomes of several targets in one input: `separate` makes a mosaic of each, `one` puts all on one canvas, "
         "`error` names them and stops.",
     )
-    stacks: Literal["leave_out", "use"] = _setting(
+    stacks: Literal["leave_out", "use"] = setting(
         "leave_out",
         "mosaic",
         "Stacks among the inputs (of the telescope, of Siril, PixInsight and others): `leave_out`, since a mosaic of the subs is "
         "better, or `use` them as ready-made panels, each weighted by its noise.",
     )
-    target_gap: float = _setting(
+    target_gap: float = setting(
         0.0,
         "mosaic",
         "Sky between two frames, or groups of frames, beyond which they are separate targets; nearer ones are panels of "
@@ -315,32 +291,32 @@ class Settings(BaseModel):
         limits=(0.1, 180),
         zero="twice the diagonal of a frame, 2.9 for a Seestar S50",
     )
-    filters: Literal["separate", "together"] = _setting(
+    filters: Literal["separate", "together"] = setting(
         "separate",
         "mosaic",
         "What becomes of several filters of one target: `separate` makes a mosaic of each on the same pixels, with the "
         "filter in the names of the files, `together` puts all into one. IRCUT, Astro and VIS count as one filter.",
     )
-    dual_band: Literal["off", "ha_oiii"] = _setting(
+    dual_band: Literal["off", "ha_oiii"] = setting(
         "off",
         "mosaic",
         "Mosaics of single emission lines from subs through a dual-band filter (LP, Duo-band, L-eXtreme...), on the same "
         "pixels: `ha_oiii` takes H-alpha from the red pixels and OIII from the green and blue ones.",
     )
-    final_assembly_method: Literal["incremental", "reproject_coadd"] = _setting(
+    final_assembly_method: Literal["incremental", "reproject_coadd"] = setting(
         "incremental",
         "mosaic",
         "How the provisional mosaic of the rejection is found: `incremental` from nine running means of each pixel, in constant "
         "memory however many frames there are; `reproject_coadd` from all samples of a pixel side by side, where they fit.",
     )
-    auto_limit_frames_per_master_tile: bool = _setting(
+    auto_limit_frames_per_master_tile: bool = setting(
         True,
         "mosaic",
         "For `reproject_coadd`: let `memory_limit` bound how many frames lie side by side over a pixel; parts of the mosaic with "
         "more are made like `incremental`. Without, all frames do, on the disk where the memory is too small "
         "(`coadd_use_memmap`).",
     )
-    max_raw_per_master_tile: int = _setting(
+    max_raw_per_master_tile: int = setting(
         0,
         "mosaic",
         "For `reproject_coadd`: frames that lie side by side over a pixel at most; parts with more are made like `incremental`.",
@@ -348,7 +324,7 @@ class Settings(BaseModel):
         limits=(3, 60000),
         zero="no bound but the memory",
     )
-    output_scale: float = _setting(
+    output_scale: float = setting(
         0.0,
         "mosaic",
         "Pixel size of the mosaic, at most 1.5 times that of the frames.",
@@ -356,27 +332,27 @@ class Settings(BaseModel):
         limits=(0.05, 120),
         zero="that of the frames, of the finest telescope's where there are several",
     )
-    axis_order: Literal["hwc", "chw", "interleaved"] = _setting(
+    axis_order: Literal["hwc", "chw", "interleaved"] = setting(
         "hwc",
         "output",
         "Order of the axes of a colour mosaic: `hwc` and `chw` both write NAXIS1 = width, NAXIS2 = height, NAXIS3 = 3, as the "
         "first release did and Siril, PixInsight and DS9 read it; `interleaved` really writes NAXIS1 = 3.",
     )
-    fits_layout: Literal["cube", "planes"] = _setting(
+    fits_layout: Literal["cube", "planes"] = setting(
         "cube", "output", "The colours of the mosaic in one file (`cube`), or in a file each (`planes`)."
     )
-    save_final_as_uint16: bool = _setting(
+    save_final_as_uint16: bool = setting(
         False,
         "output",
         "Write the mosaic with 16 bits instead of 32-bit floating point; BSCALE and BZERO give the physical values back within "
         "half a step, a step being its range divided by 65534.",
     )
-    no_data: Literal["nan", "zero"] = _setting(
+    no_data: Literal["nan", "zero"] = setting(
         "nan",
         "output",
         "Pixels that no sub has seen: `nan` (BLANK with 16 bits), or `zero` for programs that show NaN badly.",
     )
-    fits_compression: bool = _setting(
+    fits_compression: bool = setting(
         False,
         "output",
         "Compress the FITS files without loss, as tiles (`.fits.fz`, read by Siril, PixInsight, DS9 and astropy).",
@@ -385,7 +361,8 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _lower_case(cls, value: object, info: ValidationInfo) -> object:
-        return value.strip().lower() if isinstance(value, str) and _choices(str(info.field_name)) else value
+        field = Settings.model_fields[str(info.field_name)]
+        return value.strip().lower() if isinstance(value, str) and choices(field) else value
 
     @field_validator("stacking_winsor_limits", mode="before")
     @classmethod
@@ -444,75 +421,6 @@ def fractions(text: str) -> tuple[float, float]:
     return low, high
 
 
-@dataclass(frozen=True)
-class Declared:
-    """What is declared about one setting; the command line and the reference are made from it."""
-
-    name: str
-    kind: type  # bool, int, float or str
-    choices: tuple[str, ...]  # of a str
-    default: bool | int | float | str
-    unit: str
-    limits: tuple[float, float] | None  # both included
-    zero: str  # what 0 means where it lies outside of the limits
-    group: str
-    text: str
-
-    def range_text(self) -> str:
-        """The limits in words."""
-        if self.limits is None:
-            return ""
-        least, most = self.limits
-        text = f"at most {most:g}" if math.isinf(least) else f"from {least:g} to {most:g}"
-        text += f" {self.unit}" if self.unit else ""
-        return f"{text}, or 0 for: {self.zero}" if self.zero else text
-
-
-def _choices(name: str) -> tuple[str, ...]:
-    annotation = Settings.model_fields[name].annotation
-    return tuple(map(str, get_args(annotation))) if get_origin(annotation) is Literal else ()
-
-
 def declared() -> dict[str, Declared]:
     """All settings by name, in the order of their declaration."""
-    result = {}
-    for name, field in Settings.model_fields.items():
-        extra: Any = field.json_schema_extra
-        choices = _choices(name)
-        kind: Any = str if choices else field.annotation
-        result[name] = Declared(name, kind, choices, field.default, **extra, text=field.description or "")
-    return result
-
-
-# Other names of settings, of the first release and of its solver_settings.json.
-RENAMED = {
-    "cluster_threshold": "cluster_panel_threshold",
-    "solver_choice": "solver_method",
-    "api_key": "astrometry_api_key",
-    "timeout": "solver_timeout",
-    "downsample": "astap_default_downsample",
-    "no_auto_limit_frames": "auto_limit_frames_per_master_tile",
-    "winsor_workers": "winsor_worker_limit",
-}
-
-# Values that mean something else today: the new value ("" where it sets nothing), and why ("" where it is only another word
-# for the same).
-RENAMED_VALUES: dict[str, dict[str, tuple[str, str]]] = {
-    "stacking_weighting_method": {"noise_plus_fwhm": ("noise_fwhm", "")},
-    "no_auto_limit_frames": {"true": ("false", ""), "false": ("true", "")},
-    "solver_method": {
-        "ansvr": ("", "the first release wrote it into every file and never read it"),
-        "astrometry": ("astrometry_net", ""),
-        "none": ("header", ""),
-    },
-    "solver_choice": {"ansvr": ("astrometry_net", ""), "astrometry": ("astrometry_net", ""), "none": ("header", "")},
-}
-
-# Names of the first release that are accepted and have no effect (yet), and why.
-NO_EFFECT = {
-    "astap_default_sensitivity": "ASTAP has no such option",
-    "force_lum": "solvers get the luminance or the list of stars, never one colour",
-    "use_gpu_phase5": "there is no GPU path",
-    "gpu_id_phase5": "there is no GPU path",
-    "gpu_selector": "there is no GPU path",
-}
+    return {name: of_field(name, field) for name, field in Settings.model_fields.items()}

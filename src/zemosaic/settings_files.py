@@ -18,7 +18,8 @@ import platformdirs
 from pydantic import ValidationError
 
 from zemosaic.errors import SettingsError
-from zemosaic.settings import NO_EFFECT, RENAMED, RENAMED_VALUES, Settings, declared
+from zemosaic.first_release import NO_EFFECT, RENAMED, RENAMED_VALUES
+from zemosaic.settings import Settings, declared
 
 __all__ = ["CONFIG_NAME", "load_settings", "parse_json", "suggestion", "user_file"]
 
