@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import zemosaic
+from zemosaic.messages import LANGUAGES
 from zemosaic.settings import Settings
 from zemosaic.settings_files import load_settings, parse_json
 
@@ -54,6 +55,9 @@ def test_generated_files_are_current() -> None:
     advice = "run `make docs`"
     assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == tool["settings_page"](), advice
     assert (ROOT / "zemosaic_config.json").read_text(encoding="utf-8") == tool["sample_config"](), advice
+    for language in LANGUAGES:
+        path = ROOT / "src" / "zemosaic" / "locales" / f"{language}.json"
+        assert path.read_text(encoding="utf-8") == tool["locale"](language), advice
 
 
 def test_the_sample_settings_are_the_defaults_whether_commented_or_not(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from pydantic import ValidationError
 
 from zemosaic.errors import SettingsError
 from zemosaic.first_release import NO_EFFECT, RENAMED, RENAMED_VALUES
+from zemosaic.messages import LANGUAGES, load_locale
 from zemosaic.settings import Settings, declared, fractions, weights_by_pattern
-from zemosaic.settings_files import load_settings, parse_json
+from zemosaic.settings_files import load_settings, parse_json, refused
 
 ROOT = Path(__file__).parents[1]
 FIRST_RELEASE = {
@@ -265,3 +267,38 @@ def test_weights_by_hand_are_checked(text):
 
 def test_weights_by_hand_are_read():
     assert weights_by_pattern(" a b*.fit = 0.5;x=y?=2; ") == (("a b*.fit", 0.5), ("x=y?", 2.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("stacking_kappa_low", "4", ""),
+        ("stacking_kappa_low", "four", "float"),
+        ("stacking_kappa_low", "11", "limits"),
+        ("edge_taper", "1.5", "int"),
+        ("memory_limit", 0, ""),
+        ("memory_limit", 0.5, "limits"),
+        ("resampling", "nearest", "choice"),
+        ("rejection_maps", "perhaps", "bool"),
+        ("stacking_winsor_limits", "0.6,0", "stacking_winsor_limits"),
+        ("file_weights", "old*", "file_weights"),
+        ("scheduler", 3, "str"),
+    ],
+)
+def test_why_a_value_is_refused_in_a_word(name: str, value: object, why: str) -> None:
+    assert refused(name, value) == why
+
+
+def test_every_setting_is_called_something_in_every_language() -> None:
+    for language in LANGUAGES:
+        texts = load_locale(language)
+        for about in declared().values():
+            assert len(texts[f"setting.{about.name}"]) <= 40 and texts[f"setting.{about.name}.help"].endswith(".")
+            assert texts[f"group.{about.group}"]
+            assert all(texts[f"choice.{about.name}.{choice}"] for choice in about.choices)
+            assert about.unit in ("", "text", "path") or texts[f"unit.{about.unit}"]
+
+
+def test_groups_are_in_one_piece() -> None:
+    groups = [about.group for about in declared().values()]
+    assert sum(first != second for first, second in pairwise(groups)) == len(set(groups)) - 1

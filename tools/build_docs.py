@@ -1,4 +1,8 @@
-"""Write what is made from the declaration of the settings: `docs/settings.md` and the sample `zemosaic_config.json`."""
+"""Write what is made from the declaration of the settings.
+
+`docs/settings.md`, the sample `zemosaic_config.json`, and the English texts of the settings in `locales/en.json`; the other
+locales get the order of that one.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,12 @@ from pathlib import Path
 from zemosaic.cli import EXIT_CODES
 from zemosaic.declaration import Declared
 from zemosaic.first_release import NO_EFFECT, RENAMED, RENAMED_VALUES
+from zemosaic.messages import LANGUAGES, load_locale
 from zemosaic.settings import declared
 from zemosaic.settings_files import CONFIG_NAME
 
 ROOT = Path(__file__).resolve().parents[1]
+LOCALES = ROOT / "src" / "zemosaic" / "locales"
 INTRODUCTION = """\
 # Settings
 
@@ -38,7 +44,7 @@ def settings_page() -> str:
     """The reference page, Markdown."""
     lines = [INTRODUCTION]
     for group, members in groupby(declared().values(), key=lambda about: about.group):
-        lines += [f"## {group.capitalize()}", "", "| setting | default | values | meaning |", "|---|---|---|---|"]
+        lines += [f"## {_title(group)}", "", "| setting | default | values | meaning |", "|---|---|---|---|"]
         lines += [_row(about) for about in members]
         lines.append("")
     lines += ["## Names of the first release", "", "Other names for the same:", ""]
@@ -64,6 +70,10 @@ def settings_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def _title(group: str) -> str:
+    return group[:1].upper() + group[1:]
+
+
 def _row(about: Declared) -> str:
     values = " ".join(f"`{choice}`" for choice in about.choices)
     if about.kind is bool:
@@ -87,7 +97,23 @@ def sample_config() -> str:
     return "\n".join([*lines, "}", ""])
 
 
+def locale(language: str) -> str:
+    """The texts of a language; the English ones of the settings come from the declaration, last, and give all their order."""
+    texts = {key: text for key, text in load_locale("en").items() if not key.startswith(("setting.", "group."))}
+    for about in declared().values():
+        texts |= {f"group.{about.group}": _title(about.group)}
+        texts |= {f"setting.{about.name}": about.label, f"setting.{about.name}.help": about.text}
+        if about.zero:
+            texts[f"setting.{about.name}.zero"] = about.zero
+    if language != "en":
+        own = load_locale(language)
+        texts = {key: own[key] for key in texts if key in own}
+    return json.dumps(texts, indent=2, ensure_ascii=False) + "\n"
+
+
 def main() -> None:
+    for language in LANGUAGES:
+        (LOCALES / f"{language}.json").write_text(locale(language), encoding="utf-8")
     (ROOT / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")
     (ROOT / CONFIG_NAME).write_text(sample_config(), encoding="utf-8")
 

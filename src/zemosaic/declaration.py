@@ -15,6 +15,7 @@ __all__ = ["Declared", "choices", "of_field", "setting"]
 def setting(
     default: Any,
     group: str,
+    label: str,
     text: str,
     *,
     unit: str = "",
@@ -22,11 +23,12 @@ def setting(
     zero: str = "",
     secret: bool = False,
 ) -> Any:
-    """One setting; `limits` include both ends, `zero` says what 0 means where 0 lies outside of them.
+    """One setting; `label` is its short name for people, `text` what it does, a sentence or more.
 
-    A text whose choices are not declared takes `unit` as the word for what it holds. A secret one is never shown.
+    `limits` include both ends, `zero` says what 0 means where 0 lies outside of them. A text whose choices are not declared takes
+    `unit` as the word for what it holds. A secret one is never shown.
     """
-    extra: dict[str, Any] = {"group": group, "unit": unit, "limits": limits, "zero": zero}
+    extra: dict[str, Any] = {"group": group, "label": label, "unit": unit, "limits": limits, "zero": zero}
     return Field(default, description=text, json_schema_extra=extra, exclude=secret, repr=not secret)
 
 
@@ -42,7 +44,8 @@ class Declared:
     limits: tuple[float, float] | None  # both included
     zero: str  # what 0 means where it lies outside of the limits
     group: str
-    text: str
+    label: str  # what people call it
+    text: str  # what it does, a sentence or more
 
     def range_text(self) -> str:
         """The limits in words."""

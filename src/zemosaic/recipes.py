@@ -26,7 +26,7 @@ from zemosaic.phases.export import Format, Provenance
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import SideBySide
 from zemosaic.phases.solve import SolveResult
-from zemosaic.settings import Settings, fractions, weights_by_pattern
+from zemosaic.settings import Settings, fractions, lacks_side_by_side, weights_by_pattern
 from zemosaic.tables import load_stars
 
 __all__ = [
@@ -200,14 +200,14 @@ def side_by_side(settings: Settings) -> SideBySide | None:
 
     Raises SettingsError when the median of running means is asked for.
     """
-    needed = settings.stacking_final_combine_method == "median"
+    if lacks_side_by_side(settings):
+        raise SettingsError(
+            "stacking_final_combine_method = median needs all samples of a pixel side by side: choose "
+            "final_assembly_method = reproject_coadd, or mean"
+        )
     if settings.final_assembly_method == "incremental":
-        if needed:
-            raise SettingsError(
-                "stacking_final_combine_method = median needs all samples of a pixel side by side: choose "
-                "final_assembly_method = reproject_coadd, or mean"
-            )
         return None
+    needed = settings.stacking_final_combine_method == "median"
     return SideBySide(settings.max_raw_per_master_tile, not settings.auto_limit_frames_per_master_tile, needed)
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from zemosaic.declaration import Declared, choices, of_field, setting
 
-__all__ = ["Settings", "declared", "fractions", "weights_by_pattern"]
+__all__ = ["Settings", "declared", "fractions", "lacks_side_by_side", "weights_by_pattern"]
 
 
 class Settings(BaseModel):
@@ -22,117 +22,94 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    language: Literal["en", "fr"] = setting("en", "general", "Language of the messages.")
-    num_processing_workers: int = setting(
-        -1,
-        "performance",
-        "Worker processes; 0 or less: as many as the processor cores and the memory allow.",
-        limits=(-math.inf, 1024),
-    )
-    memory_limit: float = setting(
-        0.0,
-        "performance",
-        "Memory that all processes together may use.",
-        unit="GB",
-        limits=(1, 4096),
-        zero="60 % of the memory that is free at the start",
-    )
-    scheduler: str = setting(
-        "",
-        "performance",
-        "Address of a dask scheduler, as in tcp://host:8786: frames are measured, solved and assembled by its workers, "
-        "which must see inputs and output under the same paths.",
-        unit="text",
-    )
-    assembly_process_workers: int = setting(
-        0,
-        "performance",
-        "Worker processes of the assembly; 0: as many as `num_processing_workers` gives.",
-        limits=(0, 1024),
-    )
-    winsor_worker_limit: int = setting(
-        4,
-        "performance",
-        "For `winsorized_sigma_clip` with `reproject_coadd`: parts of the mosaic whose samples lie side by side at the same "
-        "time, at most; 0: no limit but the workers.",
-        limits=(0, 1024),
-    )
-    coadd_use_memmap: bool = setting(
-        True,
-        "performance",
-        "For `reproject_coadd` without `auto_limit_frames_per_master_tile`, and for the median: samples that do not fit the "
-        "memory lie in a file on the disk. Without, the mosaic is cut into as small parts as it takes.",
-    )
-    coadd_memmap_dir: str = setting(
-        "",
-        "performance",
-        "Folder for these files, when not the workspace in the output folder: a fast disk with much room.",
-        unit="path",
-    )
-    coadd_cleanup_memmap: bool = setting(
-        False,
-        "performance",
-        "Remove what the assembly keeps on the disk when the mosaic is finished (only what it made itself, never the folder): 42 "
-        "bytes per pixel in colour. Without, a run with more subs, or fewer, makes only those parts of the mosaic again that "
-        "change.",
+    language: Literal["en", "fr"] = setting(
+        "en",
+        "language",
+        "Language",
+        "Language of the messages and of the window.",
     )
     solver_method: Literal["auto", "header", "catalogue", "astap", "astrometry_net"] = setting(
         "auto",
-        "plate solving",
+        "plate solver",
+        "Plate solver",
         "Where positions come from: `header` takes only a WCS that the file brings along and the stars confirm, "
         "`catalogue` solves every frame with the built-in star catalogue, `astap` and `astrometry_net` ask these "
         "programs, `auto` tries all of them in this order as far as they are there.",
     )
     solver_timeout: float = setting(
         60.0,
-        "plate solving",
+        "plate solver",
+        "Time limit per frame",
         "How long a program of others may look at one frame before it is stopped.",
         unit="s",
         limits=(1, 3600),
     )
-    astap_executable_path: str = setting(
-        "",
-        "plate solving",
-        "ASTAP, when it is not found by itself: the program or its folder.",
-        unit="path",
-    )
-    astap_data_directory_path: str = setting(
-        "", "plate solving", "Folder of ASTAP's star database, when it is not found by itself.", unit="path"
-    )
-    astap_default_search_radius: float = setting(
-        1.5,
-        "plate solving",
-        "How far from the position in its header a frame is searched for, by every solver.",
-        unit="deg",
-        limits=(0.1, 180),
-    )
-    astap_default_downsample: int = setting(
-        2, "plate solving", "Binning of the image inside ASTAP; 0 leaves it to ASTAP.", limits=(0, 4)
-    )
     astrometry_local_path: str = setting(
         "",
-        "plate solving",
+        "plate solver",
+        "astrometry.net on this machine",
         "astrometry.net on this machine, when it is not found by itself: solve-field or its folder, a folder of index "
         "files, or a configuration file.",
         unit="path",
     )
     astrometry_api_key: str = setting(
         "",
-        "plate solving",
+        "plate solver",
+        "Key of nova.astrometry.net",
         "Key of nova.astrometry.net; with `solver_method` = `astrometry_net` and no solve-field on this machine the star "
         "lists of the frames (never images) are sent there.",
         unit="text",
         secret=True,
     )
+    astap_executable_path: str = setting(
+        "",
+        "ASTAP paths",
+        "ASTAP program",
+        "ASTAP, when it is not found by itself: the program or its folder.",
+        unit="path",
+    )
+    astap_data_directory_path: str = setting(
+        "",
+        "ASTAP paths",
+        "ASTAP star database",
+        "Folder of ASTAP's star database, when it is not found by itself.",
+        unit="path",
+    )
+    astap_default_search_radius: float = setting(
+        1.5,
+        "astrometry parameters",
+        "Search radius",
+        "How far from the position in its header a frame is searched for, by every solver.",
+        unit="deg",
+        limits=(0.1, 180),
+    )
+    astap_default_downsample: int = setting(
+        2,
+        "astrometry parameters",
+        "Downsample",
+        "Binning of the image inside ASTAP; 0 leaves it to ASTAP.",
+        limits=(0, 4),
+    )
+    cluster_panel_threshold: float = setting(
+        0.0,
+        "astrometry parameters",
+        "Panel threshold",
+        "Frames whose centres are closer than this belong to one panel.",
+        unit="deg",
+        limits=(0.001, 180),
+        zero="chosen from the footprints",
+    )
     calibration_folder: str = setting(
         "",
         "calibration",
+        "Darks, flats, biases",
         "Folders or files with darks, flats, biases and masters, parted by `;`; those among the lights are found anyway.",
         unit="path",
     )
     max_elongation: float = setting(
         2.0,
         "frame quality",
+        "Longest stars",
         "Frames whose stars are more than so many times as long as wide are left out as trailed (useful subs in alt-azimuth "
         "mode go up to 1.5).",
         limits=(1.1, 10),
@@ -140,6 +117,7 @@ class Settings(BaseModel):
     min_transparency: float = setting(
         0.15,
         "frame quality",
+        "Least transparency",
         "Frames whose stars have less than this share of the light that they have on the median frame of the same telescope "
         "are left out as clouded; all others are weighted.",
         limits=(0, 0.95),
@@ -147,12 +125,14 @@ class Settings(BaseModel):
     max_unevenness: float = setting(
         0.35,
         "frame quality",
+        "Largest unevenness",
         "Frames whose star brightnesses scatter by more than this share are left out as clouded in pieces.",
         limits=(0.02, 10),
     )
     many_left_out: float = setting(
         20.0,
         "frame quality",
+        "Many frames left out",
         "When more of the subs than this are left out, the run says so in a warning, and again at the top of its summary.",
         unit="%",
         limits=(0, 100),
@@ -160,24 +140,36 @@ class Settings(BaseModel):
     stacking_normalize_method: Literal["linear_fit", "sky_mean", "none"] = setting(
         "linear_fit",
         "stacking",
+        "Normalisation",
         "How frames are brought to a common level: `linear_fit` matches transparency (from the fluxes of shared stars) "
         "and sky, `sky_mean` the sky only, `none` nothing.",
     )
     sky_order: Literal["auto", "1", "2"] = setting(
         "auto",
         "stacking",
+        "Sky surface",
         "Surface that is taken for the sky of each frame with `linear_fit`: `1` a plane, `2` one of second order, for twilight, "
         "moonlight and domes of light, `auto` the second where planes leave a curvature beyond doubt.",
     )
     stacking_weighting_method: Literal["noise_variance", "noise_fwhm", "none"] = setting(
         "noise_variance",
         "stacking",
+        "Weighting",
         "Weight of a frame: `noise_variance` by its noise after matching, `noise_fwhm` by noise and sharpness, "
         "`none` all alike.",
+    )
+    file_weights: str = setting(
+        "",
+        "stacking",
+        "Weights of files",
+        "Weights of your own, as in `old_panel*=0.5; *S30*=2`: the weight of a file whose name fits a pattern (`*` and `?`, "
+        "capitals or not; the first that fits counts) is multiplied by that number.",
+        unit="text",
     )
     stacking_rejection_algorithm: Literal["kappa_sigma", "winsorized_sigma_clip", "linear_fit_clip", "none"] = setting(
         "kappa_sigma",
         "stacking",
+        "Rejection",
         "Rejection of satellites, aircraft, cosmic rays and hot pixels. All leave out raw pixels farther from a provisional "
         "mosaic than the noise model explains; where samples lie side by side (`reproject_coadd`) the name says how its "
         "pixels are found: `kappa_sigma` the mean of what lies within kappa sigma of it, `winsorized_sigma_clip` the mean of "
@@ -185,34 +177,46 @@ class Settings(BaseModel):
         "everything.",
     )
     stacking_kappa_low: float = setting(
-        4.0, "stacking", "Rejection of pixels that are too dark.", unit="sigma", limits=(0.1, 10)
+        4.0,
+        "stacking",
+        "Kappa low",
+        "Rejection of pixels that are too dark.",
+        unit="sigma",
+        limits=(0.1, 10),
     )
     stacking_kappa_high: float = setting(
-        4.0, "stacking", "Rejection of pixels that are too bright.", unit="sigma", limits=(0.1, 10)
+        4.0,
+        "stacking",
+        "Kappa high",
+        "Rejection of pixels that are too bright.",
+        unit="sigma",
+        limits=(0.1, 10),
     )
     stacking_winsor_limits: str = setting(
         "0.05,0.05",
         "stacking",
+        "Winsor limits",
         "For `winsorized_sigma_clip`: fractions of the samples, low and high, that take the value of their next neighbour; "
         "each from 0 to less than 0.5.",
         unit="text",
     )
-    file_weights: str = setting(
-        "",
+    rejection_maps: bool = setting(
+        False,
         "stacking",
-        "Weights of your own, as in `old_panel*=0.5; *S30*=2`: the weight of a file whose name fits a pattern (`*` and `?`, "
-        "capitals or not; the first that fits counts) is multiplied by that number.",
-        unit="text",
+        "Rejection maps",
+        "Write a map of how many frames were rejected at each pixel, as too dark and as too bright.",
     )
     stacking_final_combine_method: Literal["mean", "median"] = setting(
         "mean",
         "stacking",
+        "Combine",
         "What becomes of the samples that are not rejected: `mean` with the best weights, or their weighted `median` (noisier by "
         "a fifth; needs `reproject_coadd`).",
     )
     resampling: Literal["lanczos3", "bicubic", "bilinear", "cfa"] = setting(
         "lanczos3",
         "stacking",
+        "Resampling",
         "The one interpolation from the pixels of a frame to those of the mosaic: `lanczos3` is the sharpest of debayered "
         "frames, `bicubic` rings less around bright stars, `bilinear` not at all and blurs most. `cfa` does not debayer: each "
         "colour is drizzled from its own pixels (`drizzle_pixfrac`; small drops are sharper still, and noisier), for many well "
@@ -221,70 +225,134 @@ class Settings(BaseModel):
     drizzle_pixfrac: float = setting(
         1.0,
         "stacking",
+        "Drop size",
         "For `resampling` = `cfa`: side of the drop as which a pixel falls onto the mosaic. Smaller is sharper and noisier; "
         "where no drop falls, the nearest pixels of the colour fill in.",
         unit="px of the frame",
         limits=(0.1, 2),
     )
-    rejection_maps: bool = setting(
-        False,
-        "stacking",
-        "Write a map of how many frames were rejected at each pixel, as too dark and as too bright.",
-    )
     edge_taper: int = setting(
         80,
         "stacking",
+        "Edge taper",
         "Width over which a frame's weight falls smoothly to 0 towards its border, so that no edge can show.",
         unit="px",
         limits=(1, 1000),
     )
     apply_radial_weight: bool = setting(
-        False, "stacking", "Give the corners of frames less weight (for optics with poor corners)."
+        False,
+        "stacking",
+        "Radial weighting",
+        "Give the corners of frames less weight (for optics with poor corners).",
     )
     radial_feather_fraction: float = setting(
         0.8,
         "stacking",
+        "Radial weighting: reach",
         "Radial weight: distance from the centre at which the weight reaches its floor, as a fraction of the "
         "half-diagonal.",
         limits=(0.1, 1),
     )
     radial_shape_power: float = setting(
-        2.0, "stacking", "Radial weight: power of the cosine; larger falls earlier.", limits=(0.1, 10)
+        2.0,
+        "stacking",
+        "Radial weighting: power",
+        "Radial weight: power of the cosine; larger falls earlier.",
+        limits=(0.1, 10),
     )
     min_radial_weight_floor: float = setting(
-        0.0, "stacking", "Radial weight: least weight that a corner keeps.", limits=(0, 0.5)
+        0.0,
+        "stacking",
+        "Radial weighting: floor",
+        "Radial weight: least weight that a corner keeps.",
+        limits=(0, 0.5),
     )
-    apply_master_tile_crop: bool = setting(False, "cropping", "Leave out a margin of every frame.")
+    apply_master_tile_crop: bool = setting(
+        False,
+        "cropping",
+        "Crop the frames",
+        "Leave out a margin of every frame.",
+    )
     master_tile_crop_percent: float = setting(
         18.0,
         "cropping",
+        "Margin at each side",
         "Margin that is left out at each side, of the frame's width and height.",
         unit="%",
         limits=(0, 45),
     )
-    cluster_panel_threshold: float = setting(
-        0.0,
-        "mosaic",
-        "Frames whose centres are closer than this belong to one panel.",
-        unit="deg",
-        limits=(0.001, 180),
-        zero="chosen from the footprints",
+    final_assembly_method: Literal["incremental", "reproject_coadd"] = setting(
+        "incremental",
+        "assembly",
+        "Assembly method",
+        "How the provisional mosaic of the rejection is found: `incremental` from nine running means of each pixel, in constant "
+        "memory however many frames there are; `reproject_coadd` from all samples of a pixel side by side, where they fit.",
+    )
+    auto_limit_frames_per_master_tile: bool = setting(
+        True,
+        "assembly",
+        "Limit frames by memory",
+        "For `reproject_coadd`: let `memory_limit` bound how many frames lie side by side over a pixel; parts of the mosaic with "
+        "more are made like `incremental`. Without, all frames do, on the disk where the memory is too small "
+        "(`coadd_use_memmap`).",
+    )
+    max_raw_per_master_tile: int = setting(
+        0,
+        "assembly",
+        "Most frames side by side",
+        "For `reproject_coadd`: frames that lie side by side over a pixel at most; parts with more are made like `incremental`.",
+        unit="frames",
+        limits=(3, 60000),
+        zero="no bound but the memory",
+    )
+    assembly_process_workers: int = setting(
+        0,
+        "assembly",
+        "Assembly processes",
+        "Worker processes of the assembly; 0: as many as `num_processing_workers` gives.",
+        limits=(0, 1024),
+    )
+    winsor_worker_limit: int = setting(
+        4,
+        "assembly",
+        "Winsor processes",
+        "For `winsorized_sigma_clip` with `reproject_coadd`: parts of the mosaic whose samples lie side by side at the same "
+        "time, at most; 0: no limit but the workers.",
+        limits=(0, 1024),
+    )
+    coadd_use_memmap: bool = setting(
+        True,
+        "memmap",
+        "Memmap on the disk",
+        "For `reproject_coadd` without `auto_limit_frames_per_master_tile`, and for the median: samples that do not fit the "
+        "memory lie in a file on the disk. Without, the mosaic is cut into as small parts as it takes.",
+    )
+    coadd_memmap_dir: str = setting(
+        "",
+        "memmap",
+        "Memmap folder",
+        "Folder for these files, when not the workspace in the output folder: a fast disk with much room.",
+        unit="path",
+    )
+    coadd_cleanup_memmap: bool = setting(
+        False,
+        "memmap",
+        "Clean up afterwards",
+        "Remove what the assembly keeps on the disk when the mosaic is finished (only what it made itself, never the folder): 42 "
+        "bytes per pixel in colour. Without, a run with more subs, or fewer, makes only those parts of the mosaic again that "
+        "change.",
     )
     targets: Literal["separate", "one", "error"] = setting(
         "separate",
         "mosaic",
+        "Several targets",
         "What becomes of several targets in one input: `separate` makes a mosaic of each, `one` puts all on one canvas, "
         "`error` names them and stops.",
-    )
-    stacks: Literal["leave_out", "use"] = setting(
-        "leave_out",
-        "mosaic",
-        "Stacks among the inputs (of the telescope, of Siril, PixInsight and others): `leave_out`, since a mosaic of the subs is "
-        "better, or `use` them as ready-made panels, each weighted by its noise.",
     )
     target_gap: float = setting(
         0.0,
         "mosaic",
+        "Gap between targets",
         "Sky between two frames, or groups of frames, beyond which they are separate targets; nearer ones are panels of "
         "one mosaic.",
         unit="deg",
@@ -294,67 +362,87 @@ class Settings(BaseModel):
     filters: Literal["separate", "together"] = setting(
         "separate",
         "mosaic",
+        "Several filters",
         "What becomes of several filters of one target: `separate` makes a mosaic of each on the same pixels, with the "
         "filter in the names of the files, `together` puts all into one. IRCUT, Astro and VIS count as one filter.",
     )
     dual_band: Literal["off", "ha_oiii"] = setting(
         "off",
         "mosaic",
+        "Emission lines",
         "Mosaics of single emission lines from subs through a dual-band filter (LP, Duo-band, L-eXtreme...), on the same "
         "pixels: `ha_oiii` takes H-alpha from the red pixels and OIII from the green and blue ones.",
     )
-    final_assembly_method: Literal["incremental", "reproject_coadd"] = setting(
-        "incremental",
+    stacks: Literal["leave_out", "use"] = setting(
+        "leave_out",
         "mosaic",
-        "How the provisional mosaic of the rejection is found: `incremental` from nine running means of each pixel, in constant "
-        "memory however many frames there are; `reproject_coadd` from all samples of a pixel side by side, where they fit.",
-    )
-    auto_limit_frames_per_master_tile: bool = setting(
-        True,
-        "mosaic",
-        "For `reproject_coadd`: let `memory_limit` bound how many frames lie side by side over a pixel; parts of the mosaic with "
-        "more are made like `incremental`. Without, all frames do, on the disk where the memory is too small "
-        "(`coadd_use_memmap`).",
-    )
-    max_raw_per_master_tile: int = setting(
-        0,
-        "mosaic",
-        "For `reproject_coadd`: frames that lie side by side over a pixel at most; parts with more are made like `incremental`.",
-        unit="frames",
-        limits=(3, 60000),
-        zero="no bound but the memory",
+        "Ready-made stacks",
+        "Stacks among the inputs (of the telescope, of Siril, PixInsight and others): `leave_out`, since a mosaic of the subs is "
+        "better, or `use` them as ready-made panels, each weighted by its noise.",
     )
     output_scale: float = setting(
         0.0,
         "mosaic",
+        "Pixel size",
         "Pixel size of the mosaic, at most 1.5 times that of the frames.",
         unit="arcsec/px",
         limits=(0.05, 120),
         zero="that of the frames, of the finest telescope's where there are several",
     )
+    num_processing_workers: int = setting(
+        -1,
+        "performance",
+        "Processes",
+        "Worker processes; 0 or less: as many as the processor cores and the memory allow.",
+        limits=(-math.inf, 1024),
+    )
+    memory_limit: float = setting(
+        0.0,
+        "performance",
+        "Memory limit",
+        "Memory that all processes together may use.",
+        unit="GB",
+        limits=(1, 4096),
+        zero="60 % of the memory that is free at the start",
+    )
+    scheduler: str = setting(
+        "",
+        "performance",
+        "Dask scheduler",
+        "Address of a dask scheduler, as in tcp://host:8786: frames are measured, solved and assembled by its workers, "
+        "which must see inputs and output under the same paths.",
+        unit="text",
+    )
     axis_order: Literal["hwc", "chw", "interleaved"] = setting(
         "hwc",
         "output",
+        "Order of the axes",
         "Order of the axes of a colour mosaic: `hwc` and `chw` both write NAXIS1 = width, NAXIS2 = height, NAXIS3 = 3, as the "
         "first release did and Siril, PixInsight and DS9 read it; `interleaved` really writes NAXIS1 = 3.",
     )
     fits_layout: Literal["cube", "planes"] = setting(
-        "cube", "output", "The colours of the mosaic in one file (`cube`), or in a file each (`planes`)."
+        "cube",
+        "output",
+        "FITS files",
+        "The colours of the mosaic in one file (`cube`), or in a file each (`planes`).",
     )
     save_final_as_uint16: bool = setting(
         False,
         "output",
+        "16-bit mosaic",
         "Write the mosaic with 16 bits instead of 32-bit floating point; BSCALE and BZERO give the physical values back within "
         "half a step, a step being its range divided by 65534.",
     )
     no_data: Literal["nan", "zero"] = setting(
         "nan",
         "output",
+        "Pixels without data",
         "Pixels that no sub has seen: `nan` (BLANK with 16 bits), or `zero` for programs that show NaN badly.",
     )
     fits_compression: bool = setting(
         False,
         "output",
+        "Compression",
         "Compress the FITS files without loss, as tiles (`.fits.fz`, read by Siril, PixInsight, DS9 and astropy).",
     )
 
@@ -419,6 +507,11 @@ def fractions(text: str) -> tuple[float, float]:
     if not (0.0 <= low < 0.5 and 0.0 <= high < 0.5):
         raise ValueError("must be two fractions with a comma between them, each from 0 to less than 0.5")
     return low, high
+
+
+def lacks_side_by_side(settings: Settings) -> bool:
+    """The median is asked for without having all samples of a pixel side by side: settings that do not go together."""
+    return settings.stacking_final_combine_method == "median" and settings.final_assembly_method == "incremental"
 
 
 def declared() -> dict[str, Declared]:

@@ -21,7 +21,7 @@ from zemosaic.errors import SettingsError
 from zemosaic.first_release import NO_EFFECT, RENAMED, RENAMED_VALUES
 from zemosaic.settings import Settings, declared
 
-__all__ = ["CONFIG_NAME", "load_settings", "parse_json", "suggestion", "user_file"]
+__all__ = ["CONFIG_NAME", "load_settings", "parse_json", "refused", "suggestion", "user_file"]
 
 CONFIG_NAME = "zemosaic_config.json"
 
@@ -93,18 +93,41 @@ def _checked(values: Mapping[str, object], source: str) -> Settings:
         raise SettingsError("\n  ".join([f"{source}:", *lines])) from None
 
 
+def refused(name: str, value: object) -> str:
+    """Why a value cannot be the setting `name`, in a word that the texts for people have a sentence for; "" when it can.
+
+    `choice`: none of the words that it may be; `bool`, `int`, `float`, `str`: not of that kind; `limits`: outside of them; the
+    name of the setting: not in the form that this one has.
+    """
+    try:
+        Settings.model_validate({name: value})
+    except ValidationError as error:
+        return _why(dict(error.errors()[0]))
+    return ""
+
+
+def _why(detail: Mapping[str, Any]) -> str:
+    about = declared()[detail["loc"][0]]
+    if about.choices:
+        return "choice"
+    if detail["type"] == "value_error":
+        return "limits" if about.limits else about.name
+    return about.kind.__name__
+
+
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
 def _in_words(detail: Mapping[str, Any]) -> str:
     """One error of pydantic: the setting, what is expected, what was got."""
     about = declared()[detail["loc"][0]]
-    if about.choices:
-        expected = "must be one of " + ", ".join(about.choices)
-    elif detail["type"] == "value_error":
-        expected = str(detail["ctx"]["error"])
-    else:
-        expected = f"must be {KINDS[about.kind]}"
+    match _why(detail):
+        case "choice":
+            expected = "must be one of " + ", ".join(about.choices)
+        case "bool" | "int" | "float" | "str":
+            expected = f"must be {KINDS[about.kind]}"
+        case _:
+            expected = str(detail["ctx"]["error"])
     if Settings.model_fields[about.name].exclude:  # a secret is never shown
         return f"{about.name} {expected}"
     got = str(detail["input"])
