@@ -95,7 +95,7 @@ def all_assembled(
     chosen = Settings.model_validate({"num_processing_workers": 2 if pool else 1, "memory_limit": 2.0} | settings)
     with pytest.MonkeyPatch.context() as patch:
         if not pool:
-            patch.setattr("zemosaic.pipeline.open_executor", Inline)
+            patch.setattr("zemosaic.workers.open_executor", Inline)
         return make_mosaic([inputs] if isinstance(inputs, Path) else inputs, output, chosen, recorder or Recorder())
 
 

@@ -107,7 +107,7 @@ def test_what_was_spoilt_on_the_disk_is_found_and_made_again(whole, tmp_path, mo
             again(night, tmp_path)
         monkeypatch.setattr(reading, "read_rows", read)
     else:
-        monkeypatch.setattr("zemosaic.pipeline.export", ended)
+        monkeypatch.setattr("zemosaic.picture.export", ended)
         with pytest.raises(Ended):
             again(night, tmp_path)
         monkeypatch.undo()
@@ -326,7 +326,7 @@ def small_disk(tmp_path):
 def test_a_disk_that_is_really_full_in_any_phase(whole, small_disk, monkeypatch):
     """Full while measuring, assembling and saving: said in words each time; with more room the same command goes on."""
     night, made = whole
-    monkeypatch.setattr("zemosaic.pipeline._Run._check_disk", lambda *_: None)  # it would stop before the disk is full
+    monkeypatch.setattr("zemosaic.picture.check_room", lambda *_: None)  # it would stop before the disk is full
     folder, resize = small_disk
     ended = []
     for size in (64, 400, 9000, 24000, 60000):

@@ -105,7 +105,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zemosaic.pipeline.open_executor", Inline)
+    monkeypatch.setattr("zemosaic.workers.open_executor", Inline)
 
 
 @pytest.mark.usefixtures("in_this_process")

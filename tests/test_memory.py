@@ -106,7 +106,7 @@ def test_samples_on_the_disk_are_those_in_memory(night, plain, tmp_path, monkeyp
 
     monkeypatch.setattr("zemosaic.phases._assemble_blocks.reserve", spy)
     monkeypatch.setattr("zemosaic.phases.plan.TASK_OVERHEAD", 2 * 2**30 - 10 * 2**20)  # leaves 10 MB for samples
-    monkeypatch.setattr("zemosaic.pipeline.LEAST_PER_WORKER", 1)
+    monkeypatch.setattr("zemosaic.workers.LEAST_PER_WORKER", 1)
     outputs = assembled(
         night.lights,
         tmp_path / "mosaic",
@@ -121,7 +121,7 @@ def test_samples_on_the_disk_are_those_in_memory(night, plain, tmp_path, monkeyp
 
 def test_without_a_file_the_mosaic_is_cut_until_it_fits(night, plain, tmp_path, monkeypatch):
     monkeypatch.setattr("zemosaic.phases.plan.TASK_OVERHEAD", 2 * 2**30 - 30 * 2**20)
-    monkeypatch.setattr("zemosaic.pipeline.LEAST_PER_WORKER", 1)
+    monkeypatch.setattr("zemosaic.workers.LEAST_PER_WORKER", 1)
     without = {"auto_limit_frames_per_master_tile": False, "coadd_use_memmap": False}
     outputs = assembled(night.lights, tmp_path, **COADD, **without)
     assert same_bits(outputs, plain[0])
@@ -138,7 +138,7 @@ def test_a_file_for_which_there_is_no_room_is_refused_in_words(tmp_path):
 
 def test_what_was_assembled_stays_unless_the_user_wants_it_removed(night, tmp_path, monkeypatch):
     """And then what nothing has changed is not made again: here all of it, for another form of the files."""
-    monkeypatch.setattr("zemosaic.pipeline.ENOUGH_LOOKS", 3.0)
+    monkeypatch.setattr("zemosaic.picture.ENOUGH_LOOKS", 3.0)
     outputs = assembled(night.lights, tmp_path)
     store = tmp_path / "zemosaic_workspace" / "mosaic"
     assert not list((store / "checkpoints").glob("*")) and list((store / "data").glob("0.*"))

@@ -1,0 +1,337 @@
+"""One mosaic: planned, assembled and written, as far as it is not there already, made from exactly the same."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from zemosaic import __version__
+from zemosaic.diskroom import check_room, made_folder, remove, room_for_samples
+from zemosaic.events import Assembled, BlocksKept, Exported, Outturn, Planned, SensorLearnt, Unchanged, Warned
+from zemosaic.execution import Workers
+from zemosaic.filters import may_show_lines
+from zemosaic.forecast import ENOUGH_LOOKS, Pace, forecast, widths
+from zemosaic.imaging.lines import LineMix
+from zemosaic.ledger import to_json
+from zemosaic.model import FrameState, Grid, LeftOut, Masters, Measurement, Mosaic, Plan
+from zemosaic.phases.assemble import Assembly, Exposure, Fate, Finished, Recipe, Result, Verdict, common_hash
+from zemosaic.phases.export import Outputs, export, has_exposure, rows_to_write
+from zemosaic.phases.match import MatchResult
+from zemosaic.phases.plan import Cuts, grown_cuts, make_plan
+from zemosaic.phases.solve import SolveResult
+from zemosaic.recipes import (
+    assembly_recipe,
+    held_matching,
+    line_mixes,
+    measured_alike,
+    output_format,
+    provenance,
+    side_by_side,
+    unlike_profiles,
+    used_corrections,
+)
+from zemosaic.seams import SeamReport, write_seams
+from zemosaic.survey import MatchedPart, Survey, ledger_key, no_lines
+from zemosaic.workers import assemblers
+
+__all__ = ["Night", "Picture", "Room", "Written"]
+
+LOOK = "pace of assembling"  # what the ledger calls the seconds of a worker for a look
+
+
+@dataclass(frozen=True)
+class Night:
+    """What is known of all frames before they are divided by target."""
+
+    measurements: Mapping[int, Measurement]
+    masters: Mapping[int, Masters]
+    solved: SolveResult
+    memory: int  # bytes
+    executor: Workers
+    pace: Pace | None  # of measuring, in this run or an earlier one of the workspace; None when nobody knows
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where the mosaics of a target lie."""
+
+    canvas: Grid  # their planes; grows with what is added
+    part: Grid  # what is written: as large as the frames need
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """(y, x) of the part in the canvas."""
+        (y, x), (part_y, part_x) = self.canvas.zero, self.part.zero
+        return y - part_y, x - part_x
+
+
+@dataclass(frozen=True)
+class _Frozen:
+    """The plan of a run that has begun."""
+
+    key: str  # hash of what it was made from
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the ledger keeps of a mosaic that is on the disk: made from exactly this, it need not be made again."""
+
+    manifest: str  # hash; "" when its files may no longer be those
+    outputs: Outputs
+    stamps: tuple[tuple[int, int], ...]  # size and modification time of each file
+    used: tuple[int, ...]  # frames
+
+
+class Picture:
+    """The mosaic of one target and filter."""
+
+    def __init__(self, survey: Survey, night: Night, matched: MatchedPart, room: Room) -> None:
+        self._survey, self._night, self._room = survey, night, room
+        self._part, self._groups, self._result = matched.part, matched.groups, matched.result
+        self._settings, self._ledger, self._reporter = survey.settings, survey.ledger, survey.reporter
+        # how corrections are found, as far as their own values do not tell
+        s = survey.settings
+        self._way = f"{s.stacking_normalize_method} {s.sky_order} {s.stacking_weighting_method} {s.file_weights}"
+
+    def make(self, folder: Path) -> Written:
+        """Plan it, assemble it and write it into `folder`."""
+        plan = self._planned()
+        written = self._assembled_and_exported(plan, folder)
+        report = self._ledger.get(self._key("seams"), SeamReport)
+        if report is not None:
+            frames, solutions = self._part.frames, self._night.solved.solutions
+            write_seams(report, written.outputs.mosaic, self._room.part, self._groups, frames, solutions)
+        return written
+
+    def _key(self, what: str) -> str:
+        return ledger_key(what, self._part.key)
+
+    @cached_property
+    def _finished(self) -> Finished | None:
+        """The mosaic as it was finished by an earlier run."""
+        return self._ledger.get(self._key("made_from"), Finished)
+
+    # ---- the plan
+
+    def _planned(self) -> Plan:
+        """The plan of a run that was begun, else a new one."""
+        corrections, solutions = self._result.corrections, self._night.solved.solutions
+        usable = [f for f in self._part.frames if f.id in corrections]
+        kept = [replace(g, frames=tuple(i for i in g.frames if i in corrections)) for g in self._groups]
+        panels, samples = tuple(g for g in kept if g.frames), side_by_side(self._settings)
+        with self._survey.phase("plan", len(usable)) as outcome:
+            about = (__version__, usable, [solutions[f.id] for f in usable], panels, samples)
+            key = _hash((*about, self._room.canvas, self._settings.memory_limit))
+            frozen = self._ledger.get(self._key("frozen_plan"), _Frozen)
+            if frozen is None or frozen.key != key:  # memory that is free today moves no block of a plan that was begun
+                workers = self._settings.assembly_process_workers or self._night.executor.workers
+                if samples and self._settings.coadd_use_memmap:
+                    scratch = Path(self._settings.coadd_memmap_dir or self._ledger.workspace)
+                    samples = replace(samples, scratch=room_for_samples(scratch) // workers)
+                grid, memory, cuts = self._room.canvas, self._night.memory, self._cuts()
+                plan = make_plan(
+                    usable, solutions, panels, grid, memory=memory, workers=workers, samples=samples, cuts=cuts
+                )
+                frozen = _Frozen(key, plan)
+                self._ledger.put(self._key("frozen_plan"), frozen)
+            outcome.append(_as_planned(frozen.plan))
+        return frozen.plan
+
+    def _cuts(self) -> Cuts | None:
+        """Where the finished mosaic was cut into superblocks, if it lies on the same pixels."""
+        before, grid = self._finished, self._room.canvas
+        if before is None or not before.rows or before.grid.lattice != grid.lattice:
+            return None
+        return grown_cuts(before.grid, Cuts(before.rows, before.columns), grid)
+
+    # ---- what decides its pixels
+
+    def _exposures(self, matched: MatchResult) -> dict[int, Exposure]:
+        """What the assembly needs to know of each frame."""
+        folder, measurements = self._ledger.workspace / "rejected", self._night.measurements
+        solutions = self._night.solved.solutions
+        frames = [f for f in self._part.frames if f.id in matched.corrections]
+        unlike = unlike_profiles(frames, measurements, solutions)
+        return {
+            f.id: Exposure(
+                frame=f,
+                solution=solutions[f.id],
+                correction=matched.corrections[f.id],
+                sigma=measurements[f.id].sigma,
+                sky=measurements[f.id].sky,
+                clipped=measurements[f.id].clipped,
+                growth=measurements[f.id].growth,
+                rejected=folder / measurements[f.id].path.name,
+                measured=measurements[f.id].path,
+                masters=self._night.masters.get(f.id),
+                unlike=unlike[f.id],
+                border=measurements[f.id].border,
+            )
+            for f in frames
+        }
+
+    def _lines(self) -> tuple[LineMix, ...]:
+        """Emission lines that get a mosaic of their own: where the user wants them, and the filter passes them."""
+        frames = self._part.frames
+        if self._settings.dual_band == "off" or not any(map(may_show_lines, frames)):  # said before the first target
+            return ()
+        if not all(map(may_show_lines, frames)):
+            self._reporter.emit(Warned(no_lines(frames)))
+            return ()
+        return line_mixes(frames, self._night.measurements, self._result.corrections, self._result.sky_level)
+
+    def _alike(self, plan: Plan, recipe: Recipe, exposures: Mapping[int, Exposure]) -> Finished | None:
+        """The finished mosaic if this one is to be made in the same way, so that parts of it can stay."""
+        finished = self._finished
+        if finished is None or finished.way != self._way or not measured_alike(finished, exposures):
+            return None
+        return finished if finished.common == common_hash(plan, replace(recipe, level=finished.level)) else None
+
+    # ---- assembly and files
+
+    def _assembled_and_exported(self, plan: Plan, folder: Path) -> Written:
+        """The picture, unless it is there already, made from exactly the same."""
+        matched, exposures = self._result, self._exposures(self._result)
+        recipe = assembly_recipe(self._settings, matched.sky_level, max(e.unlike for e in exposures.values()))
+        manifest = _hash((__version__, *_deciding(plan), plan.groups, tuple(exposures.values()), recipe))
+        lines = self._lines()
+        manifest = _hash((manifest, output_format(self._settings), lines))
+        before = self._ledger.get(self._key("finished"), Written)
+        if before and before.manifest == manifest and before.stamps == _stamps(before.outputs):
+            return self._unchanged(before, exposures)
+        check_room(self._ledger.workspace, self._planes, plan.disk)
+        finished, solved = self._alike(plan, recipe, exposures), len(exposures)
+        if finished is not None:
+            matched, solved = held_matching(matched, finished, exposures, recipe, self._settings)
+            self._ledger.record_matched(matched.corrections)
+            exposures = self._exposures(matched)
+            recipe = replace(recipe, level=finished.level)
+        mosaic, made_from = self._assembled(plan, exposures, recipe, finished)
+        self._record_use(mosaic, exposures)
+        if before:  # from here on its files may be overwritten by those of this run
+            self._ledger.put(self._key("finished"), replace(before, manifest=""))
+        outputs = self._exported(mosaic, plan, matched, lines, folder)
+        self._ledger.put(self._key("made_from"), replace(made_from, way=self._way, solved=solved))
+        written = Written(manifest, outputs, _stamps(outputs), mosaic.frames)
+        self._ledger.put(self._key("finished"), written)
+        if self._settings.coadd_cleanup_memmap:
+            remove(self._planes, self._ledger.workspace)
+        return written
+
+    @property
+    def _planes(self) -> Path:
+        """Where the planes of the mosaic lie."""
+        return self._ledger.workspace / "mosaic" / self._part.key
+
+    def _unchanged(self, before: Written, exposures: Mapping[int, Exposure]) -> Written:
+        """Tell that there is nothing to do."""
+        with self._survey.phase("assemble", 0) as outcome:
+            if self._finished is not None:  # those that it was made with, whatever the equations say today
+                self._ledger.record_matched(used_corrections(self._finished, exposures))
+            self._ledger.record_used(before.used)
+            outcome.append(Unchanged(len(before.used)))
+        return before
+
+    def _assembled(
+        self, plan: Plan, exposures: Mapping[int, Exposure], recipe: Recipe, finished: Finished | None
+    ) -> tuple[Mosaic, Finished]:
+        """The planes of the mosaic, as far as no earlier run has made them, and what they were made from."""
+        sensors, scratch = self._ledger.workspace / "sensors" / self._part.key, self._settings.coadd_memmap_dir
+        disk = Path(scratch) if scratch else None
+        work = Assembly(plan, exposures, recipe, self._planes, sensors, scratch=disk, finished=finished)
+        if work.verdict is not None:
+            self._reporter.emit(_as_kept(work.verdict))
+        with (
+            assemblers(self._settings, self._night.executor) as executor,
+            self._survey.phase("assemble", work.visits, "visits") as outcome,
+        ):
+            result = self._run(work, executor)
+            outcome.append(_as_assembled(result))
+        for each in result.learnt:
+            self._reporter.emit(SensorLearnt(each.name, len(each.frames), 100.0 * each.pattern, each.bad))
+        lost = ((exposures[i].frame.path, why) for i, why in result.lost.items())
+        self._survey.leave_out(LeftOut(path, FrameState.DAMAGED, why) for path, why in lost)
+        return replace(result.mosaic, grid=self._room.part, corner=self._room.corner), work.finished()
+
+    def _run(self, work: Assembly, executor: Workers) -> Result:
+        """Assemble; what it will take is told before, what it took after, and the pace is kept for the next forecast."""
+        width = widths(self._settings, work.plan, work.recipe, self._night.memory, executor.workers)
+        workers, looks = min(executor.workers, width.others or executor.workers), work.looks
+        before = forecast(work.plan, looks, workers, self._ledger.get(LOOK, float), self._night.pace)
+        if looks:
+            self._reporter.emit(before)
+        began = time.monotonic()
+        result = work.run(executor, self._reporter, width)
+        seconds = time.monotonic() - began
+        if looks >= ENOUGH_LOOKS:
+            self._ledger.put(LOOK, seconds * min(workers, len(work.plan.superblocks)) / looks)
+        if looks:
+            mega = 2.0**20
+            self._reporter.emit(Outturn(executor.peak() / mega or math.nan, 2 * work.disk / mega, seconds, before))
+        return result
+
+    def _record_use(self, mosaic: Mosaic, exposures: Mapping[int, Exposure]) -> None:
+        """Record which frames are in the picture; why the others are not is said, where it was not said before."""
+        self._ledger.record_used(mosaic.frames)
+        used, said = set(mosaic.frames), {each.path for each in self._survey.left_out}
+        idle = [e.frame.path for i, e in exposures.items() if i not in used and e.frame.path not in said]
+        reason = "no pixel of it is in the mosaic: all were cropped, rejected, or have no weight"
+        self._survey.leave_out(LeftOut(path, FrameState.OUTSIDE, reason) for path in idle)
+
+    def _exported(
+        self, mosaic: Mosaic, plan: Plan, matched: MatchResult, lines: tuple[LineMix, ...], folder: Path
+    ) -> Outputs:
+        frames, form, part = self._part.frames, output_format(self._settings), self._room.part
+        made = provenance(self._settings, plan, frames, mosaic.frames, self._night.solved, matched)
+        used = set(mosaic.frames)
+        timed = has_exposure([f for f in frames if f.id in used])
+        rows = rows_to_write(part.height, plan.channels, mosaic.sides is not None, form, len(lines), timed)
+        with self._survey.phase("export", rows, "rows") as outcome:
+            folder = made_folder(folder)
+            outputs = export(mosaic, frames, made, folder, self._reporter, self._part.filter, form, lines)
+            outcome.append(Exported(outputs.mosaic))
+        return outputs
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(to_json(value).encode()).hexdigest()
+
+
+def _deciding(plan: Plan) -> tuple[object, ...]:
+    """What of the plan decides pixels: superblocks only where they differ in how their samples are kept."""
+    forms = {block.depth > 0 for block in plan.superblocks}
+    return plan.grid, plan.lattice, plan.superblocks if len(forms) > 1 else sorted(forms)
+
+
+def _stamps(outputs: Outputs) -> tuple[tuple[int, int], ...]:
+    """Size and modification time of each file; (0, 0) for one that is gone."""
+    stats = [path.stat() if path.is_file() else None for path in outputs.files]
+    return tuple((stat.st_size, stat.st_mtime_ns) if stat else (0, 0) for stat in stats)
+
+
+def _as_planned(plan: Plan) -> Planned:
+    grid, mega = plan.grid, 2.0**20
+    return Planned(
+        grid.width, grid.height, 3600.0 * grid.scale, len(plan.groups), len(plan.superblocks),
+        plan.memory / mega, plan.disk / mega,
+    )  # fmt: skip
+
+
+def _as_kept(verdict: Verdict) -> BlocksKept:
+    b = verdict.blocks
+    return BlocksKept(
+        b[Fate.KEPT], sum(b.values()), b[Fate.FRAMES], b[Fate.MOVED], b[Fate.SENSOR], b[Fate.ABSENT],
+        max(verdict.kept, verdict.moved),
+    )  # fmt: skip
+
+
+def _as_assembled(result: Result) -> Assembled:
+    total = sum(r.total for r in result.rejected)
+    share = sum(r.pixels for r in result.rejected) / total if total else 0.0
+    return Assembled(len(result.mosaic.frames), 100.0 * share, sum(r.streaks > 0 for r in result.rejected))
