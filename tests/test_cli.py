@@ -19,7 +19,8 @@ import pytest
 from rich.console import Console
 
 from zemosaic import errors, events
-from zemosaic.cli import EXIT_CODES, main
+from zemosaic.cli import main
+from zemosaic.cli.session import EXIT_CODES
 from zemosaic.errors import Cancelled, FrameError, InputError, OutputError, WorkerError
 from zemosaic.events import (
     Event,

@@ -11,7 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from zemosaic import cli, settings_files
+from zemosaic import settings_files
+from zemosaic.cli import COMMANDS, main
+from zemosaic.cli.session import DONE
 from zemosaic.first_release import NO_EFFECT, RENAMED, RENAMED_VALUES
 from zemosaic.ledger import WORKSPACE
 from zemosaic.model import FrameState
@@ -70,10 +72,10 @@ def dry_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
 
     def session(_: Settings, said: Sequence[str], *__: object) -> int:
         notes.append(list(said))
-        return cli.DONE
+        return DONE
 
-    monkeypatch.setattr(cli, "_session", session)
-    monkeypatch.setattr(cli, "_check_folders", lambda *_: None)  # the folders of examples are not there
+    monkeypatch.setattr("zemosaic.cli.commands.session", session)
+    monkeypatch.setattr("zemosaic.cli.commands._check_folders", lambda *_: None)  # the folders of examples are not there
     monkeypatch.setattr("zemosaic.score.score", lambda *_: SimpleNamespace(ok=True, table=lambda: ""))
     monkeypatch.setattr(settings_files, "user_file", lambda: tmp_path / "none.json")
     monkeypatch.chdir(tmp_path)
@@ -90,9 +92,9 @@ def arguments(command: str) -> list[str]:
 def test_commands_parse(page: Path, command: str, dry_run: list[list[str]]) -> None:
     given = arguments(command)
     if given[-1] in ("--help", "run", "inspect", "simulate", "score"):  # speaks of the command; gives no input
-        assert given[0] in cli.COMMANDS
+        assert given[0] in COMMANDS
         return
-    assert cli.main(given) == cli.DONE
+    assert main(given) == DONE
 
 
 FLAGS = [(page, span) for page in PAGES if page.name != GENERATED for span in spans(page) if span.startswith("--")]
@@ -107,7 +109,7 @@ def test_flags_are_accepted(page: Path, flags: str, dry_run: list[list[str]]) ->
         return
     if given[0] == "--config":
         return  # FILE stands for a file
-    assert cli.main(["run", "INPUT", "OUTPUT", *given]) == cli.DONE
+    assert main(["run", "INPUT", "OUTPUT", *given]) == DONE
     assert not any("no effect" in note for notes in dry_run for note in notes)
 
 

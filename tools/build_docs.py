@@ -11,7 +11,7 @@ from collections import defaultdict
 from itertools import groupby
 from pathlib import Path
 
-from zemosaic.cli import EXIT_CODES
+from zemosaic.cli.session import EXIT_CODES
 from zemosaic.declaration import Declared
 from zemosaic.first_release import NO_EFFECT, RENAMED, RENAMED_VALUES
 from zemosaic.messages import LANGUAGES, load_locale

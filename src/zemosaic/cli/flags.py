@@ -1,0 +1,161 @@
+"""Flags, made from the declaration of the settings, and what people write on a command line."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from zemosaic.cli.session import exit_code_text
+
+if TYPE_CHECKING:
+    from zemosaic.declaration import Declared
+    from zemosaic.settings import Settings
+
+__all__ = [
+    "add_settings",
+    "flag",
+    "new_parser",
+    "parsed",
+    "reader_of",
+    "refuse_doubtful",
+    "setting_switches",
+    "settings_of",
+    "spelled_out",
+]
+
+YES_OR_NO = ("true", "false", "yes", "no", "on", "off", "1", "0")
+
+
+def new_parser(command: str, usage: str, text: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"zemosaic {command}",
+        usage=f"zemosaic {command} {usage}",
+        description=text,
+        epilog=exit_code_text(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+
+
+def add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """Flags for these settings, and unseen those that only the first release knew."""
+    from zemosaic.first_release import NO_EFFECT, RENAMED
+    from zemosaic.settings import declared
+
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (JSON, comments allowed)")
+    parser.add_argument(flag("solver_settings"), type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("-W", dest="winsor_workers", help=argparse.SUPPRESS)
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for name in names:
+        about = declared()[name]
+        group = groups.get(about.group) or groups.setdefault(about.group, parser.add_argument_group(about.group))
+        group.add_argument(flag(name), dest=name, metavar=_metavar(about), help=_help(about))
+    for name in (*NO_EFFECT, *RENAMED):
+        parser.add_argument(flag(name), dest=name, help=argparse.SUPPRESS)
+
+
+def flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _metavar(about: Declared) -> str:
+    if about.choices:
+        return "{" + ",".join(about.choices) + "}"
+    return {bool: "{true,false}", int: "N", float: "X", str: about.unit.upper()}[about.kind]
+
+
+def _help(about: Declared) -> str:
+    limits = f" Expected: {about.range_text()}." if about.limits else ""
+    default = str(about.default).lower() or "none"
+    return f"{about.text}{limits} Default: {default}.".replace("%", "%%")
+
+
+def setting_switches() -> list[str]:
+    """Settings whose flag may stand alone, today or in the first release."""
+    from zemosaic.first_release import SWITCHES
+    from zemosaic.settings import declared
+
+    return [*SWITCHES, *(about.name for about in declared().values() if about.kind is bool)]
+
+
+def spelled_out(arguments: Sequence[str], switches: Sequence[str]) -> list[str]:
+    """Flags with hyphens; `--switch` alone is `--switch=true`, what follows is its value only if it says yes or no."""
+    known = {flag(name) for name in switches}
+    result: list[str] = []
+    for argument in (*arguments, ""):
+        if result and result[-1] in known:
+            said = argument.lower() in YES_OR_NO
+            result[-1] += f"={argument}" if said else "=true"
+            if said:
+                continue
+        name, equals, value = argument.partition("=")
+        result.append(flag(name[2:]) + equals + value if name.startswith("--") else argument)
+    return result[:-1]
+
+
+def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, Any]:
+    """What was given, by name; flags may stand between the paths."""
+    from zemosaic.settings_files import suggestion
+
+    known, unknown = parser.parse_known_intermixed_args(arguments)
+    if unknown:
+        if not unknown[0].startswith("-"):
+            _refuse_value(parser, arguments, unknown[0])
+        name = unknown[0].lstrip("-").split("=")[0].replace("-", "_")
+        hint = re.sub(r"'(\w+)'", lambda found: flag(found[1]), suggestion(name))
+        parser.error(f"there is no flag {unknown[0]}{hint}")
+    return vars(known)
+
+
+def _refuse_value(parser: argparse.ArgumentParser, arguments: Sequence[str], value: str) -> NoReturn:
+    """An argument that nothing takes: as a rule the value of a switch, which says neither yes nor no."""
+    before = arguments[max(0, arguments.index(value) - 1)]
+    hint = "a name with spaces needs quotes"
+    if before.endswith("=true"):
+        hint = f"{before.removesuffix('=true')} takes true, false or nothing"
+    parser.error(f"{value!r} is one argument too many; {hint}")
+
+
+def refuse_doubtful(
+    parser: argparse.ArgumentParser, arguments: Sequence[str], switches: Sequence[str], paths: Sequence[Path]
+) -> None:
+    """Refuse a word after a switch that says neither yes nor no, where input and output are there without it.
+
+    It may be a path where more follow and it exists, or where less than two paths came before.
+    """
+    known = {flag(name) for name in switches}
+    for switch, word in itertools.pairwise(arguments):
+        if switch[:2] != "--" or flag(switch[2:]) not in known or word.lower() in YES_OR_NO:
+            continue
+        if Path(word) in paths[2:] and (word == arguments[-1] or not Path(word).exists()):
+            parser.error(
+                f"{switch} takes true, false or nothing (got {word!r}); if that is a path, write {switch}=true before it"
+            )
+
+
+def settings_of(given: dict[str, Any]) -> tuple[Settings, list[str]]:
+    from zemosaic.settings_files import load_settings
+
+    files = [given.pop(name) for name in ("config", "solver_settings") if name in given]
+    return load_settings(given, files=files)
+
+
+def reader_of(kind: type) -> Callable[[str], object]:
+    """What turns the text of a flag into a value; argparse tells its errors."""
+
+    if kind is tuple:
+        return lambda text: tuple(map(float, text.split(",", 1)))
+    if kind is bool:
+        return _yes_or_no
+    return kind
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in YES_OR_NO:
+        raise argparse.ArgumentTypeError(f"must be true or false (got {text!r})")
+    return YES_OR_NO.index(text.lower()) % 2 == 0
