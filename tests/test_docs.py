@@ -75,7 +75,9 @@ def dry_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
         return DONE
 
     monkeypatch.setattr("zemosaic.cli.commands.session", session)
-    monkeypatch.setattr("zemosaic.cli.commands._check_folders", lambda *_: None)  # the folders of examples are not there
+    monkeypatch.setattr(
+        "zemosaic.cli.commands._check_folders", lambda *_: None
+    )  # the folders of examples are not there
     monkeypatch.setattr("zemosaic.score.score", lambda *_: SimpleNamespace(ok=True, table=lambda: ""))
     monkeypatch.setattr(settings_files, "user_file", lambda: tmp_path / "none.json")
     monkeypatch.chdir(tmp_path)

@@ -8,10 +8,8 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import math
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -24,6 +22,7 @@ from zemosaic import events
 from zemosaic.errors import OutputError
 from zemosaic.events import Event
 from zemosaic.messages import Messages
+from zemosaic.sentences import Sentences
 
 __all__ = ["LOG_NAME", "Bars", "Broadcast", "LogFile", "PlainLines", "open_log", "terminal"]
 
@@ -31,7 +30,6 @@ LOG_NAME = "zemosaic_worker.log"
 LINE_EVERY = 5.0  # s between two plain lines of progress
 ITEM_WIDTH = 24  # characters of what was just finished, its end: names of subs differ there
 SERIOUS = events.Warned | events.ManyLeftOut | events.FrameLeftOut | events.StrayTarget | events.TargetFailed
-LEFT_OUT_LINES = 10  # frames that the terminal names; the log names all
 
 
 class Listener(Protocol):
@@ -67,158 +65,6 @@ def terminal(stream: TextIO, messages: Messages, log: Path | None) -> Listener:
     return PlainLines(stream, messages, log)
 
 
-class _Words:
-    """Events as lines in the user's language; counts frames that are left out by state."""
-
-    def __init__(self, messages: Messages, log: Path | None) -> None:
-        self.messages = messages
-        self._log = log
-        self._left_out: Counter[str] = Counter()
-        self._unit = ""
-        self._headlines: list[str] = []  # warnings that the summary begins with
-
-    def phase(self, name: str) -> str:
-        return self.messages.word("phase", name)
-
-    def unit(self) -> str:
-        return self.messages.word("unit", self._unit)
-
-    def outcome(self, outcome: events.Outcome) -> str:
-        """The figures of a phase in one sentence; another one where a figure is unknown (NaN)."""
-        figures = vars(outcome)
-        unknown = any(value != value for value in figures.values())
-        return self.messages(f"outcome.{type(outcome).__name__}" + (".unknown" if unknown else ""), **figures)
-
-    def line(self, event: Event) -> str | None:
-        """The text of an event, None where nothing is to be said."""
-        say = self.messages
-        match event:
-            case events.PhaseStarted():
-                self._unit = event.unit
-                return say("event.PhaseStarted", phase=self.phase(event.phase))
-            case events.PhaseFinished():
-                seconds = say.duration(event.seconds)
-                phase, summary = self.phase(event.phase), self.outcome(event.outcome)
-                return say("event.PhaseFinished", phase=phase, summary=summary, seconds=seconds)
-            case events.ManyLeftOut():
-                states = self._counts(Counter(dict(event.states)))
-                self._headlines.append(say("event.ManyLeftOut", lost=event.lost, lights=event.lights, states=states))
-                return self._headlines[-1]
-            case events.SeamsGraded():
-                return self._seams(event)
-            case events.Vignetting():
-                return self._vignetting(event)
-            case events.SkiesCurved():
-                key = "event.SkiesCurved" + ("" if event.curvature > 0.0 else ".asked")
-                return say(key, curvature=event.curvature)
-            case events.MasterUsed():
-                key = "event.MasterUsed" + (f".{event.note}" if event.note else "")
-                return say(key, what=event.what, lights=event.lights, file=event.file)
-            case events.SensorLearnt():
-                key = "event.SensorLearnt" + (".bad" if round(event.pattern) == 0 else "")
-                return say(key, **vars(event))
-            case events.FrameLeftOut():
-                return self._left_out_line(event)
-            case events.TargetsFound():
-                targets = "\n".join(self._target("event.TargetsFound.each", each) for each in event.targets)
-                return say("event.TargetsFound", count=len(event.targets), gap=event.gap, targets=targets)
-            case events.StrayTarget():
-                return self._target("event.StrayTarget", event.target, lights=event.lights)
-            case events.FiltersFound():
-                parts = ", ".join(f"{name} ({frames})" for name, frames in event.filters)
-                return say("event.FiltersFound", count=len(event.filters), filters=parts)
-            case events.TargetStarted():
-                return self._target("event.TargetStarted", event.target, number=event.number, of=event.of)
-            case events.TargetFailed():
-                return self._target("event.TargetFailed", event.target, reason=event.reason)
-            case events.Forecast():
-                least, most = say.duration(event.least), say.duration(event.most)
-                return say("event.Forecast", memory=event.memory, disk=event.disk, least=least, most=most)
-            case events.BlocksKept():
-                return self._kept(event)
-            case events.Outturn():
-                key = "event.Outturn" + (".unknown" if event.memory != event.memory else "")
-                before, seconds = event.forecast, say.duration(event.seconds)
-                least, most = say.duration(before.least), say.duration(before.most)
-                return say(
-                    key, memory=event.memory, disk=event.disk, seconds=seconds, memory_before=before.memory,
-                    disk_before=before.disk, least=least, most=most,
-                )  # fmt: skip
-            case events.Note():
-                return say("event.Note", text=event.text)
-            case events.Warned():
-                return say("event.Warned", text=event.text)
-            case events.RunFinished():
-                return self._finished(event)
-            case events.PhaseProgress():
-                return None
-
-    def _left_out_line(self, event: events.FrameLeftOut) -> str | None:
-        what = event.what
-        self._left_out[what.state] += 1
-        if self._log is not None and sum(self._left_out.values()) > LEFT_OUT_LINES:
-            more = sum(self._left_out.values()) == LEFT_OUT_LINES + 1
-            return self.messages("event.FrameLeftOut.more") if more else None
-        state = self.messages.word("state", what.state)
-        return self.messages("event.FrameLeftOut", path=what.path, state=state, reason=what.reason)
-
-    def _vignetting(self, event: events.Vignetting) -> str:
-        key = "event.Vignetting" + (".unknown" if event.unknown else ".none" if math.isnan(event.corners) else "")
-        text = self.messages(key, **vars(event))
-        if event.pedestal > 0.0:
-            text += self.messages("event.Vignetting.pedestal", **vars(event))
-        if event.unknown:
-            self._headlines.append(text)
-        return text
-
-    def _kept(self, event: events.BlocksKept) -> str:
-        say = self.messages
-        reasons = [
-            say(f"event.BlocksKept.{why}", count=count, largest=event.largest)
-            for why in ("frames", "moved", "sensor", "absent")
-            if (count := getattr(event, why))
-        ]
-        key = "event.BlocksKept" + ("" if reasons else ".all")
-        return say(key, kept=event.kept, blocks=event.blocks, largest=event.largest, reasons=", ".join(reasons))
-
-    def _seams(self, event: events.SeamsGraded) -> str:
-        word = self.messages(f"grade.{event.grade}")
-        text = self.messages("event.SeamsGraded", **(vars(event) | {"word": word}))
-        if event.grade != "D":
-            return text
-        self._headlines.append(self.messages("event.SeamsGraded.bad", text=text, frames="\n  ".join(event.frames)))
-        return self._headlines[-1]
-
-    def _finished(self, event: events.RunFinished) -> str:
-        lines = self._headlines + [self._made(each, several=len(event.mosaics) > 1) for each in event.mosaics]
-        seconds = self.messages.duration(event.seconds)
-        lines.append(
-            self.messages(
-                "event.RunFinished",
-                used=sum(each.used for each in event.mosaics),
-                left_out=event.left_out,
-                seconds=seconds,
-            )
-        )
-        text = "\n".join(lines)
-        if not self._left_out:
-            return text
-        states = self._counts(self._left_out)
-        if self._log is None:
-            return f"{text}\n{states}"
-        return f"{text}\n{self.messages('event.RunFinished.states', states=states, log=self._log)}"
-
-    def _made(self, made: events.Made, *, several: bool) -> str:
-        key = "event.RunFinished.made" + (".target" if several else "")
-        return self.messages(key, name=made.name, mosaic=made.mosaic, preview=made.preview, used=made.used)
-
-    def _target(self, key: str, target: events.TargetSeen, **more: object) -> str:
-        return self.messages(key, name=target.name, frames=target.frames, ra=target.ra, dec=target.dec, **more)
-
-    def _counts(self, states: Counter[str]) -> str:
-        return ", ".join(f"{n} {self.messages.word('state', state)}" for state, n in states.most_common())
-
-
 class PlainLines:
     """Lines, with progress at most every few seconds."""
 
@@ -226,7 +72,7 @@ class PlainLines:
         self, stream: TextIO, messages: Messages, log: Path | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._stream = stream
-        self._words = _Words(messages, log)
+        self._words = Sentences(messages, log)
         self._clock = clock
         self._said = clock()
         self._first: tuple[float, int] | None = None
@@ -267,7 +113,7 @@ class Bars:
     """One progress bar with the time that is left, for the phase at work; finished phases become lines."""
 
     def __init__(self, console: Console, messages: Messages, log: Path | None) -> None:
-        self._words = _Words(messages, log)
+        self._words = Sentences(messages, log)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -312,7 +158,7 @@ class LogFile:
 
     def __init__(self) -> None:
         self._logger = logging.getLogger("zemosaic")
-        self._words = _Words(Messages("en"), None)
+        self._words = Sentences(Messages("en"), None)
 
     def emit(self, event: Event) -> None:
         line = self._words.line(event)
