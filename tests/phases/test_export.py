@@ -16,7 +16,6 @@ from zemosaic.errors import Cancelled, OutputError
 from zemosaic.events import PhaseProgress, Silent
 from zemosaic.imaging.projection import grid_to_sky
 from zemosaic.model import Frame, FrameKind, Grid, Mosaic
-from zemosaic.phases import export as phase
 from zemosaic.phases.export import Provenance, export
 
 GRID = Grid(ra=192.7, dec=41.1, scale=2.374 / 3600, width=90, height=120, x=40.25, y=71.5)
@@ -310,7 +309,7 @@ def test_strips_equal_the_whole(tmp_path, frames, monkeypatch):
     source = mosaic(tmp_path / "work")
     results = []
     for size in (10**9, 3000):
-        monkeypatch.setattr(phase, "STRIP_BYTES", size)
+        monkeypatch.setattr("zemosaic.phases._export_strips.STRIP_BYTES", size)
         outputs = export(source, frames, PROVENANCE, tmp_path, Silent())
         results.append([path.read_bytes() for path in vars(outputs).values() if path])
     assert results[0] == results[1]
@@ -327,8 +326,8 @@ def test_preview_has_north_up(written):
 
 
 def test_large_mosaic_has_a_small_preview(tmp_path, frames, monkeypatch):
-    monkeypatch.setattr(phase, "PREVIEW_PIXELS", 1000)
-    monkeypatch.setattr(phase, "STRIP_BYTES", 20_000)
+    monkeypatch.setattr("zemosaic.phases._export_preview.PREVIEW_PIXELS", 1000)
+    monkeypatch.setattr("zemosaic.phases._export_strips.STRIP_BYTES", 20_000)
     outputs = export(mosaic(tmp_path / "work"), frames, PROVENANCE, tmp_path, Silent())
     with Image.open(outputs.preview) as picture:
         assert picture.size == (23, 30)
@@ -337,8 +336,8 @@ def test_large_mosaic_has_a_small_preview(tmp_path, frames, monkeypatch):
 
 
 def test_memory_does_not_grow_with_the_mosaic(tmp_path, frames, monkeypatch):
-    monkeypatch.setattr(phase, "STRIP_BYTES", 400_000)
-    monkeypatch.setattr(phase, "PREVIEW_PIXELS", 10_000)
+    monkeypatch.setattr("zemosaic.phases._export_strips.STRIP_BYTES", 400_000)
+    monkeypatch.setattr("zemosaic.phases._export_preview.PREVIEW_PIXELS", 10_000)
     source = mosaic(tmp_path / "work", replace(GRID, width=1000, height=1500), chunk=128)
     tracemalloc.start()
     export(source, frames, PROVENANCE, tmp_path, Silent())
@@ -358,7 +357,7 @@ def test_progress_counts_every_row_of_every_file(tmp_path, frames):
 
 
 def test_stopped_export_leaves_no_half_file(tmp_path, frames, monkeypatch):
-    monkeypatch.setattr(phase, "STRIP_BYTES", 3000)
+    monkeypatch.setattr("zemosaic.phases._export_strips.STRIP_BYTES", 3000)
     with pytest.raises(Cancelled, match="the same command takes over what was measured"):
         export(mosaic(tmp_path / "work"), frames, PROVENANCE, tmp_path, Listener(stop_after=5))
     assert [path.name for path in tmp_path.iterdir()] == ["work"]

@@ -1,0 +1,56 @@
+"""The preview: a small picture, stretched."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from zemosaic.chunks import opened
+from zemosaic.errors import OutputError
+from zemosaic.imaging.stretch import autostretch, block_mean
+from zemosaic.model import Mosaic
+from zemosaic.phases._export_strips import Pixels, Progress, strips
+
+__all__ = ["PREVIEW_PIXELS", "write_preview"]
+
+PREVIEW_PIXELS = 4_500_000  # at most, about a field of the S50 twice
+
+
+def write_preview(path: Path, mosaic: Mosaic, version: str, progress: Progress) -> None:
+    """North up, east left; PNG rows begin at the top, FITS rows at the bottom."""
+    data, weight = _small_mosaic(mosaic, progress)
+    picture = autostretch(data, weight, overwrite=True)[::-1]
+    note = PngImagePlugin.PngInfo()
+    note.add_text("Software", f"ZeMosaic {version}")
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        Image.fromarray(np.ascontiguousarray(picture)).save(temporary, format="PNG", pnginfo=note)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another output folder."
+        ) from error
+
+
+def _small_mosaic(mosaic: Mosaic, progress: Progress) -> tuple[Pixels, Pixels]:
+    """Block means of the mosaic, (channels, h, w), and of its weight over the channels, (h, w)."""
+    factor = math.ceil(math.sqrt(mosaic.grid.width * mosaic.grid.height / PREVIEW_PIXELS))
+    height, width = -(-mosaic.grid.height // factor), -(-mosaic.grid.width // factor)
+    channels = opened(mosaic.data).shape[0]
+    data, weight = np.empty((channels, height, width), np.float32), np.zeros((height, width), np.float32)
+    row = 0
+    both = zip(
+        progress.counted(strips(mosaic.data, mosaic, factor)), strips(mosaic.weight, mosaic, factor), strict=True
+    )
+    for values, weights in both:
+        rows = -(-values.shape[1] // factor)
+        for channel in range(channels):
+            small, total = block_mean(values[channel], weights[channel], factor)
+            data[channel, row : row + rows] = small
+            weight[row : row + rows] += total / channels
+        row += rows
+    return data, weight
