@@ -8,6 +8,7 @@ How a setting is declared is in `declaration`; names and values of the first rel
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
@@ -514,6 +515,7 @@ def lacks_side_by_side(settings: Settings) -> bool:
     return settings.stacking_final_combine_method == "median" and settings.final_assembly_method == "incremental"
 
 
+@cache
 def declared() -> dict[str, Declared]:
-    """All settings by name, in the order of their declaration."""
+    """All settings by name, in the order of their declaration; not to be changed."""
     return {name: of_field(name, field) for name, field in Settings.model_fields.items()}

@@ -1,0 +1,65 @@
+"""Colours that the theme does not name, for dark and light themes, and the styles that use them."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from dataclasses import dataclass
+from tkinter import font, ttk
+
+__all__ = ["HEAD", "Shades", "follow_theme", "is_dark", "shades"]
+
+
+HEAD = "ZeMosaicHead"  # the font of headings
+
+
+@dataclass(frozen=True)
+class Shades:
+    """Colours as Tk takes them."""
+
+    ground: str  # behind everything
+    text: str
+    dim: str  # text that says less
+    wrong: str
+    accent: str
+    line: str
+
+
+DARK = Shades("#1c1c1c", "#fafafa", "#a0a0a0", "#ff8a80", "#57c8ff", "#3a3a3a")
+LIGHT = Shades("#fafafa", "#1c1c1c", "#666666", "#c42b1c", "#005fb8", "#d5d5d5")
+
+
+def is_dark(widget: tk.Misc) -> bool:
+    """Whether the theme's background is darker than middle grey."""
+    ground = ttk.Style(widget).lookup(".", "background") or "white"
+    return sum(widget.winfo_rgb(ground)) < 3 * 32768
+
+
+def shades(widget: tk.Misc) -> Shades:
+    return DARK if is_dark(widget) else LIGHT
+
+
+def follow_theme(widget: tk.Misc) -> Shades:
+    """Give the styles of this package's widgets the colours of the theme; to be called again on <<ThemeChanged>>.
+
+    sv-ttk paints all labels in one colour when the theme changes (tk_setPalette); those inside `widget` get theirs back.
+    """
+    colours, style = shades(widget), ttk.Style(widget)
+    usual = font.Font(widget, font=style.lookup("TLabel", "font") or "TkDefaultFont").actual()
+    if HEAD in font.names(widget):
+        font.nametofont(HEAD, widget).configure(family=usual["family"], size=usual["size"])
+    else:
+        font.Font(widget, name=HEAD, exists=False, family=usual["family"], size=usual["size"], weight="bold")
+    style.configure("Head.TLabel", font=HEAD)
+    style.configure("Dim.TLabel", foreground=colours.dim)
+    style.configure("Wrong.TLabel", foreground=colours.wrong)
+    style.configure("Changed.TLabel", foreground=colours.accent)
+    style.configure("Quiet.TButton", padding=(6, 2))
+    _unpaint(widget)
+    return colours
+
+
+def _unpaint(widget: tk.Misc) -> None:
+    if isinstance(widget, ttk.Label):
+        widget.configure(foreground="")
+    for child in widget.winfo_children():
+        _unpaint(child)
