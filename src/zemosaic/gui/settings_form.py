@@ -14,7 +14,7 @@ from zemosaic.gui.scrolled import Scrolled
 from zemosaic.gui.setting_row import SettingRow
 from zemosaic.gui.setting_words import Value, as_text, as_value, matches, why_wrong
 from zemosaic.gui.shades import follow_theme
-from zemosaic.gui.slices import Sliced
+from zemosaic.gui.slices import Later, Sliced
 from zemosaic.gui.words import Words
 from zemosaic.settings import Settings, declared, lacks_side_by_side
 
@@ -57,7 +57,7 @@ class SettingsForm(ttk.Frame):
         self._heads: dict[str, ttk.Label] = {}
         self._loading = False
         self._shown: set[str] = set()
-        self._search_after = ""
+        self._searching = Later(self, SEARCH_DELAY, self._filter)
         follow_theme(self)
         self._make_top(presets or Presets())
         self._make_body()
@@ -165,7 +165,7 @@ class SettingsForm(ttk.Frame):
         self.search_entry = ttk.Entry(top, textvariable=self._search, width=24)
         self.search_entry.grid(row=0, column=1, sticky="w")
         self.search_entry.bind("<Escape>", lambda _: self._search.set(""))
-        self._search.trace_add("write", lambda *_: self._search_soon())
+        self._search.trace_add("write", lambda *_: self._searching.start())
         self._only_changed = tk.BooleanVar(self, False)
         self._only_box = ttk.Checkbutton(top, variable=self._only_changed, command=self._filter)
         self._only_box.grid(row=0, column=2, padx=12)
@@ -255,14 +255,8 @@ class SettingsForm(ttk.Frame):
         if chosen:
             self._scrolled.show(self._heads[chosen[0]], top=True)
 
-    def _search_soon(self) -> None:
-        if self._search_after:
-            self.after_cancel(self._search_after)
-        self._search_after = self.after(SEARCH_DELAY, self._filter)
-
     def _filter(self) -> None:
         """Show the settings that are searched for, and the heads of their groups."""
-        self._search_after = ""
         needle, changed = self._search.get(), self.changed() if self._only_changed.get() else self._about
         shown = {name for name in self._rows if name in changed and matches(self._about[name], needle, self._tr)}
         if shown == self._shown:

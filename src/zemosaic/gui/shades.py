@@ -22,10 +22,11 @@ class Shades:
     wrong: str
     accent: str
     line: str
+    chosen: str  # behind what is selected
 
 
-DARK = Shades("#1c1c1c", "#fafafa", "#a0a0a0", "#ff8a80", "#57c8ff", "#3a3a3a")
-LIGHT = Shades("#fafafa", "#1c1c1c", "#666666", "#c42b1c", "#005fb8", "#d5d5d5")
+DARK = Shades("#1c1c1c", "#fafafa", "#a0a0a0", "#ff8a80", "#57c8ff", "#3a3a3a", "#2b4a61")
+LIGHT = Shades("#fafafa", "#1c1c1c", "#666666", "#c42b1c", "#005fb8", "#d5d5d5", "#cde3f8")
 
 
 def is_dark(widget: tk.Misc) -> bool:
@@ -53,6 +54,7 @@ def follow_theme(widget: tk.Misc) -> Shades:
     style.configure("Dim.TLabel", foreground=colours.dim)
     style.configure("Wrong.TLabel", foreground=colours.wrong)
     style.configure("Changed.TLabel", foreground=colours.accent)
+    style.map("Frames.Treeview", background=[("selected", colours.chosen)], foreground=[])
     style.configure("Quiet.TButton", padding=(6, 2))
     _unpaint(widget)
     return colours

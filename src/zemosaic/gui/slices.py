@@ -6,10 +6,37 @@ import time
 import tkinter as tk
 from collections.abc import Callable, Iterator
 
-__all__ = ["SLICE", "Sliced"]
+__all__ = ["SLICE", "Later", "Sliced"]
 
 SLICE = 0.012  # s
 PAUSE = 1  # ms between two slices, in which events are served
+
+
+class Later:
+    """Something that is done when nobody has asked for it again for a while, and not at all when its widget is gone."""
+
+    def __init__(self, widget: tk.Misc, delay: int, action: Callable[[], object]) -> None:
+        self._widget, self._delay, self._action = widget, delay, action
+        self._after = ""
+        widget.bind("<Destroy>", self._gone, add=True)
+
+    def start(self) -> None:
+        """Wait `delay` ms from now."""
+        self.cancel()
+        self._after = self._widget.after(self._delay, self.now)
+
+    def now(self) -> None:
+        self.cancel()
+        self._action()
+
+    def cancel(self) -> None:
+        if self._after:
+            self._widget.after_cancel(self._after)
+            self._after = ""
+
+    def _gone(self, event: tk.Event[tk.Misc]) -> None:
+        if event.widget is self._widget:
+            self.cancel()
 
 
 class Sliced:
