@@ -100,3 +100,14 @@ def test_the_packaged_catalogue_is_small_and_quick():
     for _ in range(10):
         catalogue.cone(300.0, 35.0, 2.0)
     assert (time.perf_counter() - start) / 10 < 0.05
+
+
+def test_the_bright_stars_of_the_whole_sky_are_those_of_the_cones() -> None:
+    catalogue = load_catalogue()
+    bright = catalogue.brighter_than(5.0)
+    assert (np.diff(bright.vt) >= 0).all() and bright.vt[-1] <= 5.0 and 1000 < len(bright) < 2500
+    for ra, dec in ((0.2, 10.0), (84.0, -1.0), (200.0, 89.0), (310.0, -60.0)):
+        near = angular_separation(bright.ra, bright.dec, ra, dec) <= 12.0
+        cone = catalogue.cone(ra, dec, 12.0, 5.0)
+        assert len(cone) > 3 and cone.ra.tolist() == pytest.approx(bright.ra[near].tolist(), abs=1e-9)
+        assert cone.dec.tolist() == pytest.approx(bright.dec[near].tolist(), abs=1e-9)

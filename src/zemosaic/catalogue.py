@@ -90,6 +90,17 @@ class Catalogue:
         order = order[np.argsort(vt[order], kind="stable")]
         return CatalogueStars(ra=alpha[order], dec=delta[order], vt=vt[order])
 
+    def brighter_than(self, vt: float) -> CatalogueStars:
+        """All stars of the sky up to VT = `vt`, brightest first."""
+        magnitude = np.asarray(self._stars["vt"])
+        index = np.flatnonzero(magnitude <= round(1000.0 * vt))
+        index = index[np.argsort(magnitude[index], kind="stable")]
+        cell = np.searchsorted(self._start, index, side="right") - 1
+        band = np.searchsorted(BAND_START, cell, side="right") - 1
+        rows = np.asarray(self._stars[index])
+        alpha = (cell - BAND_START[band] + (rows["ra"] + 0.5) / CELL_STEPS) * (360.0 / BAND_CELLS[band])
+        return CatalogueStars(alpha, band - 90.0 + (rows["dec"] + 0.5) / CELL_STEPS, rows["vt"] / 1000.0)
+
     def _decode(self, band: int, first: int, last: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Stars of the cells first..last (included) of a band."""
         bounds = self._start[BAND_START[band] + first : BAND_START[band] + last + 2]

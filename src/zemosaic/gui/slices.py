@@ -20,6 +20,10 @@ class Later:
         self._after = ""
         widget.bind("<Destroy>", self._gone, add=True)
 
+    @property
+    def waiting(self) -> bool:
+        return bool(self._after)
+
     def start(self) -> None:
         """Wait `delay` ms from now."""
         self.cancel()
