@@ -30,7 +30,7 @@ from nights import (
     simulated,
 )
 from zemosaic.errors import Cancelled, InputError
-from zemosaic.events import BlocksKept, ManyLeftOut, PhaseProgress, Planned, SeamsGraded, Unchanged
+from zemosaic.events import BlocksKept, ManyLeftOut, PhaseProgress, Planned, SeamsGraded, Unchanged, Warned
 from zemosaic.imaging.demosaic import bilinear
 from zemosaic.imaging.projection import angular_separation, pixel_to_sky
 from zemosaic.ledger import Ledger
@@ -301,6 +301,19 @@ def test_thresholds_are_settings(night):
     assert left_out == [set(), {night.subs[0].name, night.subs[1].name}, set()]
     shaken = next(row for row in rows(output) if row.path.name == night.subs[1].name)
     assert shaken.measurement.elongation > 2.0
+
+
+def test_what_the_user_leaves_out_is_not_measured_again_when_it_comes_back(night):
+    output, unwanted = night.lights.parent / "mosaic", night.subs[1].name
+    for exclude, new in (("", 6), (f"{unwanted}; nothing*", 0), ("", 0)):
+        recorder = Recorder(stop_after="measure")
+        with pytest.raises(Cancelled):
+            assembled(night.lights, output, recorder, exclude_files=exclude)
+        assert recorder.items["measure"] == new
+        states = {row.path.name: row.state for row in rows(output)}
+        assert (states[unwanted] is FrameState.EXCLUDED) == bool(exclude) == (unwanted in recorder.left_out)
+        warned = [e.text for e in recorder.events if isinstance(e, Warned) and "exclude_files" in e.text]
+        assert warned == ["exclude_files: no file of the input has a name like nothing*"] * bool(exclude)
 
 
 def test_nothing_solvable_stops_in_words(night):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from zemosaic.errors import SettingsError
 from zemosaic.first_release import NO_EFFECT, RENAMED, RENAMED_VALUES
 from zemosaic.messages import LANGUAGES, load_locale
-from zemosaic.settings import Settings, declared, fractions, weights_by_pattern
+from zemosaic.settings import Settings, declared, fractions, patterns, weights_by_pattern
 from zemosaic.settings_files import load_settings, parse_json, refused
 
 ROOT = Path(__file__).parents[1]
@@ -302,3 +302,9 @@ def test_every_setting_is_called_something_in_every_language() -> None:
 def test_groups_are_in_one_piece() -> None:
     groups = [about.group for about in declared().values()]
     assert sum(first != second for first, second in pairwise(groups)) == len(set(groups)) - 1
+
+
+def test_files_to_leave_out_are_a_text_or_a_list() -> None:
+    assert patterns(Settings(exclude_files=" *cloudy*;; b.fit; *cloudy*").exclude_files) == ("*cloudy*", "b.fit")
+    assert patterns(Settings.model_validate({"exclude_files": ["a.fit", "b.fit"]}).exclude_files) == ("a.fit", "b.fit")
+    assert patterns("") == ()

@@ -63,6 +63,7 @@ class FrameState(StrEnum):
     DUPLICATE = "duplicate"
     DAMAGED = "damaged"  # unreadable, truncated, empty, wrong size
     UNSUPPORTED = "unsupported"  # readable, but not something this run can combine
+    EXCLUDED = "excluded"  # by the user
     TOO_FEW_STARS = "too_few_stars"
     UNSOLVED = "unsolved"
     FALSE_SOLUTION = "false_solution"

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from zemosaic.declaration import Declared, choices, of_field, setting
 
-__all__ = ["Settings", "declared", "fractions", "lacks_side_by_side", "weights_by_pattern"]
+__all__ = ["Settings", "declared", "fractions", "lacks_side_by_side", "patterns", "weights_by_pattern"]
 
 
 class Settings(BaseModel):
@@ -106,6 +106,14 @@ class Settings(BaseModel):
         "Darks, flats, biases",
         "Folders or files with darks, flats, biases and masters, parted by `;`; those among the lights are found anyway.",
         unit="path",
+    )
+    exclude_files: str = setting(
+        "",
+        "frame quality",
+        "Files to leave out",
+        "Files that you do not want in the mosaic, parted by `;`: names or patterns of names (`*` and `?`, capitals or not), or "
+        "ends of paths, as in `*cloudy*; 2025-01-14/*; M31/Light_0007.fit`.",
+        unit="text",
     )
     max_elongation: float = setting(
         2.0,
@@ -453,6 +461,11 @@ class Settings(BaseModel):
         field = Settings.model_fields[str(info.field_name)]
         return value.strip().lower() if isinstance(value, str) and choices(field) else value
 
+    @field_validator("exclude_files", mode="before")
+    @classmethod
+    def _patterns_as_text(cls, value: object) -> object:
+        return "; ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
     @field_validator("stacking_winsor_limits", mode="before")
     @classmethod
     def _list_as_text(cls, value: object) -> object:
@@ -497,6 +510,11 @@ def weights_by_pattern(text: str) -> tuple[tuple[str, float], ...]:
             )
         found.append((pattern.strip(), weight))
     return tuple(found)
+
+
+def patterns(text: str) -> tuple[str, ...]:
+    """The parts of a text between its semicolons, each once."""
+    return tuple(dict.fromkeys(filter(None, (each.strip() for each in text.split(";")))))
 
 
 def fractions(text: str) -> tuple[float, float]:

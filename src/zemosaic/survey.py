@@ -48,7 +48,7 @@ from zemosaic.phases.solve import SolveResult, solve
 from zemosaic.quality import Matching
 from zemosaic.recipes import median, weighted_by_hand
 from zemosaic.seams import seam_report
-from zemosaic.settings import Settings
+from zemosaic.settings import Settings, patterns
 from zemosaic.solvers.external import External, find_external
 from zemosaic.targets import Target, find_targets, in_words, is_stray, target_gap
 from zemosaic.wcs import solution_header
@@ -94,9 +94,13 @@ class Survey:
     def scan(self, inputs: Sequence[Path], output: Path) -> tuple[tuple[Frame, ...], tuple[CalibrationFrame, ...]]:
         folders = [Path(each.strip()) for each in self.settings.calibration_folder.split(";") if each.strip()]
         with self.phase("scan", 0, "files") as outcome:
-            found = scan(inputs, output, self.reporter, folders, self.settings.stacks == "use")
-            self.ledger.record_scan(found.frames, ())
+            unwanted = patterns(self.settings.exclude_files)
+            found = scan(inputs, output, self.reporter, folders, self.settings.stacks == "use", unwanted)
+            self.ledger.record_scan([*found.frames, *found.excluded], ())  # what was measured on these stays for later
             self.leave_out(found.left_out)
+            if found.idle:
+                some = "; ".join(found.idle[:5]) + (f" and {len(found.idle) - 5} more" if len(found.idle) > 5 else "")
+                self.reporter.emit(Warned(f"exclude_files: no file of the input has a name like {some}"))
             exposure = sum(f.exposure for f in found.frames if f.exposure == f.exposure)
             others = len(found.left_out) + len(found.calibration)
             outcome.append(Scanned(len(found.frames), exposure / 60.0, others))

@@ -358,3 +358,35 @@ def test_real_subs(realdata):
     for frame in m94:
         assert angular_separation(frame.ra, frame.dec, 192.72, 41.12) < 0.5
         assert frame.scale == pytest.approx(2.393, abs=1e-3)
+
+
+def test_what_the_user_leaves_out_is_left_out_by_name_and_numbered_last(tmp_path: Path) -> None:
+    kept = [sub(tmp_path / "in" / f"a{k}.fit", k) for k in (1, 3)]
+    unwanted = sub(tmp_path / "in" / "cloudy2.fit", 2)
+    sub(tmp_path / "in" / "cloudy_dark.fit", 7, IMAGETYP="Dark")
+    stack = sub(tmp_path / "in" / "cloudy_stack.fit", 8, STACKCNT=20)
+    result = scan([tmp_path / "in"], tmp_path / "out", Silent(), exclude=("CLOUDY*", "nothing*"))
+    assert [frame.path for frame in result.frames] == kept and [frame.id for frame in result.frames] == [0, 1]
+    assert [(frame.path, frame.id) for frame in result.excluded] == [(unwanted, 2)]
+    states = {each.path.name: each.state for each in result.left_out}
+    assert states == {
+        "cloudy2.fit": FrameState.EXCLUDED,
+        "cloudy_dark.fit": FrameState.EXCLUDED,
+        stack.name: FrameState.STACK,
+    }
+    assert not result.calibration and result.idle == ("nothing*",)
+    assert "exclude_files" in next(each.reason for each in result.left_out if each.path == unwanted)
+
+
+def test_a_copy_of_what_is_left_out_may_stay(tmp_path: Path) -> None:
+    sub(tmp_path / "in" / "a.fit", 1)
+    copy = sub(tmp_path / "in" / "b.fit", 1)
+    result = scan([tmp_path / "in"], tmp_path / "out", Silent(), exclude=("a.fit",))
+    assert [frame.path for frame in result.frames] == [copy]
+    assert [each.state for each in result.left_out] == [FrameState.EXCLUDED]
+
+
+def test_leaving_out_everything_is_told(tmp_path: Path) -> None:
+    sub(tmp_path / "in" / "a.fit", 1)
+    with pytest.raises(InputError, match=r"1 excluded file\); for example .*a\.fit: Left out by you"):
+        scan([tmp_path / "in"], tmp_path / "out", Silent(), exclude=("*",))

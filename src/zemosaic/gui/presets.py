@@ -28,6 +28,7 @@ PERSONAL = frozenset(
         "scheduler",
         "calibration_folder",
         "coadd_memmap_dir",
+        "exclude_files",
         "file_weights",
     }
 )

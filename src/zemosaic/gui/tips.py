@@ -21,12 +21,13 @@ class Tip:
 
     def __init__(self, text: Callable[[], str], *widgets: tk.Widget) -> None:
         self._text = text
-        self._after = ""
+        self._waiting: tuple[tk.Widget, str] | None = None  # the widget under the pointer, and what Tk calls the delay
         self._window: tk.Toplevel | None = None
         for widget in widgets:
             widget.bind("<Enter>", self._wait, add=True)
-            for leaving in ("<Leave>", "<ButtonPress>", "<Key>", "<FocusOut>", "<Destroy>"):
+            for leaving in ("<Leave>", "<ButtonPress>", "<Key>", "<FocusOut>"):
                 widget.bind(leaving, self._hide, add=True)
+            widget.bind("<Destroy>", self._gone, add=True)
             widget.bind("<F1>", self._show_now, add=True)
 
     @property
@@ -37,22 +38,31 @@ class Tip:
     def _wait(self, event: tk.Event[tk.Widget]) -> None:
         self._hide()
         widget = event.widget
-        self._after = widget.after(DELAY, lambda: self._show(widget))
+        self._waiting = widget, widget.after(DELAY, lambda: self._show(widget))
 
     def _show_now(self, event: tk.Event[tk.Widget]) -> None:
         self._hide()
         self._show(event.widget)
 
-    def _hide(self, event: tk.Event[tk.Widget] | None = None) -> None:
-        if self._after and event is not None:
-            event.widget.after_cancel(self._after)
-        self._after = ""
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            widget, after = self._waiting
+            widget.after_cancel(after)
+            self._waiting = None
+
+    def _hide(self, _: tk.Event[tk.Widget] | None = None) -> None:
+        self._stop_waiting()
         if self._window is not None:
             self._window.destroy()
             self._window = None
 
+    def _gone(self, _: tk.Event[tk.Widget]) -> None:
+        """The window goes with the widget that it belongs to."""
+        self._stop_waiting()
+        self._window = None
+
     def _show(self, widget: tk.Widget) -> None:
-        self._after = ""
+        self._waiting = None
         text = self._text()
         if Tip._open is not None:
             Tip._open._hide()

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from zemosaic.events import PhaseProgress, Reporter, Warned
 from zemosaic.fits import ImageFile, inspect, read_pixels
 from zemosaic.headers import as_stack, date_obs, frame_from_header, number, text
 from zemosaic.model import CalibrationFrame, CalibrationKind, Frame, FrameKind, FrameState, LeftOut
+from zemosaic.patterns import fitting
 from zemosaic.phases._scan_calibration import calibration_frame, header_kind, name_kind
 
 __all__ = ["ScanResult", "scan"]
@@ -32,6 +33,7 @@ DIGEST_ROWS = 8  # rows of noise: two different exposures never share them, and 
 HASH_ROWS = 256  # rows read at once when whole files are compared
 PROGRESS_STEP = 50  # files
 COMPANIONS = ("WEIGHT", "COVERAGE", "REJECTED", "EXPOSURE")  # EXTNAME of what ZeMosaic writes beside a mosaic
+EXCLUDED = "Left out by you (setting exclude_files)."
 WORDS = {
     FrameState.NOT_A_LIGHT: "calibration files",
     FrameState.STACK: "stacks",
@@ -39,16 +41,22 @@ WORDS = {
     FrameState.DUPLICATE: "duplicates",
     FrameState.DAMAGED: "damaged files",
     FrameState.UNSUPPORTED: "unsupported files",
+    FrameState.EXCLUDED: "excluded files",
 }
 
 
 @dataclass(frozen=True)
 class ScanResult:
-    """The lights, in the order of their ids, darks, flats and biases, and all other FITS files, in the order of their paths."""
+    """The lights, in the order of their ids, darks, flats and biases, and all other FITS files, in the order of their paths.
+
+    Lights that the user leaves out are among `left_out` and in `excluded`, with ids after those of the others.
+    """
 
     frames: tuple[Frame, ...]
     left_out: tuple[LeftOut, ...]
     calibration: tuple[CalibrationFrame, ...] = ()
+    excluded: tuple[Frame, ...] = ()
+    idle: tuple[str, ...] = ()  # patterns of what is to be left out that fit no file
 
 
 @dataclass(frozen=True)
@@ -64,10 +72,12 @@ def scan(
     reporter: Reporter,
     calibration_folders: Sequence[Path] = (),
     use_stacks: bool = False,
+    exclude: Sequence[str] = (),
 ) -> ScanResult:
     """Find the lights in folders and files, and darks, flats and biases there and in the folders for these.
 
     use_stacks : take ready-made stacks as frames too, ZeMosaic's own from elsewhere among them
+    exclude : patterns of files to leave out (`zemosaic.patterns`)
 
     Raises
     ------
@@ -93,14 +103,30 @@ def scan(
             left_out.append(found)
         if done % PROGRESS_STEP == 0 or done == len(files):
             reporter.emit(PhaseProgress("scan", done, len(files), file.path.name))
-    frames.sort(key=_order)
+    unwanted, idle = fitting((file.path for file in files), exclude)
+    excluded = sorted((frame for frame in frames if frame.path in unwanted), key=_order)
+    frames = sorted((frame for frame in frames if frame.path not in unwanted), key=_order)
+    calibration, left_out = _without_excluded(calibration, left_out, excluded, unwanted)
     frames, other = _one_kind(frames)  # first: a copy that lost its BAYERPAT must not displace the good one
     frames, same = _without_duplicates(frames)
     left_out = sorted([*left_out, *same, *other], key=lambda what: what.path.as_posix())
     if not frames:
         raise InputError(_nothing_found(inputs, files, [*left_out, *map(_not_a_light, calibration)]))
-    numbered = tuple(replace(frame, id=i) for i, frame in enumerate(frames))
-    return ScanResult(numbered, tuple(left_out), tuple(calibration))
+    numbered = tuple(replace(frame, id=i) for i, frame in enumerate([*frames, *excluded]))
+    wanted, rest = numbered[: len(frames)], numbered[len(frames) :]
+    return ScanResult(wanted, tuple(left_out), tuple(calibration), rest, idle)
+
+
+def _without_excluded(
+    calibration: Sequence[CalibrationFrame],
+    left_out: Sequence[LeftOut],
+    excluded: Sequence[Frame],
+    unwanted: Collection[Path],
+) -> tuple[list[CalibrationFrame], list[LeftOut]]:
+    """The calibration frames that are wanted, and all that are left out so far; what was none keeps its own reason."""
+    kept = [each for each in calibration if each.path not in unwanted]
+    paths = [each.path for each in excluded] + [each.path for each in calibration if each.path in unwanted]
+    return kept, [*left_out, *(LeftOut(path, FrameState.EXCLUDED, EXCLUDED) for path in paths)]
 
 
 def _not_a_light(frame: CalibrationFrame) -> LeftOut:
