@@ -126,6 +126,7 @@ def test_raw_frames_combined_with_the_truth_meet_all_goals():
         "background, rms without plane": 1.0,
         "zonal error": 8.0,
         "step between panels": 0.15,
+        "FWHM over that of the subs": 1.1,  # debayered bilinearly, red and blue
     }
     assert missed(result) <= set(noisy), result.table()  # 16 small subs leave noise in cells and a few stars in zones
     assert all(result[name] < limit for name, limit in noisy.items()), result.table()
@@ -151,6 +152,7 @@ def test_gain_error_on_a_quarter_is_seen_by_the_photometry(scene, perfect):
         "photometry, 1.48 MAD",
         "zonal error",
         "step between panels",
+        "noise efficiency",  # 10 % off the scale is 20 % of the variance there
         *BACKGROUND,
     }
     assert result["zonal error"] > 15.0
@@ -186,7 +188,7 @@ def test_trail_left_over(scene, off, name):
                 data[:, y[inside], x[inside] + d] += 12.0
     result = judge(replace(scene, data=data))
     assert result[name] > 0.3
-    trails = {"satellite trails, on axis", "satellite trails, 3-5 px off"}
+    trails = {"satellite trails, on axis", "satellite trails, 3-5 px off", "outliers"}
     assert missed(result) <= {*trails, "step between panels", *BACKGROUND}, result.table()  # they lift their panels
 
 

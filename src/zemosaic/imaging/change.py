@@ -17,14 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zemosaic.imaging.calibrate import STEP, Calibration, Feather, calibration
+from zemosaic.imaging.calibrate import STEP, Calibration, Feather, border_weight, calibration
 from zemosaic.imaging.projection import grid_to_sky, sky_to_pixel
+from zemosaic.kernels.reject import SEEING
 from zemosaic.model import Correction, Grid, Solution
 
 __all__ = ["CELL", "Change", "How", "Light", "Look", "light_of", "moved"]
 
 CELL = 64  # px of the mosaic
-SEEING = 0.1  # of the light, as `imaging.reject` has it
 Float32Array = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -61,7 +61,7 @@ def moved(before: Look, after: Look, grid: Grid, x: FloatArray, y: FloatArray, h
     now_x, now_y = sky_to_pixel(after.solution, place[0][inside], place[1][inside])
     at = np.rint(sy / STEP).astype(int), np.rint(sx / STEP).astype(int)
     was, will = how.lattices(before, grid), how.lattices(after, grid)
-    edge = _edge(sx, sy, how.feather.margins(width, height), before.shape)[:, None]
+    edge = border_weight(sx, sy, how.feather.margins(width, height), before.shape)[:, None]
     gain = will.scale[at].astype(float) / was.scale[at] - 1.0
     sky = was.offset[at] * gain - (will.offset[at].astype(float) - was.offset[at])
     a, b, c, d = after.solution.cd
@@ -130,15 +130,6 @@ class Change:
         noise = np.sqrt(1.0 / np.where(seen, light.weight, 1.0) + (SEEING * light.light) ** 2 / frames)
         depth = 0.5 * np.abs(self.after / np.where(self.before > 0, self.before, total) - 1.0)
         return float(np.max(np.maximum(counted / noise, depth), where=seen, initial=0.0))
-
-
-def _edge(x: FloatArray, y: FloatArray, margins: FloatArray, shape: tuple[int, int]) -> FloatArray:
-    """The rise of a frame's weight from its border."""
-    weight = np.ones_like(x)
-    for place, margin, length in ((x, margins[0], shape[1]), (y, margins[1], shape[0])):
-        t = np.clip((np.minimum(place, length - 1 - place) - margin) / margins[2], 0.0, 1.0)
-        weight *= t * t * (3.0 - 2.0 * t)
-    return weight
 
 
 def light_of(data: Float32Array, weight: Float32Array, count: NDArray[np.uint16], level: tuple[float, ...]) -> Light:

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from zemosaic.kernels import demosaic as kernels
 
-__all__ = ["BILINEAR_VARIANCE", "LUMINANCE_SIGMA", "bilinear", "cfa_colours", "luminance"]
+__all__ = ["BAYER_SHARE", "BILINEAR_VARIANCE", "LUMINANCE_SIGMA", "bilinear", "cfa_colours", "luminance"]
 
 PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 CHANNEL = {"R": 0, "G": 1, "B": 2}
+BAYER_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
 LUMINANCE_SIGMA = math.sqrt(0.5)  # px per axis, blur of the luminance
 
 # Variance of the sum of a bilinear plane over a wide aperture, per px of the aperture and per variance of a raw pixel:

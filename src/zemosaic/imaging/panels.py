@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, label
 
+from zemosaic.imaging.calibrate import border_rise
+
 __all__ = ["area_noise", "edge_weight", "inside_distance"]
 
 Float32Array = NDArray[np.float32]
@@ -41,9 +43,8 @@ def inside_distance(data: Float32Array) -> FarArray | None:
 
 
 def edge_weight(distance: FarArray, taper: float) -> Float32Array:
-    """C1 rise from 0 where there is no data to 1 at `taper` px from it, as frames have it towards their border."""
-    t = np.minimum(np.maximum(distance.astype(np.float32) - 1.0, 0.0) / np.float32(taper), 1.0)
-    weight: Float32Array = t * t * (3.0 - 2.0 * t)
+    """Rise from 0 where there is no data to 1 at `taper` px from it, as frames have it towards their border."""
+    weight: Float32Array = border_rise(distance.astype(np.float32) - np.float32(1.0), taper).astype(np.float32)
     return weight
 
 

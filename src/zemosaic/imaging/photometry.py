@@ -9,7 +9,7 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
-from zemosaic.imaging.demosaic import BILINEAR_VARIANCE, LUMINANCE_SIGMA, cfa_colours
+from zemosaic.imaging.demosaic import BAYER_SHARE, BILINEAR_VARIANCE, LUMINANCE_SIGMA, cfa_colours
 from zemosaic.kernels import stars as kernels
 from zemosaic.kernels.demosaic import bilinear
 
@@ -51,7 +51,7 @@ def bands(data: FloatArray, light: FloatArray, pattern: str | None, sigma: tuple
     planes = np.empty((3, *data.shape), np.float32)
     bilinear(data, cfa_colours(pattern), planes.transpose(1, 2, 0))
     variance = square * BILINEAR_VARIANCE
-    mean = float(square @ (0.25, 0.5, 0.25))  # each raw pixel enters a wide sum of the luminance once
+    mean = float(square @ BAYER_SHARE)  # each raw pixel enters a wide sum of the luminance once
     channels = [Band(*band) for band in zip(planes, BILINEAR_SIGMA, variance)]
     return [Band(light, LUMINANCE_SIGMA, mean), *channels]
 

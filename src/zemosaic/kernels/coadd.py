@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
 from zemosaic.kernels.drops import halves
+from zemosaic.kernels.reject import SEEING
 from zemosaic.kernels.resample import PLANES
 from zemosaic.kernels.sampling import (
     NOWHERE,
@@ -41,7 +42,6 @@ __all__ = [
 ]
 
 MEAN, KAPPA_SIGMA, WINSORIZED, LINEAR_FIT = range(4)  # the methods of `locate`
-LIGHT = 0.10  # share of the light that seeing may explain
 HUBER = 1.5  # sigma; beyond, a sample pulls no harder (95 % efficient for Gaussian noise at 1.345, 96 % at 1.5)
 MOST_ROUNDS = 12
 Float32Array = NDArray[np.float32]
@@ -362,7 +362,7 @@ def locate(
     ranges : (depth + 1,) float64, expected largest minus smallest of n samples of unit Gaussian noise
     out : (channels, H, W) float32, NaN where there is no sample
     """
-    depth, light = samples.shape[0], LIGHT + unlike
+    depth, light = samples.shape[0], SEEING + unlike
     x, v, w = np.empty(depth), np.empty(depth), np.empty(depth)
     kept, rest = np.empty(depth), np.empty(depth)
     for Y in range(count.shape[0]):

@@ -20,6 +20,7 @@ __all__ = [
     "CUT_STEPS",
     "CUT_Z",
     "MIDDLES",
+    "SEEING",
     "count_light",
     "gather_residuals",
     "grow",
@@ -36,7 +37,8 @@ CUT_Z, CUT_STEPS = 8.0, 64  # the table of what cutting at 0 adds runs over +- C
 FEW = 2  # samples; the median of more is robust against one outlier
 MEDIAN_VARIANCE = np.float32(1.57)  # of a median over that of a mean, Gaussian noise
 GRADIENT = np.float32(0.35)  # share of the local spread of the model that seeing and the blur of the model may explain
-LIGHT = np.float32(0.10)  # least share of the light itself
+SEEING = 0.10  # share of the light that seeing explains: what is tolerated of it at least
+LIGHT = np.float32(SEEING)
 Float32Array = NDArray[np.float32]
 
 

@@ -47,13 +47,13 @@ def _taper(
     margin: float,
     width: float,
 ) -> float:
-    """C1 rise from 0 at `margin` px inside either border to 1 at `margin + width`."""
+    """Rise from 0 at `margin` px inside either border to 1 at `margin + width`, see `zemosaic.imaging.calibrate.border_rise`."""
     t = (min(position, last - position) - margin) / width
     if t <= 0.0:
         return 0.0
     if t >= 1.0:
         return 1.0
-    return t * t * (3.0 - 2.0 * t)
+    return t * (2.0 - t)
 
 
 @kernel

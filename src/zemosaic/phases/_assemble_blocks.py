@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from zemosaic.chunks import Around, reserve
 from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
 from zemosaic.imaging.coadd import location, median, median_variance
+from zemosaic.imaging.demosaic import BAYER_SHARE
 from zemosaic.imaging.projection import pixel_scale
 from zemosaic.imaging.taps import drops as dropped
 from zemosaic.imaging.taps import taps
@@ -24,7 +25,6 @@ from zemosaic.kernels import resample as mosaic_kernels
 from zemosaic.model import FrameKind, Grid, Superblock
 from zemosaic.phases._assemble_canvas import FINAL, PROVISIONAL, Canvas, Checkpoint, block_name, load, record, store
 from zemosaic.phases._assemble_frame import (
-    BAYER_SHARE,
     CLIPPED,
     Exposure,
     Ingredient,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from zemosaic.calibrated import read_calibrated
 from zemosaic.errors import FrameError
 from zemosaic.imaging.calibrate import STEP, Calibration, Feather, calibration
-from zemosaic.imaging.demosaic import cfa_colours
+from zemosaic.imaging.demosaic import BAYER_SHARE, cfa_colours
 from zemosaic.imaging.panels import edge_weight
 from zemosaic.imaging.reject import uncut
 from zemosaic.kernels.blot import invalidate
@@ -24,7 +24,6 @@ from zemosaic.phases._assemble_canvas import digest
 from zemosaic.tables import load_border, load_damaged
 
 __all__ = [
-    "BAYER_SHARE",
     "CLIPPED",
     "Exposure",
     "Ingredient",
@@ -47,7 +46,6 @@ __all__ = [
 ]
 
 Float32Array = NDArray[np.float32]
-BAYER_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
 CLIPPED = 1e-3  # share of pixels at exactly 0 from which a frame counts as cut at 0
 
 

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from zemosaic.errors import Cancelled
 from zemosaic.events import PhaseProgress, Reporter
+from zemosaic.imaging.demosaic import BAYER_SHARE
 from zemosaic.imaging.linking import chord, unit_vectors
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky
 from zemosaic.imaging.response import half_diagonal
@@ -32,7 +33,6 @@ __all__ = ["mask_stars", "sky_cells"]
 
 LONE_STAR_SNR = 30.0  # a star that only one frame lists is masked from this S/N
 NODE_SPACING = 64.0  # px, of the common sky; more when cells are larger
-COLOUR_SHARE = (0.25, 0.5, 0.25)  # of the pixels, R G B
 
 
 def mask_stars(inputs: Sequence[Item], detections: Detections, linked: Linked) -> MaskStars:
@@ -100,7 +100,7 @@ def _frame_cells(
     if masked.mean() > 0.9:  # a globular cluster fills the frame: stars are better than no sky at all
         masked[:] = False
     sigma = np.maximum(np.asarray(item.measurement.sigma), 1e-3)
-    share = np.ones(1) if frame.kind is FrameKind.MONO else np.array(COLOUR_SHARE)
+    share = np.ones(1) if frame.kind is FrameKind.MONO else np.array(BAYER_SHARE)
     noise = sigma / (mesh.cell * np.sqrt(share))
     flat_fielded = item.measurement.flat is not None
     return frame_cells(

@@ -14,7 +14,10 @@ from zemosaic.score.smooth import Residual
 __all__ = ["ArtefactScore", "judge_artefacts"]
 
 F64 = NDArray[np.float64]
-DEPTH = 4  # subs at least: with fewer a wrong sample cannot be told from the others
+DEPTH, TRAIL_DEPTH = (
+    4,
+    6,
+)  # subs at least: with fewer a wrong sample cannot be told from the others, a faint wing from noise
 OUTLIER = 6.0  # sigma
 HOT = 6.0  # sigma of the sky in one sub: fixed pixels from here on count
 OFF_AXIS = (3.0, 4.0, 5.0)  # px beside a trail
@@ -35,16 +38,17 @@ class ArtefactScore:
 
 
 def judge_artefacts(scene: Scene, residual: Residual) -> ArtefactScore:
-    """Outliers, trails and hot pixels of one channel, where at least `DEPTH` subs overlap."""
+    """Outliers and hot pixels of one channel where at least `DEPTH` subs overlap, trails where `TRAIL_DEPTH` do."""
     score = np.where(scene.frames >= DEPTH, residual.rough / residual.sigma, np.nan)
     valid = np.isfinite(score)
     beyond = np.count_nonzero(np.abs(score[valid]) > OUTLIER)
     outliers = 1e6 * beyond / max(int(np.count_nonzero(valid)), 1)
+    deep = np.where(scene.frames >= TRAIL_DEPTH, score, np.float32(np.nan))
     on, off = [], []
     for sub in scene.truth.subs:
         if sub.trail is not None:
-            on.append(_values(score, *scene.trail_line(sub, 0.0)))
-            off += [_values(score, *scene.trail_line(sub, side * d)) for d in OFF_AXIS for side in (-1.0, 1.0)]
+            on.append(_values(deep, *scene.trail_line(sub, 0.0)))
+            off += [_values(deep, *scene.trail_line(sub, side * d)) for d in OFF_AXIS for side in (-1.0, 1.0)]
     each = [float(np.mean(values)) for values in on if values.size]
     hot_on, hot_off = _hot_pixels(scene, score)
     return ArtefactScore(

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zemosaic.imaging.calibrate import Feather, response_at
+from zemosaic.imaging.calibrate import Feather, border_weight, response_at
 from zemosaic.imaging.cloud import cloud_shape
+from zemosaic.imaging.demosaic import BAYER_SHARE
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky, sky_to_pixel
 from zemosaic.imaging.skysurface import surface_at
 from zemosaic.kernels.render import sample_periodic
@@ -140,28 +141,23 @@ def _add(truth: Truth, sub: Sub, correction: Correction, ra: F64, dec: F64, sums
     """One frame: the true light through its corrections, with the weight that the assembly gives."""
     plan = truth.plan
     x, y = sky_to_pixel(sub.solution, ra, dec)
-    margin_x, margin_y, taper = Feather().margins(plan.width, plan.height)
-    inner = np.minimum(
-        np.minimum(x - margin_x, plan.width - 1 - margin_x - x),
-        np.minimum(y - margin_y, plan.height - 1 - margin_y - y),
-    )
-    here = inner > 0
-    rise = np.clip(inner[here] / taper, 0.0, 1.0)
-    x, y = x[here], y[here]
+    rise = border_weight(x, y, Feather().margins(plan.width, plan.height), (plan.height, plan.width))
+    here = rise > 0
+    rise, x, y = rise[here], x[here], y[here]
     u, v = (x - 0.5 * (plan.width - 1)) / plan.radius, (y - 0.5 * (plan.height - 1)) / plan.radius
     instrument = truth.instruments[sub.instrument]
     flat = response(instrument.response, u * u + v * v)
     found = response_at(correction, u, v)
     omega = pixel_area(sub.solution, x, y) / (plan.scale / 3600.0) ** 2
     sums.frames[sub.panel][here] += 1
-    for c, share in enumerate((0.25, 0.5, 0.25)):
+    for c, share in enumerate(BAYER_SHARE):
         sky, gain = surface_at(sub.sky[c], u, v), transparency(sub, u, v) * instrument.colours[c]
         raw = flat * (gain * omega * sums.nebula[c][here] + sky)
         clear = correction.gain[c] * cloud_shape(np.array(correction.cloud), u, v)
         raw += plan.pedestal - correction.pedestal
         light = (raw / found - surface_at(correction.sky[c], u, v)) / (clear * omega)
         noise = sub.noise[c] / np.sqrt(share) / (found * clear * omega)
-        weight = correction.weight * rise**2 * (3.0 - 2.0 * rise) / noise**2
+        weight = correction.weight * rise / noise**2
         sums.weight[c][here] += weight
         sums.light[c][here] += weight * light
         sums.factor[c][here] += weight * flat * gain / (found * clear)

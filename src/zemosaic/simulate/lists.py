@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from zemosaic.imaging.chromatic import colour_weights
-from zemosaic.imaging.demosaic import LUMINANCE_SIGMA
+from zemosaic.imaging.demosaic import BAYER_SHARE, LUMINANCE_SIGMA
 from zemosaic.imaging.photometry import GAUSS
 from zemosaic.imaging.projection import sky_to_pixel
 from zemosaic.model import Stars
@@ -23,7 +23,7 @@ from zemosaic.simulate.truth import Sub, Truth
 __all__ = ["star_list"]
 
 F64 = NDArray[np.float64]
-SHARE = np.array([0.25, 0.5, 0.25])  # of the pixels, R G B
+SHARE = np.array(BAYER_SHARE)
 APERTURE = 1.2  # of the FWHM in the luminance, as in the measurement
 INSIDE = 0.92  # share of a star's light in it
 ANNULUS = 1.1  # noise with that of the sky's level, over that without
