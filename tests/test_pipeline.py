@@ -135,7 +135,7 @@ def test_mosaic_of_four_panels_is_true(quality):
     assert {name: result[name] for name, limit in LIMITS.items() if not abs(result[name]) <= limit} == {}, (
         result.table()
     )
-    # the taper lies on half of these frames and costs a tenth; 0.96 on frames of full size
+    # the taper lies on half of these frames and costs some percent
     assert result["noise efficiency"] >= 0.85, result.table()
 
 
