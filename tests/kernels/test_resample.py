@@ -6,6 +6,7 @@ import pytest
 from zemosaic.imaging.taps import drops, taps
 from zemosaic.kernels.coadd import resample_box
 from zemosaic.kernels.resample import PLANES, add_to_buckets, add_to_sums, bucket_centre
+from zemosaic.kernels.sampling import cells_of
 
 STEP = 32
 NO_CFA = (PLANES, PLANES)
@@ -83,6 +84,23 @@ def test_the_weight_reaches_zero_at_the_border_without_a_step(frame):
     assert 0.0 < profile[4] < 0.05
     assert np.abs(np.diff(profile)).max() < 2.0 / 20
     assert np.abs(np.diff(profile[4:33], 2)).max() < 2.1 / 20**2  # level where it ends, and no bend on the way
+
+
+@pytest.mark.parametrize("box", [(0, 250, 0, 250), (40, 170, 33, 95), (60, 61, 70, 71), (10, 10, 0, 250)])
+def test_cells_are_those_in_which_any_pixel_sees_the_frame(box):
+    shape, margins = (210, 182), np.array([3.5, 5.0, 12.0])
+    nx, ny, node0 = affine_nodes((250, 250), a=0.9, b=0.2, dx=20.0, dy=-30.0)
+    found = cells_of(shape, nx, ny, node0, STEP, margins, box)
+    listed = {(j, i): wholly for j, i, wholly in found.tolist()}
+    for j, i in np.ndindex(8, 8):
+        y, x = np.mgrid[j * STEP : (j + 1) * STEP + 1, i * STEP : (i + 1) * STEP + 1]
+        place = np.stack([0.9 * x - 0.2 * y + 20.0, 0.2 * x + 0.9 * y - 30.0], axis=-1).reshape(-1, 2)
+        taper = [naive_taper(px, 181, 3.5, 12) * naive_taper(py, 209, 5.0, 12) for px, py in place]
+        inside = y.max() > box[0] and y.min() < box[1] and x.max() > box[2] and x.min() < box[3] and box[1] > box[0]
+        assert not (inside and max(taper) > 0) or (j, i) in listed
+        assert listed.get((j, i), 0) == 0 or min(taper) == 1.0
+    if box[1] - box[0] == 250:
+        assert 20 < len(found) < 64 and 0 < sum(listed.values()) < len(found)
 
 
 def test_samples_go_round_the_nine_buckets(frame):

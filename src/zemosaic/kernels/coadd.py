@@ -15,18 +15,16 @@ from numpy.typing import NDArray
 from zemosaic.kernels._jit import kernel
 from zemosaic.kernels.drops import halves
 from zemosaic.kernels.reject import SEEING
-from zemosaic.kernels.resample import PLANES
 from zemosaic.kernels.sampling import (
-    NOWHERE,
-    WHOLLY,
+    PLANES,
     along_row,
     at_nodes,
+    cells_of,
     four_times,
     lattice,
     row_ends,
     see,
     see_drops,
-    seen_where,
 )
 
 __all__ = [
@@ -76,37 +74,46 @@ def resample_box(
     channels, width = weights.shape[2], image.shape[1]
     flat, shape, tables = image.ravel(), (height, width), (table.ravel(), four_times(table))
     lanes, taper = np.empty(4 * step, np.float32), np.empty(step)
+    parts, strength, drops = halves(table), np.ones(3 * step, np.float32), red[0] < PLANES
     node_weights, weight = at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
     node_variances, variance = at_nodes(variances, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
-    parts, strength, drops = halves(table), np.ones(3 * step, np.float32), red[0] < PLANES
     out[:, :, 2 * channels] = 0.0
-    for cy in range(box[0] // step, (box[1] - 1) // step + 1):
-        for cx in range(box[2] // step, (box[3] - 1) // step + 1):
-            j, i = cy - node0[0], cx - node0[1]
-            seen_x = seen_where(nodes_x, j, i, width - 1.0, margins[0], margins[2])
-            seen_y = seen_where(nodes_y, j, i, height - 1.0, margins[1], margins[2])
-            if seen_x == NOWHERE or seen_y == NOWHERE:
-                continue
-            wholly = seen_x == WHOLLY and seen_y == WHOLLY
-            span = max(box[2] - cx * step, 0), min(box[3] - cx * step, step)
-            for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
-                share = (y - cy * step) / step
-                ends = row_ends(nodes_x, nodes_y, j, i, share)
-                if drops:
-                    see_drops(
-                        flat, shape, row0, tables, parts, red, ends, span, step, margins, wholly, apart, lanes,
-                        strength, taper,
-                    )  # fmt: skip
-                else:
-                    see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
-                along_row(node_weights, j, i, share, weight)
-                along_row(node_variances, j, i, share, variance)
-                for k in range(span[0], span[1]):
-                    if taper[k] > 0.0:
-                        seen, along = out[y - box[0], cx * step + k - box[2]], np.float32(k / step)
-                        _put(lanes, 4 * k, taper[k], weight, variance, along, equal, seen)
-                        if drops:
-                            _thin(strength[3 * k : 3 * k + channels], taper[k], weight, along, equal, seen)
+    cells = cells_of(shape, nodes_x, nodes_y, node0, step, margins, box)
+    for n in range(len(cells)):
+        j, i, wholly = cells[n, 0], cells[n, 1], cells[n, 2] == 1
+        top, left = (j + node0[0]) * step, (i + node0[1]) * step
+        span = max(box[2] - left, 0), min(box[3] - left, step)
+        for y in range(max(box[0], top), min(box[1], top + step)):
+            share = (y - top) / step
+            ends = row_ends(nodes_x, nodes_y, j, i, share)
+            if drops:
+                see_drops(
+                    flat,
+                    shape,
+                    row0,
+                    tables,
+                    parts,
+                    red,
+                    ends,
+                    span,
+                    step,
+                    margins,
+                    wholly,
+                    apart,
+                    lanes,
+                    strength,
+                    taper,
+                )
+            else:
+                see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
+            along_row(node_weights, j, i, share, weight)
+            along_row(node_variances, j, i, share, variance)
+            for k in range(span[0], span[1]):
+                if taper[k] > 0.0:
+                    seen, along = out[y - box[0], left + k - box[2]], np.float32(k / step)
+                    _put(lanes, 4 * k, taper[k], weight, variance, along, equal, seen)
+                    if drops:
+                        _thin(strength[3 * k : 3 * k + channels], taper[k], weight, along, equal, seen)
 
 
 @kernel

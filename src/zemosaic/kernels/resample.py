@@ -17,23 +17,12 @@ from numpy.typing import NDArray
 from zemosaic.kernels._jit import kernel
 from zemosaic.kernels._simd import PHASES, prefetch
 from zemosaic.kernels.drops import halves
-from zemosaic.kernels.sampling import (
-    NOWHERE,
-    WHOLLY,
-    along_row,
-    at_nodes,
-    four_times,
-    row_ends,
-    see,
-    see_drops,
-    seen_where,
-)
+from zemosaic.kernels.sampling import PLANES, along_row, at_nodes, cells_of, four_times, row_ends, see, see_drops
 
 __all__ = ["BUCKETS", "PHASES", "PLANES", "add_to_buckets", "add_to_sums", "bucket_centre"]
 
 BUCKETS = 9
 LINE = 16  # float32 in a line of the processor's cache
-PLANES = 2  # instead of the place of red: every pixel has three colours, to be interpolated
 
 
 @kernel
@@ -73,38 +62,33 @@ def add_to_buckets(
     flat, shape, tables = image.ravel(), (height, width), (table.ravel(), four_times(table))
     lanes, taper = np.empty(4 * step, np.float32), np.empty(step)
     node_weights, weight = at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
-    for cy in range(box[0] // step, (box[1] - 1) // step + 1):
-        for cx in range(box[2] // step, (box[3] - 1) // step + 1):
-            j, i = cy - node0[0], cx - node0[1]
-            seen_x = seen_where(nodes_x, j, i, width - 1.0, margins[0], margins[2])
-            seen_y = seen_where(nodes_y, j, i, height - 1.0, margins[1], margins[2])
-            if seen_x == NOWHERE or seen_y == NOWHERE:
+    cells = cells_of(shape, nodes_x, nodes_y, node0, step, margins, box)
+    for n in range(len(cells)):
+        j, i, wholly = cells[n, 0], cells[n, 1], cells[n, 2] == 1
+        top, left = (j + node0[0]) * step, (i + node0[1]) * step
+        for y in range(max(box[0], top), min(box[1], top + step)):
+            Y, share = y - origin[0], (y - top) / step
+            first, last = max(box[2] - left, 0), min(box[3] - left, step)
+            while first < last and count[Y, left + first - origin[1]] >= most:
+                first += 1
+            while first < last and count[Y, left + last - 1 - origin[1]] >= most:
+                last -= 1
+            if first == last:
                 continue
-            wholly = seen_x == WHOLLY and seen_y == WHOLLY
-            left = cx * step
-            for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
-                Y, share = y - origin[0], (y - cy * step) / step
-                first, last = max(box[2] - left, 0), min(box[3] - left, step)
-                while first < last and count[Y, left + first - origin[1]] >= most:
-                    first += 1
-                while first < last and count[Y, left + last - 1 - origin[1]] >= most:
-                    last -= 1
-                if first == last:
+            ends = row_ends(nodes_x, nodes_y, j, i, share)
+            see(flat, shape, row0, tables, ends, (first, last), step, margins, wholly, apart, lanes, taper)
+            along_row(node_weights, j, i, share, weight)
+            for k in range(first, last):
+                valid, X = lanes[4 * k + 3], left + k - origin[1]
+                if taper[k] <= 0.0 or valid < 0.5 or count[Y, X] >= most:
                     continue
-                ends = row_ends(nodes_x, nodes_y, j, i, share)
-                see(flat, shape, row0, tables, ends, (first, last), step, margins, wholly, apart, lanes, taper)
-                along_row(node_weights, j, i, share, weight)
-                for k in range(first, last):
-                    valid, X = lanes[4 * k + 3], left + k - origin[1]
-                    if taper[k] <= 0.0 or valid < 0.5 or count[Y, X] >= most:
-                        continue
-                    bucket = buckets[count[Y, X] % BUCKETS, Y, X]
-                    count[Y, X] += 1
-                    factor, along = np.float32(taper[k] * min(valid, np.float32(1.0))), np.float32(k / step)
-                    for c in range(channels):
-                        w = factor * (weight[c, 0] + weight[c, 1] * along)
-                        bucket[2 * c] += w * lanes[4 * k + c]
-                        bucket[2 * c + 1] += w
+                bucket = buckets[count[Y, X] % BUCKETS, Y, X]
+                count[Y, X] += 1
+                factor, along = np.float32(taper[k] * min(valid, np.float32(1.0))), np.float32(k / step)
+                for c in range(channels):
+                    w = factor * (weight[c, 0] + weight[c, 1] * along)
+                    bucket[2 * c] += w * lanes[4 * k + c]
+                    bucket[2 * c + 1] += w
 
 
 @kernel
@@ -266,39 +250,47 @@ def add_to_sums(
     channels, width = weights.shape[2], image.shape[1]
     flat, shape, tables = image.ravel(), (height, width), (table.ravel(), four_times(table))
     lanes, taper = np.empty(4 * step, np.float32), np.empty(step)
+    parts, strength, drops = halves(table), np.ones(3 * step, np.float32), red[0] < PLANES
     node_weights, weight = at_nodes(weights, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
     node_variances, variance = at_nodes(variances, wstep, nodes_x, nodes_y), np.empty((channels, 2), np.float32)
-    parts, strength, drops = halves(table), np.ones(3 * step, np.float32), red[0] < PLANES
     flat_sums, contributed = sums.ravel(), 0
-    for cy in range(box[0] // step, (box[1] - 1) // step + 1):
-        for cx in range(box[2] // step, (box[3] - 1) // step + 1):
-            j, i = cy - node0[0], cx - node0[1]
-            seen_x = seen_where(nodes_x, j, i, width - 1.0, margins[0], margins[2])
-            seen_y = seen_where(nodes_y, j, i, height - 1.0, margins[1], margins[2])
-            if seen_x == NOWHERE or seen_y == NOWHERE:
-                continue
-            wholly = seen_x == WHOLLY and seen_y == WHOLLY
-            left = cx * step
-            if cx < (box[3] - 1) // step:
-                _fetch_cell(flat, image.shape[0], width, row0, nodes_x, nodes_y, j, i + 1)
-            span = max(box[2] - left, 0), min(box[3] - left, step)
-            here = slice(left + span[0] - origin[1], left + span[1] - origin[1])
-            for y in range(max(box[0], cy * step), min(box[1], (cy + 1) * step)):
-                Y, share = y - origin[0], (y - cy * step) / step
-                if sums.shape[0] > Y + 1:
-                    _fetch_row(flat_sums, ((Y + 1) * sums.shape[1] + here.start) * sums.shape[2], sums.shape[2] * step)
-                ends = row_ends(nodes_x, nodes_y, j, i, share)
-                if drops:
-                    see_drops(
-                        flat, shape, row0, tables, parts, red, ends, span, step, margins, wholly, apart, lanes,
-                        strength, taper,
-                    )  # fmt: skip
-                else:
-                    see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
-                along_row(node_weights, j, i, share, weight)
-                along_row(node_variances, j, i, share, variance)
-                contributed += _add_row(
-                    lanes, strength, taper, span, 1.0 / step, drops, weight, variance,
-                    sums[Y, here], count[Y, here], rejected[Y, here],
-                )  # fmt: skip
+    cells = cells_of(shape, nodes_x, nodes_y, node0, step, margins, box)
+    for n in range(len(cells)):
+        j, i, wholly = cells[n, 0], cells[n, 1], cells[n, 2] == 1
+        top, left = (j + node0[0]) * step, (i + node0[1]) * step
+        if left + step < box[3]:
+            _fetch_cell(flat, image.shape[0], width, row0, nodes_x, nodes_y, j, i + 1)
+        span = max(box[2] - left, 0), min(box[3] - left, step)
+        here = slice(left + span[0] - origin[1], left + span[1] - origin[1])
+        for y in range(max(box[0], top), min(box[1], top + step)):
+            Y, share = y - origin[0], (y - top) / step
+            if sums.shape[0] > Y + 1:
+                _fetch_row(flat_sums, ((Y + 1) * sums.shape[1] + here.start) * sums.shape[2], sums.shape[2] * step)
+            ends = row_ends(nodes_x, nodes_y, j, i, share)
+            if drops:
+                see_drops(
+                    flat,
+                    shape,
+                    row0,
+                    tables,
+                    parts,
+                    red,
+                    ends,
+                    span,
+                    step,
+                    margins,
+                    wholly,
+                    apart,
+                    lanes,
+                    strength,
+                    taper,
+                )
+            else:
+                see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
+            along_row(node_weights, j, i, share, weight)
+            along_row(node_variances, j, i, share, variance)
+            contributed += _add_row(
+                lanes, strength, taper, span, 1.0 / step, drops, weight, variance,
+                sums[Y, here], count[Y, here], rejected[Y, here],
+            )  # fmt: skip
     return contributed

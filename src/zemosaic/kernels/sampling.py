@@ -12,19 +12,19 @@ from zemosaic.kernels._simd import PHASES, REST, SHIFT, six_by_six
 from zemosaic.kernels.drops import ALL_THERE, weigh_left, weigh_whole
 
 __all__ = [
-    "NOWHERE",
-    "WHOLLY",
+    "PLANES",
     "along_row",
     "at_nodes",
+    "cells_of",
     "four_times",
     "lattice",
     "row_ends",
     "see",
     "see_drops",
-    "seen_where",
 ]
 
 NOWHERE, PARTLY, WHOLLY = 0, 1, 2  # whether a frame sees a cell of the lattice
+PLANES = 2  # instead of the place of red: every pixel has three colours, to be interpolated
 
 
 @kernel
@@ -83,7 +83,36 @@ def at_nodes(
 
 
 @kernel
-def seen_where(nodes: NDArray[np.float64], j: int, i: int, last: float, margin: float, width: float) -> int:
+def cells_of(
+    shape: tuple[int, int],
+    nodes_x: NDArray[np.float64],
+    nodes_y: NDArray[np.float64],
+    node0: tuple[int, int],
+    step: int,
+    margins: NDArray[np.float64],
+    box: tuple[int, int, int, int],
+) -> NDArray[np.int64]:
+    """(n, 3) the cells of the lattice that a frame of `shape` (h, w) sees in a box (y0, y1, x0, x1) of the mosaic.
+
+    nodes_x, nodes_y : (m, n) frame coordinates of the lattice's nodes, node0 = (row, column) of the first one
+    margins : (margin x, margin y, taper) px
+    Returns of each the row and the column of its first node in `nodes_x`, and 1 where its taper is 1 all over, else 0.
+    """
+    top, left = box[0] // step - node0[0], box[2] // step - node0[1]
+    bottom, right = (box[1] - 1) // step + 1 - node0[0], (box[3] - 1) // step + 1 - node0[1]
+    cells, found = np.empty((max(bottom - top, 0) * max(right - left, 0), 3), np.int64), 0
+    for j in range(top, bottom):
+        for i in range(left, right):
+            seen_x = _seen_where(nodes_x, j, i, shape[1] - 1.0, margins[0], margins[2])
+            seen_y = _seen_where(nodes_y, j, i, shape[0] - 1.0, margins[1], margins[2])
+            if seen_x != NOWHERE and seen_y != NOWHERE:
+                cells[found, 0], cells[found, 1], cells[found, 2] = j, i, min(seen_x, seen_y) == WHOLLY
+                found += 1
+    return cells[:found]
+
+
+@kernel
+def _seen_where(nodes: NDArray[np.float64], j: int, i: int, last: float, margin: float, width: float) -> int:
     """Whether the places of a cell's pixels along one axis are NOWHERE, PARTLY or WHOLLY where the taper is above 0, is 1.
 
     A bilinear interpolation stays between its four nodes; nodes that are NaN say PARTLY.
