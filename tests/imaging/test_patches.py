@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from zemosaic.imaging.patches import patches
-from zemosaic.imaging.schur import TwoBlockSystem
+from zemosaic.imaging.schur import Modes, TwoBlockSystem
 
 
 def strip(frames: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray, int]:
@@ -39,7 +39,7 @@ def test_coarse_space_changes_the_steps_and_not_the_answer(monkeypatch):
     shared = sp.diags_array(np.bincount(thing, weight, n_things) + 1e-9)
     cross = sp.csr_array((weight, (frame, thing)), shape=(400, n_things))
     patch = patches(frame, thing, 400, n_things)
-    coarse = sp.csr_array((np.ones(400), (np.arange(400), patch)))
+    coarse = Modes(sp.csr_array((np.ones(400), (np.arange(400), patch))))
     right = np.random.default_rng(3).normal(size=400)
     steps, answers = [], []
     for together in (None, coarse):
@@ -68,7 +68,7 @@ def test_a_gauge_beside_the_coarse_space_holds_and_changes_no_answer():
     own = sp.diags_array(np.bincount(frame, weight))
     shared = sp.diags_array(np.bincount(thing, weight, n_things))
     cross = sp.csr_array((weight, (frame, thing)), shape=(60, n_things))
-    coarse = sp.csr_array((np.ones(60), (np.arange(60), patches(frame, thing, 60, n_things))))
+    coarse = Modes(sp.csr_array((np.ones(60), (np.arange(60), patches(frame, thing, 60, n_things)))))
     level = np.random.default_rng(5).normal(size=60)
     level -= level.mean()
     seen = cross @ ((cross.T @ level) / shared.diagonal())

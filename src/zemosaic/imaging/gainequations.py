@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from zemosaic.imaging.patches import patches
 from zemosaic.imaging.response import RADIAL_TERMS
-from zemosaic.imaging.schur import TwoBlockSystem
+from zemosaic.imaging.schur import Modes, TwoBlockSystem
 from zemosaic.imaging.startable import StarTable
 from zemosaic.kernels.gains import gain_sums
 
@@ -130,7 +130,7 @@ class Equations:
         right_own[-1] -= float(anchor_weight @ anchor_residual)
         own = self._own(of_frame, normal, float(anchor_weight.sum())) + prior
         # a coarse space made with the weights of an earlier step takes up to ten times the steps
-        system = TwoBlockSystem(own, self._cross, shared.ravel(), coarse=self._together)
+        system = TwoBlockSystem(own, self._cross, shared.ravel(), coarse=Modes(self._together, order="MMD_AT_PLUS_A"))
         return system, right_own, right_shared.ravel()
 
     def _fill(self, of_pair: FloatArray, anchor_weight: FloatArray) -> None:

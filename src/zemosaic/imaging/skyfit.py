@@ -19,10 +19,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from zemosaic.imaging.schur import CoarseSpace, TwoBlockSystem
+from zemosaic.imaging.schur import CoarseSpace, Modes, TwoBlockSystem
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfloor import tilt
-from zemosaic.imaging.skymodes import among, smooth_modes
+from zemosaic.imaging.skymodes import SkySplines, among
 from zemosaic.imaging.skypattern import SensorPattern
 from zemosaic.imaging.skyproblem import (
     SkyProblem,
@@ -44,7 +44,7 @@ HUBER = 2.0  # sigma; trails, halos and ghosts are many and one-sided
 SETTLED = 3  # iterations after which the weights have found the outliers, and patterns are looked for
 ITERATIONS = 7  # of weights and patterns
 RIDGE = 1e-9  # of the weight of a frame, on its own terms
-ROUGH, FINAL = 1e-6, 1e-8  # of the residual's length: while weights and patterns are being found, and at last
+ROUGH, FINAL = 1e-6, 1e-7  # of the residual's length: while weights and patterns are being found, and at last
 
 
 @dataclass(frozen=True)
@@ -221,10 +221,10 @@ def _system(
     return TwoBlockSystem(block_diagonal(own), sums.cross, shared, gauge, coarse or _coarse(problem, gain))
 
 
-def _coarse(problem: SkyProblem, gain: FloatArray) -> sp.csr_array:
-    terms = min(problem.terms, PLANE)
-    modes = smooth_modes(problem.middle, problem.axes, gain, problem.side, terms)
-    return among(modes, terms, problem.terms, len(gain) * problem.terms)
+def _coarse(problem: SkyProblem, gain: FloatArray) -> Modes:
+    terms, splines = min(problem.terms, PLANE), SkySplines(problem.middle, problem.node_place, problem.side)
+    modes = splines.on_frames(problem.axes, gain, terms)
+    return Modes(among(modes, terms, problem.terms, len(gain) * problem.terms), splines.on_nodes())
 
 
 def _robust(residual: FloatArray, noise: FloatArray) -> FloatArray:

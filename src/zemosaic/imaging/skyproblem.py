@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+from zemosaic.imaging.dissection import dissection
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skysurface import BENT, PLANE, surface_basis
 from zemosaic.kernels.skyfit import cell_residuals, node_sums, normal_sums, number_pairs
@@ -51,11 +52,11 @@ class SkyProblem:
     pair_node: NDArray[np.int32]  # (pairs,)
     pair_start: IntArray  # (frames + 1,)
     smooth: sp.csr_array  # (nodes, nodes)
-    node_x: FloatArray  # in units of the spacing
+    node_x: FloatArray  # in units of the spacing; nodes are in the order of `dissection`
     node_y: FloatArray
     component: IntArray  # (frames,) frames with the same number are connected by common sky; -1 = no cells
     axes: FloatArray  # (frames, 2, 2) d(u, v) / d(x, y)
-    middle: FloatArray  # (frames, 2) mean x, y of the cells
+    middle: FloatArray  # (frames, 2) x, y where u = v = 0
     side: float  # deg, short side of the typical frame
     terms: int  # 1, 3 or 6, of a frame's own surface
     spacing: float  # deg between nodes
@@ -118,6 +119,11 @@ class SkyProblem:
         cell_residuals(self.frame, self.patch, self.squares, self.share, basis, scale, value, own, nodes, out)
         return out
 
+    @property
+    def node_place(self) -> FloatArray:
+        """(nodes, 2) deg on the common plane."""
+        return self.spacing * np.stack([self.node_x, self.node_y], axis=1)
+
     def on_nodes(self, value: FloatArray) -> FloatArray:
         """(nodes,) sums of the cells' values by their shares."""
         out = np.zeros(self.n_nodes)
@@ -135,7 +141,10 @@ def sky_problem(cells: SkyCells, n_frames: int, spacing: float, order: int) -> S
     stride = int(i.max() - i0) + 2
     squares, patch = np.unique((j - j0) * stride + (i - i0), return_inverse=True)
     keys, corner = np.unique(squares[:, None] + np.array([0, 1, stride, stride + 1]), return_inverse=True)
-    corner = np.ascontiguousarray(corner.reshape(len(squares), 4).astype(np.int64))
+    turn = dissection(keys % stride, keys // stride)
+    number = np.empty_like(turn)
+    number[turn] = np.arange(len(turn))
+    corner = np.ascontiguousarray(number[corner].reshape(len(squares), 4))
     patch = patch.astype(np.int64)
     s, t = column - i, row - j
     slot, node = np.empty((len(cells), 4), np.int32), np.empty(4 * len(cells), np.int32)
@@ -152,9 +161,9 @@ def sky_problem(cells: SkyCells, n_frames: int, spacing: float, order: int) -> S
         slot=slot,
         pair_node=node[:count].copy(),
         pair_start=start,
-        smooth=_neighbours(keys, stride),
-        node_x=(keys % stride + i0).astype(float),
-        node_y=(keys // stride + j0).astype(float),
+        smooth=sp.csr_array(_neighbours(keys, stride)[turn][:, turn]),
+        node_x=(keys[turn] % stride + i0).astype(float),
+        node_y=(keys[turn] // stride + j0).astype(float),
         component=_components(cells.frame, patch, n_frames, len(squares)),
         axes=axes,
         middle=middle,
@@ -220,7 +229,7 @@ def gauge_rows(problem: SkyProblem, gain: FloatArray, own: FloatArray) -> sp.csr
 
 def _frame_axes(cells: SkyCells, n_frames: int) -> tuple[FloatArray, FloatArray, float]:
     """d(u, v) / d(x, y) (frames, 2, 2) by least squares over the cells of each frame, the identity without cells; (frames, 2)
-    mean x, y; and the short side (deg) of the typical frame.
+    x, y where u = v = 0; and the short side (deg) of the typical frame.
     """
 
     def mean(values: FloatArray) -> FloatArray:
@@ -237,6 +246,9 @@ def _frame_axes(cells: SkyCells, n_frames: int) -> tuple[FloatArray, FloatArray,
     regular = np.linalg.det(sky) > 1e-6 * np.trace(sky, axis1=1, axis2=2) ** 2
     axes = np.tile(np.eye(2), (n_frames, 1, 1))
     axes[regular] = frame[regular] @ np.linalg.inv(sky[regular])
+    # masked cells draw the mean away from the centre, by 0.1 of a side where a frame has 15
+    off = np.stack([mean(cells.u), mean(cells.v)], axis=1)
+    middle[regular] -= np.linalg.solve(axes[regular], off[regular, :, None])[..., 0]
     # a side w of a rectangle has a variance of w^2 / 12 along it
     sides = np.sqrt(12.0 * np.linalg.eigvalsh(sky[regular])[:, 0])
     return axes, middle, float(np.median(sides)) if len(sides) else 1.0

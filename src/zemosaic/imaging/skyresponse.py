@@ -23,10 +23,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from zemosaic.imaging.response import RADIAL_TERMS, is_significant, radial_powers, response
-from zemosaic.imaging.schur import TwoBlockSystem
+from zemosaic.imaging.schur import Modes, TwoBlockSystem
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfit import SkyFit
-from zemosaic.imaging.skymodes import CURVED, smooth_modes
+from zemosaic.imaging.skymodes import CURVED, SkySplines
 from zemosaic.imaging.skyproblem import SkyProblem, SkySums, block_diagonal, normal_sky, sky_problem
 from zemosaic.imaging.skysurface import PLANE, surface_basis
 
@@ -211,8 +211,10 @@ def _equations(
     sums = problem.sums(basis, scale, np.where(np.isfinite(known.residual), known.weight, 0.0), known.residual)
     own, right, cross = _by_sensor(sums, instrument, len(coefficients))
     own = own + sp.diags_array(_precision(known.level, len(known.gain), len(coefficients)))
-    coarse = smooth_modes(problem.middle, problem.axes, known.gain, problem.side, CURVED)
-    coarse.resize((len(right), coarse.shape[1]))  # patterns and coefficients have no part in it
+    splines = SkySplines(problem.middle, problem.node_place, problem.side)
+    moves = splines.on_frames(problem.axes, known.gain, CURVED)
+    moves.resize((len(right), moves.shape[1]))  # patterns and coefficients have no part in it
+    coarse = Modes(moves, splines.on_nodes())
     return _Equations(
         TwoBlockSystem(own, cross, normal_sky(problem, sums.shared), coarse=coarse), right, sums.shared_right
     )
