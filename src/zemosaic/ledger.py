@@ -282,6 +282,11 @@ class Ledger:
         found = self._read("SELECT value FROM run WHERE key = ?", [key])
         return from_json(kind, found[0][0]) if found and found[0][0] != "null" else None
 
+    def get_all(self, what: str, kind: type[T]) -> list[T]:
+        """The values kept under a key and under the keys `what/...`, one a mosaic; without those that are None."""
+        query = "SELECT value FROM run WHERE (key = ? OR substr(key, 1, ?) = ?) AND value <> 'null' ORDER BY key"
+        return [from_json(kind, text) for (text,) in self._read(query, [what, len(what) + 1, f"{what}/"])]
+
     def record_phase(self, phase: str, seconds: float, items: int) -> None:
         """How long a phase took, and for how many frames or blocks."""
         self._write("INSERT INTO phases VALUES (?, ?, ?)", [(phase, seconds, items)], now=True)

@@ -6,33 +6,43 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["as_patterns", "fitting"]
+__all__ = ["Patterns", "as_patterns", "fitting"]
 
 
-def fitting(paths: Iterable[Path], patterns: Sequence[str]) -> tuple[frozenset[Path], tuple[str, ...]]:
-    """The files that fit a pattern, and the patterns that fit none.
+class Patterns:
+    """Patterns to compare files with.
 
     A pattern is compared with the file's name; one with a slash with the end of its path, whole folders at a time. Patterns
     without `*` and `?` are looked up, so that thousands of them cost no more than one.
     """
-    plain = {_folded(each): each for each in patterns if not _is_wild(each)}
-    wild = {each: re.compile(_expression(each)) for each in patterns if _is_wild(each)}
-    found, busy = set[Path](), set[str]()
-    for path in paths:
-        whole = _folded(str(path))
-        parts = whole.split("/")
-        names = ["/".join(parts[k:]) for k in range(len(parts))]
-        fits = [plain[name] for name in names if name in plain]
-        fits += [each for each, expression in wild.items() if expression.fullmatch(whole)]
-        if fits:
-            found.add(path)
-            busy.update(_folded(each) for each in fits)
-    return frozenset(found), tuple(each for each in patterns if _folded(each) not in busy)
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self.all = tuple(dict.fromkeys(patterns))
+        self._plain = {_folded(each): each for each in self.all if not _is_wild(each)}
+        self._wild = {each: re.compile(_expression(each)) for each in self.all if _is_wild(each)}
+
+    def of(self, path: str) -> tuple[str, ...]:
+        """Those that a file fits."""
+        whole = _folded(path)
+        fits = [each for each, expression in self._wild.items() if expression.fullmatch(whole)]
+        if self._plain:
+            parts = whole.split("/")
+            ends = ("/".join(parts[k:]) for k in range(len(parts)))
+            fits += [self._plain[end] for end in ends if end in self._plain]
+        return tuple(fits)
 
 
-def as_patterns(paths: Iterable[Path]) -> tuple[str, ...]:
+def fitting(paths: Iterable[Path], patterns: Sequence[str]) -> tuple[frozenset[Path], tuple[str, ...]]:
+    """The files that fit a pattern, and the patterns that fit none."""
+    known = Patterns(patterns)
+    hits = {path: found for path in paths if (found := known.of(str(path)))}
+    busy = {each for found in hits.values() for each in found}
+    return frozenset(hits), tuple(each for each in known.all if each not in busy)
+
+
+def as_patterns(paths: Iterable[str]) -> tuple[str, ...]:
     """Patterns that fit these files, in order: their paths, with `?` where a character would mean something else."""
-    return tuple(sorted(re.sub(r"[;*]", "?", str(path)) for path in paths))
+    return tuple(sorted(re.sub(r"[;*]", "?", path) for path in paths))
 
 
 def _folded(text: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tkinter as tk
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from tkinter import ttk
 from typing import Literal
+
+import numpy as np
 
 from zemosaic.gui.choice import FrameChoice
 from zemosaic.gui.frame_columns import COLUMNS, Column, cells, reason_words
@@ -40,6 +42,7 @@ class FrameTable(ttk.Frame):
         self.model = FrameModel(tr)
         self._top, self._cursor, self._anchor = 0, 0, 0  # places in the model's order
         self._state = ALL
+        self._followed: frozenset[str] = frozenset()
         self._searching = Later(self, SEARCH_DELAY, self._choose)
         self._choosing = Sliced(self)
         follow_theme(self)
@@ -300,10 +303,10 @@ class FrameTable(ttk.Frame):
             self._extend(place)
         elif state & CONTROL:
             self._cursor = self._anchor = place
-            self.choice.select(self.choice.selected ^ {file})
+            self._select(self.choice.selected ^ {file})
         else:
             self._cursor = self._anchor = place
-            self.choice.select((file,))
+            self._select((file,))
         return "break"
 
     def _dragged(self, event: tk.Event[ttk.Treeview]) -> str | None:
@@ -313,11 +316,15 @@ class FrameTable(ttk.Frame):
         self._extend(place)
         return "break"
 
+    def _select(self, files: Iterable[str]) -> None:
+        self._followed = frozenset(files)
+        self.choice.select(self._followed)
+
     def _extend(self, place: int) -> None:
         """Select all from the anchor to there."""
         self._cursor = place
         first, last = sorted((self._anchor, place))
-        self.choice.select(self._file(each) for each in range(first, last + 1))
+        self._select(self._file(each) for each in range(first, last + 1))
 
     def _key(self, event: tk.Event[ttk.Treeview], place: int) -> str:
         if len(self.model.order):
@@ -326,12 +333,12 @@ class FrameTable(ttk.Frame):
                 self._extend(place)
             else:
                 self._cursor = self._anchor = place
-                self.choice.select((self._file(place),))
+                self._select((self._file(place),))
             self._see(place)
         return "break"
 
     def _select_all(self) -> str:
-        self.choice.select(self.model.rows[number].file for number in self.model.order)
+        self._select(self.model.rows[number].file for number in self.model.order)
         return "break"
 
     def _toggle(self) -> str:
@@ -339,9 +346,26 @@ class FrameTable(ttk.Frame):
         return "break"
 
     def _choice_changed(self) -> None:
+        self._follow()
         if self._state in (USABLE, LEFT_OUT, EXCLUDED):
             self._choose()
         self._refresh()
+
+    def _follow(self) -> None:
+        """Bring what was selected elsewhere into view."""
+        selected = self.choice.selected
+        if selected == self._followed:
+            return
+        self._followed = selected
+        order = self.model.order
+        if not selected or (self._cursor < len(order) and self._file(self._cursor) in selected):
+            return
+        numbers = [number for file in selected if (number := self.model.place.get(file, -1)) >= 0]
+        places = np.flatnonzero(np.isin(order, numbers))
+        if len(places):
+            self._cursor = self._anchor = int(places[0])
+            if not ((places >= self._top) & (places < self._top + self._page())).any():
+                self._see(self._cursor)
 
 
 def _side(column: Column) -> Literal["e", "w"]:

@@ -56,7 +56,8 @@ class SkyView(ttk.Frame):
         self.view = View(0.0, 0.0, 0.01, 1, 1)
         self._frames: tuple[SkyFrame, ...] = ()
         self._vectors = np.zeros((0, 4, 3))
-        self._panels = np.zeros(0, np.int64)
+        self._panels = np.zeros(0, np.int64)  # of each frame, by its place in `_numbers`; -1: none
+        self._numbers: list[int] = []  # of the panels, as people call them: each target counts anew
         self._targets: list[str] = []
         self._hulls: dict[int, FloatArray] = {}
         self._quads = np.zeros((0, 4, 2))  # canvas px, NaN on the far side
@@ -83,7 +84,9 @@ class SkyView(ttk.Frame):
             np.array([each.ra for each in frames]).reshape(-1, 4),
             np.array([each.dec for each in frames]).reshape(-1, 4),
         )
-        self._panels = np.array([each.panel for each in frames], np.int64)
+        codes = {each: code for code, each in enumerate(sorted({(f.target, f.panel) for f in frames if f.panel >= 0}))}
+        self._panels = np.array([codes.get((each.target, each.panel), -1) for each in frames], np.int64)
+        self._numbers = [number for _, number in codes]
         self._hulls = {}
         self._targets = sorted({each.target for each in frames if each.target})
         self._fill_targets()
@@ -238,7 +241,7 @@ class SkyView(ttk.Frame):
         few = len(seen) <= DRAWN
         yield from self._draw_panels(few=few)
         shown = seen if few else seen[:0]
-        colours = [panel_colour(int(self._panels[k])) for k in shown]
+        colours = [panel_colour(self._frames[k].panel) for k in shown]
         yield from layers.outlines("frame", self._quads[shown], colours, [not self._frames[k].solved for k in shown])
         yield from self._draw_choice()
         layers.grid(grid_lines(view))
@@ -256,7 +259,7 @@ class SkyView(ttk.Frame):
             if panel not in self._hulls:
                 self._hulls[panel] = hull(self._vectors[self._panels == panel])
                 yield
-        lines = [(panel, self.view.of_vectors(line)) for panel, line in self._hulls.items()]
+        lines = [(self._numbers[panel], self.view.of_vectors(line)) for panel, line in self._hulls.items()]
         lines = [each for each in lines if _drawable(each[1], self.view)][:DRAWN]
         self._layers.panels(lines, outlined=not few)
         yield
@@ -377,7 +380,7 @@ class SkyView(ttk.Frame):
                 self.choice.select(())
             return
         if self._unit.get() == "panels":
-            self._choose(self._of_panels({int(self._panels[hit[0]])}), adding=adding)
+            self._choose(self._of_panels([hit[0]]), adding=adding)
             return
         chosen = [k for k, file in enumerate(files) if file in self.choice.selected]
         following = 0 if adding or len(chosen) != 1 or len(self.choice.selected) != 1 else (chosen[0] + 1) % len(files)
@@ -387,7 +390,7 @@ class SkyView(ttk.Frame):
         hit = self._under(event.x, event.y)
         self._drag = []
         if hit:
-            self._choose(self._of_panels({int(self._panels[hit[0]])}), adding=False)
+            self._choose(self._of_panels([hit[0]]), adding=False)
 
     def _under(self, x: float, y: float) -> list[int]:
         """Numbers of the frames at a place of the canvas, the one with the nearest centre first."""
@@ -399,11 +402,15 @@ class SkyView(ttk.Frame):
         caught = np.flatnonzero(inside(self._quads.mean(axis=1), lasso)) if len(self._quads) else np.zeros(0, int)
         files = {self._frames[k].file for k in caught.tolist()}
         if self._unit.get() == "panels":
-            files = self._of_panels(set(self._panels[caught].tolist()))
+            files = self._of_panels(caught.tolist())
         self._choose(files, adding=adding)
 
-    def _of_panels(self, panels: set[int]) -> set[str]:
-        return {each.file for each in self._frames if each.panel in panels}
+    def _of_panels(self, numbers: Sequence[int]) -> set[str]:
+        """All frames of the panels of some frames; those that belong to none stand for themselves."""
+        panels = np.unique(self._panels[numbers])
+        alike = np.isin(self._panels, panels[panels >= 0])
+        alike[numbers] = True
+        return {self._frames[k].file for k in np.flatnonzero(alike).tolist()}
 
     def _choose(self, files: set[str], *, adding: bool) -> None:
         """Select these; with Control add them, or take them away when all of them are selected."""
