@@ -23,3 +23,14 @@ def _nobody_s_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     """No test reads the configuration file of whoever runs it."""
     nowhere = tmp_path_factory.getbasetemp() / "no-settings"
     monkeypatch.setattr("zemosaic.settings_files.user_file", lambda: nowhere / "zemosaic_config.json")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what their module makes once (a night, a finished mosaic) run in one worker, which makes it once.
+
+    With `--dist loadgroup` these groups are handed out first, single tests fill up at the end.
+    """
+    for item in items:
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        if any(each[-1].scope == "module" for each in fixtures):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
