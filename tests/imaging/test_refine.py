@@ -286,9 +286,9 @@ def test_a_false_solution_does_not_pull_the_others() -> None:
     assert result.n_common[0] < 30 < result.n_common[1:].min()
 
 
-def test_one_false_solution_among_a_thousand_neither_moves_the_others_nor_survives() -> None:
+def test_one_false_solution_among_hundreds_neither_moves_the_others_nor_survives() -> None:
     """Verified against nothing, 0.05 degrees and a turn of 30 degrees off: as an external solver could lie."""
-    sky = night((FIRST,), frames=250, density=40, catalogue_density=25)
+    sky = night((FIRST,), frames=100, density=40, catalogue_density=25)
     elsewhere = true_solution(np.random.default_rng(1), Camera(angle=40.0), sky.truth[0].ra, sky.truth[0].dec + 0.05)
     lie = replace(elsewhere, distortion=Distortion())
     sound = sky.refined()

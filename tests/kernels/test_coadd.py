@@ -99,6 +99,7 @@ def test_locations_are_those_of_the_twins(method, equal):
         (40, (3, 2), (0.1, 0), 0.0),
     ):
         samples, count = stack(rng, n, outlier=60.0, light=30.0)
+        limits = tuple(map(float, limits))  # whole numbers would be kernels of their own to compile
         found = located(samples, count, method, tuple(map(float, kappas)), limits, equal, unlike)
         for y, x, c in np.ndindex(*count.shape, 3):
             values, variance, w = samples[:n, y, x, [c, 3 + c, 6]].astype(float).T

@@ -93,7 +93,7 @@ def test_eight_stars_are_enough(solver, known):
 def test_a_wrong_sky_is_nowhere(solver):
     """Real fields, stretched by a tenth in one direction: as crowded and as empty as the sky, and nowhere on it."""
     rng = np.random.default_rng(42)
-    for k in range(6):
+    for k in range(4):
         true = somewhere(rng, 2.374 if k % 2 else 1.3, S50, 1)
         stars = seen(rng, true)
         wrong = stars_from(stars.x, 0.9 * stars.y, stars.flux[:, 0])
