@@ -173,6 +173,7 @@ def test_every_file_has_one_state_and_every_used_frame_says_so(quality):
     assert Counter(row.state for row in rows(quality.folder)) == {FrameState.USED: 24}
     assert len({row.path for row in rows(quality.folder)}) == 24
     assert all(row.solution and row.correction and row.measurement for row in rows(quality.folder))
+    assert {row.correction.pedestal for row in rows(quality.folder)} == {0.0}  # this camera adds none
 
 
 @pytest.mark.parametrize(
