@@ -92,7 +92,9 @@ def all_assembled(
     **settings: object,
 ) -> tuple[Outputs, ...]:
     """Run the whole path; with `pool` on spawned workers, as users do, else in this process."""
-    chosen = Settings.model_validate({"num_processing_workers": 2 if pool else 1, "memory_limit": 2.0} | settings)
+    chosen = Settings.model_validate(
+        {"num_processing_workers": 2 if pool else 1, "memory_limit": 2.0, "report": False} | settings
+    )
     with pytest.MonkeyPatch.context() as patch:
         if not pool:
             patch.setattr("zemosaic.workers.open_executor", Inline)

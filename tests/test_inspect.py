@@ -21,7 +21,7 @@ from zemosaic.imaging.projection import sky_to_pixel
 from zemosaic.ledger import WORKSPACE, FrameRow, Ledger
 from zemosaic.messages import Messages
 from zemosaic.model import Correction, FrameState, Measurement
-from zemosaic.quality import FrameQuality, Matching, frame_table
+from zemosaic.quality import FrameQuality, Matching, frame_table, in_words
 from zemosaic.simulate import Night, load_truth
 
 # ---- figures
@@ -53,7 +53,7 @@ def test_what_stands_out_is_said_with_its_figure() -> None:
     ]  # fmt: skip
     assert [round(each.weight, 3) for each in found] == [1.0, 1.0, 0.25, 0.25, 1.0, 1.0]
     assert [each.expected for each in found] == [300.0] * 6
-    assert found[1].remark == "soft 2" and found[4].roundness == pytest.approx(1 / 1.8)
+    assert in_words(found[1].remarks) == "soft 2" and found[4].roundness == pytest.approx(1 / 1.8)
     assert {each.weight for each in table(rows, dict.fromkeys(range(6), 0), equal_weights=True)} == {1.0}
 
 

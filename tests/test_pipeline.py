@@ -30,7 +30,16 @@ from nights import (
     simulated,
 )
 from zemosaic.errors import Cancelled, InputError
-from zemosaic.events import BlocksKept, ManyLeftOut, PhaseProgress, Planned, SeamsGraded, Unchanged, Warned
+from zemosaic.events import (
+    BlocksKept,
+    ManyLeftOut,
+    PhaseProgress,
+    Planned,
+    RunFinished,
+    SeamsGraded,
+    Unchanged,
+    Warned,
+)
 from zemosaic.imaging.demosaic import bilinear
 from zemosaic.imaging.projection import angular_separation, pixel_to_sky
 from zemosaic.ledger import Ledger
@@ -102,7 +111,7 @@ def run(folder: Path, plan, **settings) -> Run:
 
 @pytest.fixture(scope="module")
 def quality(tmp_path_factory) -> Run:
-    return run(tmp_path_factory.mktemp("quality"), QUALITY)
+    return run(tmp_path_factory.mktemp("quality"), QUALITY, report=True)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +127,22 @@ def night(field, tmp_path) -> Night:
 
 
 # ---- the picture
+
+
+def test_the_report_tells_of_the_run(quality):
+    (finished,) = [e for e in quality.recorder.events if isinstance(e, RunFinished)]
+    page, folder = finished.mosaics[0].report, quality.folder
+    assert page == folder / "zemosaic_MT4_R24_report.html" and page.read_text().count("<svg") == 13
+    told = json.loads((folder / "zemosaic_MT4_R24_report.json").read_text())
+    header = fits.getheader(quality.outputs.mosaic)
+    assert told["facts"]["zero_point"] == pytest.approx(header["MAGZERO"]) and told["facts"]["exposure"] == 240.0
+    exposure, weight = pixels(quality.outputs.exposure), pixels(quality.outputs.weight)[1]
+    assert told["facts"]["depth"] == np.median(exposure[weight > 0])
+    assert [p["frames"] for p in told["panels"]] == [6] * 4 and max(p["deep"] for p in told["panels"]) == 1.0
+    assert [p["name"] for p in told["phases"]] == ["scan", "measure", "solve", "match", "plan", "assemble", "export"]
+    assert all(p["seconds"] > 0 and 50 < p["memory"] < 4000 for p in told["phases"])
+    assert all(f["state"] == "used" and 0 < f["rejected"] < 5 and 0 < f["placed"] < 0.3 for f in told["frames"])
+    assert told["seams"]["grade"] in "AB" and all((folder / name).is_file() for name in told["files"])
 
 
 def test_the_seams_of_four_panels_are_graded(quality):

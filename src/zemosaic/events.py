@@ -329,6 +329,7 @@ class Made:
     mosaic: Path
     preview: Path
     used: int  # frames
+    report: Path | None = None  # the page about it; None where none was wanted
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zemosaic.errors import OutputError
 from zemosaic.messages import Messages
 from zemosaic.model import FrameState
-from zemosaic.quality import FrameQuality
+from zemosaic.quality import FrameQuality, in_words
 
-__all__ = ["as_csv", "as_json", "as_text", "write_report"]
+__all__ = ["as_csv", "as_json", "as_text", "csv_text", "known", "plain_rows", "write_report"]
 
 NAME_WIDTH = 44  # characters of a file's name, its end: names of subs differ there
 PLACES = ("target", "filter", "instrument", "panel")  # shown where the files differ in them
@@ -75,26 +75,41 @@ def _number(value: float, form: str) -> str:
 
 def as_csv(table: Sequence[FrameQuality]) -> str:
     """All columns, the first line their names; unknown values are empty."""
-    out = io.StringIO()
-    names = [field.name for field in dataclasses.fields(FrameQuality)]
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(names)
-    for row in table:
-        values = [row.remark if name == "remarks" else _known(getattr(row, name)) for name in names]
-        writer.writerow("" if value is None else value for value in values)
-    return out.getvalue()
+    return csv_text(plain_rows(table))
 
 
 def as_json(table: Sequence[FrameQuality]) -> str:
     """A list of objects; unknown values are null, remarks an object of figures."""
-    rows = []
-    for row in table:
-        known = {name: _known(value) for name, value in vars(row).items()}
-        rows.append(known | {"remarks": {name: _known(value) for name, value in row.remarks}})
-    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(plain_rows(table), indent=1, ensure_ascii=False) + "\n"
 
 
-def _known(value: object) -> object:
+def plain_rows(table: Sequence[FrameQuality]) -> list[dict[str, object]]:
+    """The table for programs: unknown values are None, remarks a mapping of figures."""
+    return [
+        {name: known(value) for name, value in vars(row).items()}
+        | {"remarks": {name: known(value) for name, value in row.remarks}}
+        for row in table
+    ]
+
+
+def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows as CSV, remarks as text; the first line holds the names of the columns, those of a frame where there is no row."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(rows[0] if rows else [field.name for field in dataclasses.fields(FrameQuality)])
+    for row in rows:
+        writer.writerow(_csv_cell(value) for value in row.values())
+    return out.getvalue()
+
+
+def _csv_cell(value: object) -> object:
+    if isinstance(value, Mapping):
+        return in_words(value.items())
+    return "" if value is None else value
+
+
+def known(value: object) -> object:
+    """None for what stands for an unknown value; numbers to five places."""
     unknown = (isinstance(value, float) and not math.isfinite(value)) or (isinstance(value, int) and value == -1)
     return None if unknown else round(value, 5) if isinstance(value, float) else value
 

@@ -12,18 +12,29 @@ from pathlib import Path
 
 from zemosaic import __version__
 from zemosaic.diskroom import check_room, made_folder, remove, room_for_samples
-from zemosaic.events import Assembled, BlocksKept, Exported, Outturn, Planned, SensorLearnt, Unchanged, Warned
+from zemosaic.events import (
+    Assembled,
+    BlocksKept,
+    Exported,
+    Outturn,
+    Planned,
+    SensorLearnt,
+    Unchanged,
+    Vignetting,
+    Warned,
+)
 from zemosaic.execution import Workers
 from zemosaic.filters import may_show_lines
 from zemosaic.forecast import ENOUGH_LOOKS, Pace, forecast, widths
 from zemosaic.imaging.lines import LineMix
 from zemosaic.ledger import to_json
 from zemosaic.model import FrameState, Grid, LeftOut, Masters, Measurement, Mosaic, Plan
-from zemosaic.phases.assemble import Assembly, Exposure, Fate, Finished, Recipe, Result, Verdict, common_hash
+from zemosaic.phases.assemble import Assembly, Exposure, Fate, Finished, Recipe, Rejected, Result, Verdict, common_hash
 from zemosaic.phases.export import Outputs, export, has_exposure, rows_to_write
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import Cuts, grown_cuts, make_plan
 from zemosaic.phases.solve import SolveResult
+from zemosaic.quality import Matching
 from zemosaic.recipes import (
     assembly_recipe,
     held_matching,
@@ -35,6 +46,7 @@ from zemosaic.recipes import (
     unlike_profiles,
     used_corrections,
 )
+from zemosaic.report import Source, write_report
 from zemosaic.seams import SeamReport, write_seams
 from zemosaic.survey import MatchedPart, Survey, ledger_key, no_lines
 from zemosaic.workers import assemblers
@@ -107,7 +119,36 @@ class Picture:
         if report is not None:
             frames, solutions = self._part.frames, self._night.solved.solutions
             write_seams(report, written.outputs.mosaic, self._room.part, self._groups, frames, solutions)
+        if self._settings.report:
+            write_report(self._source(plan, written))
         return written
+
+    def _source(self, plan: Plan, written: Written) -> Source:
+        """What the report is made from: the frames of this mosaic, and the files that belong to none."""
+        ids, several = {f.id for f in self._part.frames}, bool(self._part.name)
+        rows = [
+            row
+            for row in self._ledger.rows()
+            if row.frame is None or row.frame.id in ids or (several and not row.target)
+        ]
+        rejected = self._ledger.get(self._key("rejected"), tuple[Rejected, ...]) or ()
+        errors, response = self._result.response_error, self._result.response
+        return Source(
+            outputs=written.outputs,
+            title=self._part.title,
+            grid=self._room.part,
+            groups=plan.groups,
+            rows=tuple(rows),
+            matching=self._ledger.get(self._key("matching"), dict[int, Matching]) or {},
+            placed=self._night.solved.residuals,
+            rejected={each.frame_id: 100.0 * each.pixels / each.total for each in rejected},
+            seams=self._ledger.get(self._key("seams"), SeamReport),
+            phases=tuple(self._survey.stopwatch.times),
+            settings=self._settings,
+            vignettes=tuple(
+                i for i, e in errors.items() if not response[i] and Vignetting(i, math.nan, 100.0 * e).unknown
+            ),
+        )
 
     def _key(self, what: str) -> str:
         return ledger_key(what, self._part.key)
@@ -253,6 +294,7 @@ class Picture:
         ):
             result = self._run(work, executor)
             outcome.append(_as_assembled(result))
+        self._ledger.put(self._key("rejected"), result.rejected)
         for each in result.learnt:
             self._reporter.emit(SensorLearnt(each.name, len(each.frames), 100.0 * each.pattern, each.bad))
         lost = ((exposures[i].frame.path, why) for i, why in result.lost.items())

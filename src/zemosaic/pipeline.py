@@ -17,9 +17,10 @@ from zemosaic.forecast import Pace
 from zemosaic.ledger import Ledger
 from zemosaic.mosaics import Mosaics
 from zemosaic.phases.export import Outputs
-from zemosaic.picture import Night
+from zemosaic.picture import Night, Written
 from zemosaic.quality import FrameQuality, frame_table
 from zemosaic.recipes import side_by_side
+from zemosaic.report import report_path
 from zemosaic.settings import Settings
 from zemosaic.survey import PACE, Survey
 from zemosaic.workers import memory_of, open_workers
@@ -58,11 +59,16 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
                 targets = (replace(targets[0], frames=frames),)
             made, failed = run.mosaics(targets, night, output)
     if made:
-        told = tuple(Made(name, each.outputs.mosaic, each.outputs.preview, len(each.used)) for name, each in made)
+        told = tuple(_told(name, each, settings) for name, each in made)
         reporter.emit(RunFinished(told, len(run.left_out), time.monotonic() - began))
     if failed:
         raise InputError(f"no mosaic of {len(failed)} of {len(failed) + len(made)} targets: {'; '.join(failed)}")
     return tuple(each.outputs for _, each in made)
+
+
+def _told(name: str, made: Written, settings: Settings) -> Made:
+    report = report_path(made.outputs.preview) if settings.report else None
+    return Made(name, made.outputs.mosaic, made.outputs.preview, len(made.used), report)
 
 
 def inspect_frames(

@@ -19,7 +19,7 @@ from zemosaic.imaging.projection import pixel_scale, pixel_to_sky, sky_to_pixel
 from zemosaic.ledger import FrameRow
 from zemosaic.model import Frame, Measurement, Solution
 
-__all__ = ["FrameQuality", "Matching", "frame_table"]
+__all__ = ["FrameQuality", "Matching", "frame_table", "in_words"]
 
 NAN = math.nan
 ENOUGH = 3  # frames of a place, for their median to be an expectation
@@ -67,10 +67,10 @@ class FrameQuality:
     weight: float  # in the mosaic, over that of the median frame of its filter, per square arcsecond
     remarks: tuple[tuple[str, float], ...]  # what stands out, and its figure
 
-    @property
-    def remark(self) -> str:
-        """The remarks in plain English."""
-        return ", ".join(f"{name} {value:.3g}" for name, value in self.remarks)
+
+def in_words(remarks: Iterable[tuple[str, float]]) -> str:
+    """Remarks in plain English."""
+    return ", ".join(f"{name} {value:.3g}" for name, value in remarks)
 
 
 @dataclass(frozen=True)

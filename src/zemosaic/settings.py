@@ -454,6 +454,13 @@ class Settings(BaseModel):
         "Compression",
         "Compress the FITS files without loss, as tiles (`.fits.fz`, read by Siril, PixInsight, DS9 and astropy).",
     )
+    report: bool = setting(
+        True,
+        "output",
+        "Report",
+        "Write a report of each mosaic, a page that opens in any browser without a network, and its data: picture, depth maps, "
+        "plots of the nights, seams, every frame, and what would improve the mosaic.",
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -50,6 +50,7 @@ from zemosaic.recipes import median, weighted_by_hand
 from zemosaic.seams import seam_report
 from zemosaic.settings import Settings, patterns
 from zemosaic.solvers.external import External, find_external
+from zemosaic.stopwatch import Stopwatch
 from zemosaic.targets import Target, find_targets, in_words, is_stray, target_gap
 from zemosaic.wcs import solution_header
 
@@ -73,14 +74,16 @@ class Survey:
     def __init__(self, ledger: Ledger, settings: Settings, reporter: Reporter) -> None:
         self.ledger, self.settings, self.reporter = ledger, settings, reporter
         self.left_out: list[LeftOut] = []
+        self.stopwatch = Stopwatch()
 
     @contextmanager
     def phase(self, name: str, items: int, unit: str = "frames") -> Iterator[list[Outcome]]:
         """Tell when a phase begins and ends; its outcome goes into the list."""
         self.reporter.emit(PhaseStarted(name, items, unit))
-        began, outcome = time.monotonic(), list[Outcome]()
-        yield outcome
-        seconds = time.monotonic() - began
+        outcome = list[Outcome]()
+        with self.stopwatch.phase(name, items):
+            yield outcome
+        seconds = self.stopwatch.times[-1].seconds
         self.ledger.record_phase(name, seconds, items)
         self.reporter.emit(PhaseFinished(name, seconds, outcome[0]))
 

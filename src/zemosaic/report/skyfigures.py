@@ -1,0 +1,175 @@
+"""Drawings of the sky that the mosaic covers: depth, footprints, seams; north up, east left."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from markupsafe import Markup
+
+from zemosaic.imaging.projection import grid_to_sky, sky_to_grid
+from zemosaic.model import Grid
+from zemosaic.report.images import RAMP, map_image
+from zemosaic.report.plots import HUES
+from zemosaic.report.svg import figure, line, nice_ticks, polygon, rect, text
+from zemosaic.report.values import FloatArray, Outline, PanelDepth
+from zemosaic.report.words import Words
+from zemosaic.seams import SeamReport
+
+__all__ = ["Sky", "depth_map", "footprints", "seam_map"]
+
+WIDTH = 480.0
+FOOT, SIDE, BAR = 20.0, 62.0, 46.0  # room for right ascensions, declinations, and the scale of a map
+MOST_OUTLINES = 1500
+RA_STEPS = (0.25, 0.5, 1.25, 2.5, 5.0, 7.5, 15.0, 30.0)  # deg: 1, 2, 5, 10, 20, 30 minutes, 1 and 2 hours
+DEC_STEPS = (1 / 12, 1 / 6, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)  # deg
+LINES = 5
+
+
+class Sky:
+    """The mosaic's pixels on a drawing."""
+
+    def __init__(self, grid: Grid, words: Words) -> None:
+        self.grid, self.words = grid, words
+        self.across = WIDTH - SIDE
+        self.shrink = self.across / grid.width
+        self.tall = grid.height * self.shrink
+
+    def at(self, x: float, top: float) -> tuple[float, float]:
+        """Place on the drawing of mosaic pixels counted from the left and from the top."""
+        return SIDE + x * self.shrink, top * self.shrink
+
+    def sky(self, ra: float, dec: float) -> tuple[float, float]:
+        x, y = sky_to_grid(self.grid, ra, dec)
+        return self.at(float(x), self.grid.height - 1 - float(y))
+
+    def image(self, address: str, kind: str = "") -> Markup:
+        """A picture that fills the mosaic's rectangle."""
+        return Markup(
+            '<image class="{}" href="{}" x="{}" y="0" width="{}" height="{}" preserveAspectRatio="none"/>'
+        ).format(kind, address, SIDE, f"{self.across:.1f}", f"{self.tall:.1f}")
+
+    def drawing(self, label: str, parts: Sequence[Markup], foot: float = 0.0) -> Markup:
+        return figure(WIDTH, self.tall + FOOT + foot, label, parts)
+
+    def cut(self, name: str, parts: Sequence[Markup]) -> Markup:
+        """What of the parts lies on the mosaic; `name` is the only one of its kind on the page."""
+        clip = Markup('<clipPath id="{}"><rect x="{}" y="0" width="{}" height="{}"/></clipPath>').format(
+            name, SIDE, f"{self.across:.1f}", f"{self.tall:.1f}"
+        )
+        opening = Markup('<g clip-path="url(#{})">').format(name)
+        return clip + opening + Markup("").join(parts) + Markup("</g>")
+
+    def graticule(self) -> Iterator[Markup]:
+        """Lines of right ascension and declination with their values at the lower and left border."""
+        ra, dec = self._border()
+        step = next((s for s in RA_STEPS if np.ptp(ra) / s <= LINES), 45.0)
+        ramp = np.linspace(float(dec.min()), float(dec.max()), 49)
+        for k in range(math.ceil(ra.min() / step), math.floor(ra.max() / step) + 1):
+            path = [self.sky(k * step, float(d)) for d in ramp]
+            yield line(path, "grid")
+            x = _crossing([(y, x) for x, y in path], self.tall)
+            if x is not None and SIDE + 14 < x < WIDTH - 18:
+                label = self.words.hours(k * step % 360.0, seconds=step < 0.25)
+                yield text(x, self.tall + 15, label, "tick", "middle")
+        step = next((s for s in DEC_STEPS if np.ptp(dec) / s <= LINES), 15.0)
+        ramp = np.linspace(float(ra.min()), float(ra.max()), 49)
+        for k in range(math.ceil(dec.min() / step), math.floor(dec.max() / step) + 1):
+            path = [self.sky(float(r), k * step) for r in ramp]
+            yield line(path, "grid")
+            y = _crossing(path, SIDE)
+            if y is not None and 8 < y < self.tall - 4:
+                yield text(SIDE - 6, y + 4, self.words.degrees(k * step), "tick", "end")
+
+    def _border(self) -> tuple[FloatArray, FloatArray]:
+        """Right ascensions (near that of the middle) and declinations along the border, degrees."""
+        t = np.linspace(0.0, 1.0, 20)
+        u, v = np.concatenate([t, t, 0 * t, 0 * t + 1]), np.concatenate([0 * t, 0 * t + 1, t, t])
+        ra, dec = grid_to_sky(self.grid, u * (self.grid.width - 1), v * (self.grid.height - 1))
+        return self.grid.ra + (ra - self.grid.ra + 180.0) % 360.0 - 180.0, dec
+
+
+def _crossing(path: Sequence[tuple[float, float]], at: float) -> float | None:
+    """Second coordinate where the first one passes a value."""
+    for (a, p), (b, q) in zip(path, path[1:]):
+        if min(a, b) <= at <= max(a, b) and a != b:
+            return p + (q - p) * (at - a) / (b - a)
+    return None
+
+
+def depth_map(sky: Sky, values: FloatArray, factor: int, key: str, unit: str, digits: int) -> Markup | None:
+    """A map in colours with its scale, called by a text of the locales; None where nothing is known."""
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return None
+    least, most = float(np.quantile(known, 0.02)), float(known.max())
+    if not most > least:
+        least, most = least - 0.5 * abs(least or 1.0), most + 0.5 * abs(most or 1.0)
+    h, w = values.shape
+    # blocks at the right and lower border may be smaller: the picture is a little larger than the mosaic, and cut off
+    image = Markup('<image href="{}" x="{}" y="{}" width="{}" height="{}" preserveAspectRatio="none"/>').format(
+        map_image(values, least, most), SIDE, f"{sky.tall - h * factor * sky.shrink:.1f}",
+        f"{w * factor * sky.shrink:.1f}", f"{h * factor * sky.shrink:.1f}",
+    )  # fmt: skip
+    middle = sky.words.number(float(np.median(known)), digits)
+    label = sky.words("report.map.alt", name=sky.words(key), median=middle, unit=unit)
+    parts = [sky.cut(key, [image]), *sky.graticule()]
+    return sky.drawing(label, [*parts, *_scale(sky, least, most, unit, digits)], BAR)
+
+
+def _scale(sky: Sky, least: float, most: float, unit: str, digits: int) -> Iterator[Markup]:
+    """The colours and what they mean."""
+    top, left, wide = sky.tall + FOOT + 8, SIDE, sky.across
+    for k in range(48):
+        place = k / 47 * (len(RAMP) - 1)
+        low = min(int(place), len(RAMP) - 2)
+        colour = [round(a + (b - a) * (place - low)) for a, b in zip(RAMP[low], RAMP[low + 1])]
+        box = Markup('<rect x="{}" y="{}" width="{}" height="10" fill="rgb({} {} {})"/>')
+        yield box.format(f"{left + wide * k / 48:.1f}", f"{top:.1f}", f"{wide / 48 + 0.5:.1f}", *colour)
+    for tick in nice_ticks(least, most, 5):
+        x = left + wide * (tick - least) / (most - least)
+        yield text(x, top + 24, sky.words.number(tick, digits), "tick", "middle")
+    yield text(SIDE - 6, top + 9, unit, "tick", "end")
+
+
+def footprints(sky: Sky, outlines: Sequence[Outline], panels: Sequence[PanelDepth], address: str) -> tuple[Markup, int]:
+    """The frames over a faint picture in the colours of their panels, and how many of them are drawn."""
+    step = max(1, math.ceil(len(outlines) / MOST_OUTLINES))
+    shown = outlines[::step]
+    by_panel = defaultdict[int, list[list[tuple[float, float]]]](list)
+    for each in shown:
+        by_panel[each.panel].append([sky.at(x, y) for x, y in zip(each.x, each.y)])
+    frames = [polygon(some, f"frame p{panel % HUES}") for panel, some in sorted(by_panel.items())]
+    parts = [
+        rect(SIDE, 0, sky.across, sky.tall, "night"),
+        sky.image(address, "faint"),
+        sky.cut("footprints", frames),
+        *sky.graticule(),
+    ]
+    parts += [text(*sky.sky(p.ra, p.dec), str(p.id), "number onsky", "middle") for p in panels if len(panels) > 1]
+    label = sky.words("report.footprints.alt", count=len(outlines), panels=len(panels))
+    return sky.drawing(label, parts), len(shown)
+
+
+def seam_map(sky: Sky, report: SeamReport, outlines: Sequence[Outline], panels: Sequence[PanelDepth]) -> Markup:
+    """Panels, and a line between two of them in the colour of their seam."""
+    middles = {p.id: sky.sky(p.ra, p.dec) for p in panels}
+    nearest = dict[int, tuple[float, list[tuple[float, float]]]]()
+    for each in outlines:
+        points = [sky.at(x, y) for x, y in zip(each.x, each.y)]
+        centre = np.mean(points, axis=0)
+        apart = math.dist(centre, middles[each.panel]) if each.panel in middles else math.inf
+        if apart < nearest.get(each.panel, (math.inf, []))[0]:
+            nearest[each.panel] = apart, points
+    parts = [sky.cut("panels", [polygon([p], "panel") for _, p in nearest.values()])]
+    for seam in reversed(report.seams):  # the worst one on top
+        if seam.first in middles and seam.second in middles:
+            a, b = middles[seam.first], middles[seam.second]
+            parts.append(line([a, b], f"seam g{seam.grade}"))
+            shown = sky.words.number(seam.visible, 2)
+            parts.append(text(0.5 * (a[0] + b[0]), 0.5 * (a[1] + b[1]) + 4, shown, "number small", "middle"))
+    parts += [text(x, y + 5, str(number), "number", "middle") for number, (x, y) in middles.items()]
+    label = sky.words("report.seams.alt", grade=report.grade, count=len(report.seams))
+    return sky.drawing(label, [*parts, *sky.graticule()])

@@ -1,0 +1,68 @@
+"""The table of 20,000 frames in a real browser: only rows in sight are on the page, and they sort and search."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from reports import GRID, clouded, line, made_up
+
+from zemosaic.report.page import page
+from zemosaic.report.words import Words
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--window-size=1400,900",
+)  # fmt: skip
+FRAMES = 20_000
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("table")
+    frames = tuple(clouded(k, reason="thick Cloud") if k % 100 == 7 else line(k) for k in range(FRAMES))
+    path = folder / "report.html"
+    began = time.process_time()
+    path.write_text(page(made_up(folder, frames), GRID, Words()), encoding="utf-8")
+    assert time.process_time() - began < 20.0
+    assert path.stat().st_size < 6e6
+    return path
+
+
+def shown(report: Path, tmp_path: Path, query: str) -> tuple[str, list[list[str]]]:
+    """The page as the browser has it, and the cells of the rows that are on it."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium here")
+    url = f"{report.as_uri()}#frames?{query}"
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", url]
+    html = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env=os.environ | {"LANG": "C.UTF-8"}
+    ).stdout
+    rows = re.findall(r'<div class="row[^>]*>(.*?)</div>', html)
+    return html, [re.findall(r"<span[^>]*>(.*?)</span>", row) for row in rows]
+
+
+def count(html: str) -> str:
+    found = re.search(r'<span id="count"[^>]*>(.*?)</span>', html)
+    return found[1] if found else ""
+
+
+def test_only_rows_in_sight_are_on_the_page_and_they_are_sorted(report: Path, tmp_path: Path) -> None:
+    html, rows = shown(report, tmp_path, "sort=fwhm&down=1")
+    assert count(html) == "20,000 of 20,000" and 10 < len(rows) < 60
+    widths = [float(row[5]) for row in rows]
+    assert widths == sorted(widths, reverse=True) and widths[0] == 8.0  # 7 + 0.01 x 100
+    assert 'aria-sort="descending"' in html and f"height: {30 * FRAMES}px" in html
+
+
+def test_search_and_state_leave_those_that_fit(report: Path, tmp_path: Path) -> None:
+    html, rows = shown(report, tmp_path, "find=thick+light_0000&state=clouded&row=107")
+    assert count(html) == "1 of 20,000" and [row[0] for row in rows] == ["Light_00007.fit"]
+    assert rows[0][14] == "thick Cloud" and rows[0][13] == "–"
+    assert "Light_00107.fit</dd>" in html  # the details of the row that was asked for
