@@ -25,6 +25,7 @@ from scipy.spatial import cKDTree
 
 from zemosaic.catalogue import load_catalogue
 from zemosaic.events import Silent
+from zemosaic.execution import open_threads
 from zemosaic.imaging.grouping import group_pointings
 from zemosaic.imaging.projection import pixel_to_sky, sky_to_pixel, tan_deproject, tan_project
 from zemosaic.model import Frame, FrameKind, Group, Measurement, SkyMesh, Solution, Stars
@@ -139,8 +140,8 @@ def _make(count: int, neighbours: float, folder: Path) -> None:
     (folder / "night.pickle").write_bytes(pickle.dumps(vars(night(count, neighbours, folder))))
 
 
-def measure(count: int, neighbours: float, keep: Path | None) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
+def measure(count: int, neighbours: float, keep: Path | None, threads: int) -> None:
+    with open_threads(threads) as spread, tempfile.TemporaryDirectory() as scratch:
         start = time.perf_counter()
         made = kept_night(count, neighbours, Path(scratch) if keep is None else keep / f"{count}_{neighbours:g}")
         ra = np.array([made.solutions[i].ra for i in range(count)])
@@ -159,6 +160,7 @@ def measure(count: int, neighbours: float, keep: Path | None) -> None:
             weighting="noise_variance",
             limits=Limits(faintest=0.15, uneven=0.35),
             reporter=Silent(),
+            spread=spread,
         )
         took, cpu = time.perf_counter() - start, time.process_time() - used
     kept = np.array(sorted(result.corrections))
@@ -182,6 +184,7 @@ if __name__ == "__main__":
     parser.add_argument("counts", type=int, nargs="*", default=[1000], help="numbers of frames")
     parser.add_argument("--neighbours", type=float, default=DENSE, help="frames that share sky with a frame")
     parser.add_argument("--keep", type=Path, help="folder for the measurements")
+    parser.add_argument("--threads", type=int, default=2, help="threads")
     given = parser.parse_args()
     for number in given.counts:
-        measure(number, given.neighbours, given.keep)
+        measure(number, given.neighbours, given.keep, given.threads)

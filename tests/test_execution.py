@@ -7,6 +7,7 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from zemosaic.execution import (
     free_memory,
     memory_budget,
     open_executor,
+    open_threads,
     run_each,
     worker_count,
 )
@@ -155,6 +157,20 @@ def test_workers_and_memory_follow_the_settings() -> None:
     assert memory_budget(2.5) == int(2.5 * 2**30)
     assert memory_budget(0) >= 2**30
     assert 2**26 < free_memory() < 2**50
+
+
+def test_threads_work_side_by_side_and_one_is_the_caller() -> None:
+    meeting = threading.Barrier(2, timeout=30.0)
+
+    def meet(item: int) -> tuple[int, int]:
+        meeting.wait()  # two have to be there at once
+        return item, threading.get_ident()
+
+    with open_threads(2) as spread:
+        met = list(spread(meet, range(4)))
+    assert [item for item, _ in met] == [0, 1, 2, 3] and threading.get_ident() not in {who for _, who in met}
+    with open_threads(1) as spread:
+        assert list(spread(lambda item: (item, threading.get_ident()), [5])) == [(5, threading.get_ident())]
 
 
 def _faults_of_a_second_array(size: int) -> int:

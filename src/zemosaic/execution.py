@@ -1,4 +1,4 @@
-"""Parallel work behind `concurrent.futures`: a pool of spawned processes, results in the order of the tasks.
+"""Parallel work behind `concurrent.futures`: a pool of spawned processes, or threads; results in the order of the tasks.
 
 A task is a module-level function and one picklable object of paths and numbers. Any `Executor` serves `run_each`;
 the pool made here also survives the death of its workers.
@@ -16,12 +16,13 @@ import textwrap
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from zemosaic.errors import Cancelled, WorkerError
+from zemosaic.spread import Spread, one_by_one
 
 __all__ = [
     "WorkerPool",
@@ -30,6 +31,7 @@ __all__ = [
     "free_memory",
     "memory_budget",
     "open_executor",
+    "open_threads",
     "run_each",
     "worker_count",
 ]
@@ -103,6 +105,19 @@ def open_executor(workers: int) -> WorkerPool:
     """
     os.environ.update(dict.fromkeys(THREAD_LIMITS, "1"))
     return WorkerPool(workers)
+
+
+@contextlib.contextmanager
+def open_threads(count: int) -> Iterator[Spread]:
+    """Threads of this process for work on arrays that lets go of the interpreter; with one, the caller does it all.
+
+    What does the work changes no bit of it.
+    """
+    if count < 2:
+        yield one_by_one
+        return
+    with ThreadPoolExecutor(count) as pool:
+        yield pool.map
 
 
 def run_each(

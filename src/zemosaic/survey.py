@@ -35,6 +35,7 @@ from zemosaic.events import (
     TargetsFound,
     Warned,
 )
+from zemosaic.execution import open_threads, worker_count
 from zemosaic.filters import by_filter, is_dual_band, may_show_lines
 from zemosaic.forecast import pace
 from zemosaic.ledger import Ledger
@@ -267,7 +268,8 @@ class Survey:
     ) -> MatchResult:
         usable = [f for f in frames if f.id in solutions]
         self.ledger.put(ledger_key("matching", name), None)
-        with self.phase("match", len(usable)) as outcome:
+        threads = open_threads(worker_count(self.settings.num_processing_workers))
+        with self.phase("match", len(usable)) as outcome, threads as spread:
             result = match(
                 usable,
                 tuple(measurements.values()),
@@ -278,6 +280,7 @@ class Survey:
                 weighting=self.settings.stacking_weighting_method,
                 limits=Limits(self.settings.min_transparency, self.settings.max_unevenness),
                 reporter=self.reporter,
+                spread=spread,
             )
             result, idle = weighted_by_hand(result, usable, self.settings)
             for pattern in idle:

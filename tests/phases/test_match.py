@@ -12,6 +12,7 @@ from scipy.special import erf
 from zemosaic.catalogue import CatalogueStars
 from zemosaic.errors import Cancelled, InputError
 from zemosaic.events import Event, PhaseProgress, Silent, SkiesCurved, Warned
+from zemosaic.execution import open_threads
 from zemosaic.imaging.cloud import cloud_shape
 from zemosaic.imaging.projection import angular_separation, pixel_area, pixel_to_sky, sky_to_pixel, tan_project
 from zemosaic.imaging.response import frame_coordinates, response
@@ -31,6 +32,7 @@ from zemosaic.model import (
 from zemosaic.phases import _match_stars
 from zemosaic.phases.match import Limits, MatchResult, match
 from zemosaic.seams import seam_report
+from zemosaic.spread import Spread, one_by_one
 from zemosaic.tables import load_mesh, load_stars, save_measurement
 
 WIDTH, HEIGHT, CELL = 1080, 1920, 16
@@ -70,11 +72,11 @@ class Night:
     gain: np.ndarray  # (frames, 3)
     sky: np.ndarray  # (frames, 3, 3)
 
-    def match(self, reporter: Silent | None = None, **settings: str) -> MatchResult:
+    def match(self, reporter: Silent | None = None, spread: Spread = one_by_one, **settings: str) -> MatchResult:
         options = {"normalize": "linear_fit", "weighting": "noise_variance"} | settings
         return match(
             self.frames, list(self.measurements.values()), self.solutions, self.groups,
-            limits=LIMITS, reporter=reporter or Silent(), catalogue=self.catalogue, **options,
+            limits=LIMITS, reporter=reporter or Silent(), catalogue=self.catalogue, spread=spread, **options,
         )  # type: ignore[arg-type]  # fmt: skip
 
 
@@ -382,9 +384,10 @@ def test_isolated_panel_is_kept_at_the_same_sky(tmp_path: Path) -> None:
     assert abs(np.median(error[::2]) - np.median(error[1::2])) < 0.06  # the catalogue ties them
 
 
-def test_same_bits_again_and_the_same_answer_in_another_order(small: Night) -> None:
+def test_same_bits_in_threads_and_the_same_answer_in_another_order(small: Night) -> None:
     first = small.match().corrections
-    assert small.match().corrections == first
+    with open_threads(3) as spread:
+        assert small.match(spread=spread).corrections == first
     other = replace(small, frames=small.frames[::-1]).match().corrections
     for i, correction in first.items():
         assert other[i].gain == pytest.approx(correction.gain, rel=3e-3)

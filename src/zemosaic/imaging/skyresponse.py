@@ -29,6 +29,7 @@ from zemosaic.imaging.skyfit import SkyFit
 from zemosaic.imaging.skymodes import CURVED, SkySplines
 from zemosaic.imaging.skyproblem import SkyProblem, SkySums, block_diagonal, normal_sky, sky_problem
 from zemosaic.imaging.skysurface import PLANE, surface_basis
+from zemosaic.spread import Spread, one_by_one
 
 __all__ = ["COMMON_CURVATURE", "Sensors", "refine_response", "shows_response", "with_sensors"]
 
@@ -75,11 +76,13 @@ def refine_response(
     stars: FloatArray,
     covariance: FloatArray,
     raised: BoolArray,
+    spread: Spread = one_by_one,
 ) -> tuple[Sensors, FloatArray]:
     """Sensors from stars and sky together; covariance (instruments, terms, terms) of the coefficients of their responses.
 
     cells : corrected for `before`; fit : their sky fit with order 1; instrument : (frames,)
     stars, covariance : the coefficients from the stars; raised : (instruments,) whether there may be a pedestal.
+    spread : who does the channels.
     """
     coefficients = before.response
     cells, residual, weight, chosen = _enough(cells, fit, len(gain))
@@ -95,10 +98,13 @@ def refine_response(
     known = [_Channel(residual[:, c], weight[:, c], cells.value[:, c], gain[:, c]) for c in range(gain.shape[1])]
     # green tells most; the others' precision is its own, by how much light and noise they have
     middle = len(known) // 2
-    precision = _precision_of(cells, known[middle], problem, instrument, coefficients)
-    for channel in known:
-        share = channel.information / known[middle].information
-        change = _change(cells, channel, problem, instrument, coefficients, share * precision)
+    precision = _precision_of(cells, known[middle], problem, instrument, coefficients, spread)
+    shares = [channel.information / known[middle].information for channel in known]
+
+    def change_of(c: int) -> FloatArray:
+        return _change(cells, known[c], problem, instrument, coefficients, shares[c] * precision)
+
+    for channel, share, change in zip(known, shares, spread(change_of, range(len(known)))):
         unit = np.ones((len(coefficients), SENSOR))
         unit[:, RADIAL_TERMS] = 1.0 / channel.level  # of a pedestal in ADU, which all channels have in common
         told = unit.ravel()[:, None] * (share * precision)
@@ -221,15 +227,22 @@ def _equations(
 
 
 def _precision_of(
-    cells: SkyCells, known: _Channel, problem: SkyProblem, instrument: IntArray, coefficients: FloatArray
+    cells: SkyCells,
+    known: _Channel,
+    problem: SkyProblem,
+    instrument: IntArray,
+    coefficients: FloatArray,
+    spread: Spread,
 ) -> FloatArray:
     """(n, n) what one channel's sky tells of the coefficients, with all skies free."""
     equations, n = _equations(cells, known, problem, instrument, coefficients), len(coefficients) * SENSOR
-    inverse = np.zeros((n, n))
-    for k in range(n):
+
+    def column(k: int) -> FloatArray:
         unit = np.zeros(len(equations.right))
         unit[len(unit) - n + k] = 1.0
-        inverse[:, k] = equations.system.reduced_solve(unit, tolerance=ROUGH)[0][-n:]
+        return equations.system.reduced_solve(unit, tolerance=ROUGH)[0][-n:]
+
+    inverse = np.stack(list(spread(column, range(n))), axis=1)
     total: FloatArray = np.linalg.inv(0.5 * (inverse + inverse.T)) - np.eye(n) / WEAK**2
     return total
 

@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,7 @@ from zemosaic.phases._match_stars import (
     star_table,
     usable_items,
 )
+from zemosaic.spread import Spread, one_by_one
 
 __all__ = ["Limits", "MatchResult", "match"]
 
@@ -124,6 +126,7 @@ def match(
     reporter: Reporter,
     catalogue: Catalogue | None = None,
     sky_order: str = "auto",
+    spread: Spread = one_by_one,
 ) -> MatchResult:
     """Corrections of all solved frames.
 
@@ -131,6 +134,7 @@ def match(
     normalize : "linear_fit" gain, response and sky; "sky_mean" constants only; "none" nothing (a = 1, B = 0, F = 1).
     weighting : "none", "noise_variance", "noise_fwhm" (see the module).
     sky_order : of each frame's sky with "linear_fit": "1", "2", or "auto", 2 where planes leave a curvature beyond doubt.
+    spread : who does what can be done side by side; the result is the same to the last bit.
 
     Raises InputError when no frame is left, Cancelled when the user asked to stop.
     """
@@ -152,11 +156,13 @@ def match(
         omega = cells.omega * cloud_shape(photometry.cloud[cells.frame], cells.u, cells.v)
         cells = replace(cells, omega=omega)  # light is dimmed there as if the pixels were smaller
         if normalize == "linear_fit":
-            photometry, cells, sky, bent = _skies(np.array(kept), used, table, photometry, cells, spacing, sky_order)
+            photometry, cells, sky, bent = _skies(
+                np.array(kept), used, table, photometry, cells, spacing, sky_order, spread
+            )
             if bent is not None:
                 reporter.emit(SkiesCurved(100.0 * bent))
         else:
-            sky = fit_sky(cells, photometry.gain, spacing, order=0, time=_times(used))
+            sky = fit_sky(cells, photometry.gain, spacing, order=0, time=_times(used), spread=spread)
     result = _result(inputs, kept, photometry, sky, weighting, left_out, table)
     if cells is not None and sky is not None:
         result = _with_seams(result, cells, sky, photometry.gain, used, groups)
@@ -172,22 +178,23 @@ def _skies(
     cells: SkyCells,
     spacing: float,
     order: str,
+    spread: Spread,
 ) -> tuple[_Photometry, SkyCells, SkyFit, float | None]:
     """Photometry and cells with responses that stars and sky told, the skies, and what was seen of a curvature over their level.
 
     The last is None for planes, and 0 where nothing but `order` asks for more.
     """
     instrument, times = table.instrument[kept], _times(used)
-    photometry, cells, planes = _sharpened(kept, used, table, photometry, cells, spacing)
-    sky = fit_sky(cells, photometry.gain, spacing, instrument=instrument, time=times, before=planes)
+    photometry, cells, planes = _sharpened(kept, used, table, photometry, cells, spacing, spread)
+    again = partial(
+        fit_sky, cells, photometry.gain, spacing, instrument=instrument, time=times, before=planes, spread=spread
+    )
+    sky = again()
     bent = 0.0 if order == "1" else curvature_seen(cells, sky)
     if bent == 0.0 and order != "2":
         return photometry, cells, sky, None
     prior = BENT_PRIOR * (max(bent, LEAST_CURVATURE) if order == "2" else bent)
-    sky = fit_sky(
-        cells, photometry.gain, spacing, order=2, curvature=prior, instrument=instrument, time=times, before=planes
-    )
-    return photometry, cells, sky, bent
+    return photometry, cells, again(order=2, curvature=prior), bent
 
 
 def _times(inputs: Sequence[Item]) -> FloatArray | None:
@@ -255,6 +262,7 @@ def _sharpened(
     photometry: _Photometry,
     cells: SkyCells,
     spacing: float,
+    spread: Spread,
 ) -> tuple[_Photometry, SkyCells, SkyFit | None]:
     """Responses from stars and sky together; gains and cells with these responses, and a fit of planes to the cells."""
     if photometry.fit is None:
@@ -265,8 +273,10 @@ def _sharpened(
     free[table.instrument[kept][flat]] = False
     before = Sensors(_by_stars(stars), np.zeros(len(free)))
     for _ in range(RESPONSE_ROUNDS):
-        planes = fit_sky(cells, photometry.gain, spacing)
-        after, photometry, cells = _refined(kept, table, photometry, stars, cells, planes, spacing, before, free)
+        planes = fit_sky(cells, photometry.gain, spacing, spread=spread)
+        after, photometry, cells = _refined(
+            kept, table, photometry, stars, cells, planes, spacing, before, free, spread
+        )
         change = np.abs(after.response - before.response).sum(axis=1).max()
         raised = np.abs(after.pedestal - before.pedestal).max() / max(float(np.median(planes.level)), 1.0)
         before = after
@@ -285,6 +295,7 @@ def _refined(
     spacing: float,
     before: Sensors,
     free: BoolArray,
+    spread: Spread,
 ) -> tuple[Sensors, _Photometry, SkyCells]:
     """The sensors `before` improved by the sky; gains and cells with them.
 
@@ -295,7 +306,7 @@ def _refined(
     instrument = table.instrument[kept]
     raised = shown & free  # where only the sky shows a response, a pedestal cannot be told from a weaker one
     after, known = refine_response(
-        cells, sky, photometry.gain, spacing, instrument, before, _by_stars(stars), covariance, raised
+        cells, sky, photometry.gain, spacing, instrument, before, _by_stars(stars), covariance, raised, spread
     )
     by_stars, shown = shown, shown | (free & [shows_response(*each) for each in zip(after.response, known)])
     after = replace(after, response=np.where(shown[:, None], after.response, 0.0))
