@@ -10,7 +10,7 @@ from zemosaic.errors import InputError, SettingsError
 from zemosaic.imaging.projection import grid_to_sky, sky_to_pixel
 from zemosaic.imaging.warp import footprint
 from zemosaic.model import Distortion, Frame, FrameKind, Solution
-from zemosaic.phases.plan import TASK_OVERHEAD, SideBySide, group_frames, make_grid, make_plan, sample_bytes
+from zemosaic.phases.plan import TASK_OVERHEAD, Cuts, SideBySide, group_frames, make_grid, make_plan, sample_bytes
 
 SCALE = 2.374 / 3600
 
@@ -31,10 +31,10 @@ def night(centres, angle=10.0):
     return frames, solutions
 
 
-def planned(frames, solutions, memory=8 * 2**30, workers=2, samples=None):
+def planned(frames, solutions, memory=8 * 2**30, workers=2, samples=None, cuts=None):
     groups = group_frames(frames, solutions)
     grid = make_grid(frames, solutions, 0.0)
-    return make_plan(frames, solutions, groups, grid, memory=memory, workers=workers, samples=samples)
+    return make_plan(frames, solutions, groups, grid, memory=memory, workers=workers, samples=samples, cuts=cuts)
 
 
 def test_margins_that_are_cropped_have_no_place_on_the_grid():
@@ -141,6 +141,20 @@ def test_samples_lie_side_by_side_where_they_fit(memory, joint):
         assert seen.max(initial=0) <= b.depth <= len(b.frames)
         assert TASK_OVERHEAD + sample_bytes(b.depth, 3) * (b.y1 - b.y0) * (b.x1 - b.x0) <= memory * 2**30 / 2
     assert plan.memory <= memory * 2**30 / 2
+
+
+def test_large_blocks_of_running_means_are_cut_anew_for_samples():
+    frames, solutions = deep_night(80)
+    running = planned(frames, solutions, 8 * 2**30, workers=1)
+    cuts = Cuts(running.rows, running.columns)
+    anew = planned(frames, solutions, 8 * 2**30, workers=1, samples=SideBySide())
+    again = planned(frames, solutions, 8 * 2**30, workers=1, samples=SideBySide(), cuts=cuts)
+    assert len(running.superblocks) < len(anew.superblocks) and again == anew
+    assert all(b.depth > 0 for b in again.superblocks)
+    roomier = planned(
+        frames, solutions, 24 * 2**30, workers=1, samples=SideBySide(), cuts=Cuts(anew.rows, anew.columns)
+    )
+    assert roomier.superblocks == anew.superblocks
 
 
 def test_a_bound_on_frames_side_by_side_holds():

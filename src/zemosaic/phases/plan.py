@@ -157,7 +157,9 @@ def _with_samples(
 
     if cuts is not None:
         with suppress(SettingsError):  # more frames than blocks as large as these have room for
-            return cuts, blocks(cuts)
+            kept = blocks(cuts)
+            if any(b.depth for b in kept):  # those of a mosaic of running means have room for no samples at all
+                return cuts, kept
     fitting = budget // sample_bytes(int(depths.max()), channels)
     least = SMALLEST_BLOCK if (samples.everywhere or samples.needed) and not samples.scratch else LEAST_JOINT
     cuts = _cut(grid, _pieces(grid, min(largest, max(fitting, least)), workers))
