@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zemosaic.patterns import as_patterns, fitting
+from zemosaic.patterns import as_pattern, fitting
 
 PATHS = [Path(each) for each in ("/data/M31/Light_0001.fit", "/data/M31/Light_0002.fit", "/data/old/Light_0001.fit")]
 
@@ -52,11 +52,12 @@ def test_names_fit_as_in_a_shell(names: list[str], patterns: list[str]) -> None:
 @given(st.lists(st.text("a;*?[ é", min_size=1, max_size=5), min_size=1, max_size=5))
 def test_patterns_of_files_fit_these_files(names: list[str]) -> None:
     paths = [Path("/x") / name for name in names]
-    found, idle = fitting(paths, as_patterns(map(str, paths)))
-    assert found == set(paths) and idle == () and not any(";" in each for each in as_patterns(map(str, paths)))
+    patterns = [as_pattern(str(path)) for path in paths]
+    found, idle = fitting(paths, patterns)
+    assert found == set(paths) and idle == () and not any(";" in each for each in patterns)
 
 
 def test_thousands_of_names_are_looked_up() -> None:
     paths = [Path(f"/data/Light_{k}.fit") for k in range(20_000)]
-    found, idle = fitting(paths, as_patterns(map(str, paths[::2])))
+    found, idle = fitting(paths, [as_pattern(str(path)) for path in paths[::2]])
     assert len(found) == 10_000 and idle == ()

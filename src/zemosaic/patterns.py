@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["Patterns", "as_patterns", "fitting"]
+__all__ = ["Patterns", "as_pattern", "fitting"]
 
 
 class Patterns:
@@ -40,9 +40,9 @@ def fitting(paths: Iterable[Path], patterns: Sequence[str]) -> tuple[frozenset[P
     return frozenset(hits), tuple(each for each in known.all if each not in busy)
 
 
-def as_patterns(paths: Iterable[str]) -> tuple[str, ...]:
-    """Patterns that fit these files, in order: their paths, with `?` where a character would mean something else."""
-    return tuple(sorted(re.sub(r"[;*]", "?", path) for path in paths))
+def as_pattern(path: str) -> str:
+    """A pattern that fits this file: its path, with `?` where a character would mean something else."""
+    return path.replace(";", "?").replace("*", "?")
 
 
 def _folded(text: str) -> str:

@@ -197,6 +197,7 @@ def test_language_is_switched_live_and_nothing_english_stays(root: tk.Tk, tmp_pa
     root.update()
     language.messages = Messages("fr")
     form.retranslate()
+    form.finish()
     root.update()
     shown = texts(form)
     same = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from zemosaic.gui.words import Words
 from zemosaic.quality import FrameQuality
@@ -32,12 +31,17 @@ class Column:
         return bool(self.form)
 
 
+def _name(path: str) -> str:
+    """The file's name; PurePath takes ten times as long."""
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
 def _count(value: int) -> float:
     return math.nan if value < 0 else float(value)
 
 
 COLUMNS = (
-    Column("file", "inspect.file", lambda row: PurePath(row.file).name, width=290),
+    Column("file", "inspect.file", lambda row: _name(row.file), width=290),
     Column("state", "inspect.state", lambda row: row.state, width=130),
     Column("reason", "gui.table.reason", lambda row: row.reason, width=240),
     Column("fwhm", "inspect.fwhm", lambda row: row.fwhm_arcsec, ".1f", 64),

@@ -22,6 +22,7 @@ IntArray = NDArray[np.int64]
 
 ALL, USABLE, LEFT_OUT, EXCLUDED = "all", "usable", "left_out", "excluded"  # besides the states themselves
 GOOD = frozenset({FrameState.FOUND, FrameState.MEASURED, FrameState.SOLVED, FrameState.MATCHED, FrameState.USED})
+TRANSLATED = ("state", "reason")  # columns
 CHUNK = 1000  # rows looked at between two chances to interrupt: 1 to 3 ms
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -63,12 +64,13 @@ class FrameModel:
     def set_rows(self, rows: Sequence[FrameQuality]) -> None:
         self.rows = tuple(rows)
         self.place = {row.file: number for number, row in enumerate(self.rows)}
-        self.forget_words()
+        self._texts, self._ranks = [], {}
         self.order = self._sorted(np.arange(len(self.rows)))
 
     def forget_words(self) -> None:
-        """After a change of the language."""
-        self._texts, self._ranks = [], {}
+        """After a change of the language: what is sorted or looked for by its translation."""
+        self._texts = []
+        self._ranks = {key: rank for key, rank in self._ranks.items() if key not in TRANSLATED}
 
     def states(self) -> list[tuple[str, int]]:
         """The states that occur and how often, the most frequent first."""

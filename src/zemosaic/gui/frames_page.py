@@ -9,10 +9,11 @@ from tkinter import ttk
 from zemosaic.gui.choice import FrameChoice
 from zemosaic.gui.frame_table import FrameTable
 from zemosaic.gui.frames_seen import FramesSeen
+from zemosaic.gui.skygeometry import SkyFrame
 from zemosaic.gui.skyview import SkyView
-from zemosaic.gui.slices import Sliced
+from zemosaic.gui.slices import Later, Sliced
 from zemosaic.gui.words import Words
-from zemosaic.patterns import Patterns, as_patterns
+from zemosaic.patterns import Patterns, as_pattern
 from zemosaic.settings import patterns
 
 __all__ = ["FramesPage"]
@@ -35,6 +36,8 @@ class FramesPage(ttk.Frame):
         self._files: tuple[str, ...] = ()
         self._patterns: tuple[str, ...] = ()  # of the setting
         self._fits: dict[str, tuple[str, ...]] = {}  # those that a file fits
+        self._places: tuple[SkyFrame, ...] = ()
+        self._showing = Later(self, 1, lambda: self.sky.set_frames(self._places))
         self._comparing = Sliced(self)
         panes = ttk.PanedWindow(self, orient="vertical")
         panes.pack(fill="both", expand=True)
@@ -48,7 +51,8 @@ class FramesPage(ttk.Frame):
         """Show these frames; selection, view and what is left out stay."""
         self._files = tuple(row.file for row in seen.table)
         self.table.set_rows(seen.table)
-        self.sky.set_frames(seen.places)
+        self._places = seen.places
+        self._showing.start()
         self._comparing.start(self._compare(), self._compared)
 
     def set_exclude_files(self, text: str) -> None:
@@ -59,6 +63,8 @@ class FramesPage(ttk.Frame):
 
     def finish(self) -> None:
         """Do at once what is being compared, filtered and drawn."""
+        if self._showing.waiting:
+            self._showing.now()
         self._comparing.finish()
         self.table.finish()
         self.sky.finish()
@@ -84,10 +90,10 @@ class FramesPage(ttk.Frame):
         excluded = self.choice.excluded
         if self._comparing.busy or excluded == self._fits.keys():
             return
-        gone = {each for file, fits in self._fits.items() if file not in excluded for each in fits}
-        kept = [each for each in self._patterns if each not in gone]
-        more = [file for file in excluded if not any(each not in gone for each in self._fits.get(file, ()))]
-        self._fits = {file: tuple(e for e in self._fits.get(file, ()) if e not in gone) for file in excluded}
-        self._fits |= {file: as_patterns([file]) for file in more}
-        self._patterns = (*kept, *as_patterns(more))
+        fits = self._fits
+        gone = {each for file in fits.keys() - excluded for each in fits[file]}
+        kept = {file: tuple(e for e in fits[file] if e not in gone) for file in fits.keys() & excluded}
+        more = {file: as_pattern(file) for file in sorted(excluded) if not kept.get(file)}
+        self._fits = kept | {file: (each,) for file, each in more.items()}
+        self._patterns = tuple(dict.fromkeys([*(e for e in self._patterns if e not in gone), *more.values()]))
         self._on_exclude("; ".join(self._patterns))

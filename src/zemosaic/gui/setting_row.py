@@ -32,6 +32,7 @@ class SettingRow(ttk.Frame):
     ) -> None:
         super().__init__(parent)
         self.about, self.variable, self._tr = about, variable, tr
+        self._marked: tuple[str, bool] | None = None  # what is shown of it
         scale = self.winfo_fpixels("1i") / 96.0
         for column, least in enumerate((LABEL, EDITOR, REST)):
             self.columnconfigure(column, minsize=round(least * scale), weight=column == 2)
@@ -79,6 +80,9 @@ class SettingRow(ttk.Frame):
 
     def mark(self, wrong: str, *, changed: bool) -> None:
         """Show what is wrong ("" for nothing), and whether the value differs from the default."""
+        if (wrong, changed) == self._marked:
+            return
+        self._marked = wrong, changed
         self.editor.state(["invalid" if wrong else "!invalid"])
         if wrong:
             self._wrong.configure(text=wrong)

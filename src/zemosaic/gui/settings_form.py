@@ -65,7 +65,7 @@ class SettingsForm(ttk.Frame):
             text = as_text((values or {}).get(name, about.default))
             variable = self._variables[name] = tk.StringVar(self, text)
             variable.trace_add("write", lambda *_, name=name: self._written(name))
-        self._filtering = Sliced(self, budget=0.0)
+        self._filtering, self._translating = Sliced(self, budget=0.0), Sliced(self, budget=0.0)
         self._building = Sliced(self)
         self._building.start(self._build(), self._built)
         self.retranslate()
@@ -138,9 +138,10 @@ class SettingsForm(ttk.Frame):
         return float(self._scrolled.canvas.yview()[0])
 
     def finish(self) -> None:
-        """Build what is not built yet, and show or hide what has to be, at once."""
+        """Build, show, hide and translate at once what is still to be."""
         self._building.finish()
         self._filtering.finish()
+        self._translating.finish()
 
     def retranslate(self) -> None:
         tr = self._tr
@@ -149,9 +150,15 @@ class SettingsForm(ttk.Frame):
         self._reset_all.configure(text=tr("gui.settings.reset_all"))
         self._nothing.configure(text=tr("gui.settings.nothing"))
         self.presets.retranslate()
-        for row in self._rows.values():
-            row.retranslate()
+        self._translating.start(self._retranslate_rows())
+
+    def _retranslate_rows(self) -> Iterator[None]:
+        """Some rows a step: Tk draws in between."""
         self._all_marked(tell=False)
+        for count, row in enumerate(list(self._rows.values()), 1):
+            row.retranslate()
+            if count % ROWS_A_STEP == 0:
+                yield
 
     # ---- building
 
@@ -239,8 +246,10 @@ class SettingsForm(ttk.Frame):
             count = sum(about.group == group and about.name in changed for about in self._about.values())
             title = self._tr(f"group.{group}")
             bad = any(about.group == group and about.name in wrong for about in self._about.values())
-            self._heads[group].configure(text=title)
-            self._navigation.item(group, text=("⚠ " if bad else "") + title + (f" ({count})" if count else ""))
+            text = ("⚠ " if bad else "") + title + (f" ({count})" if count else "")
+            if text != self._navigation.item(group, "text"):
+                self._heads[group].configure(text=title)
+                self._navigation.item(group, text=text)
         if tell and self._on_change is not None:
             self._on_change()
 

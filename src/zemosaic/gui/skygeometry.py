@@ -149,14 +149,16 @@ def fit(vectors: FloatArray, width: int, height: int) -> View:
     view = View(ra, dec, widest, width, height)
     for _ in range(2):  # the middle of what is seen is not the mean of the frames
         xy = view.of_vectors(points)
-        xy = xy[np.isfinite(xy).all(axis=1)]
-        if not len(xy):
-            return View(ra, dec, widest, width, height)
-        low, high = xy.min(axis=0), xy.max(axis=0)
-        ra, dec = (float(each) for each in view.to_sky(*(0.5 * (low + high))))
-        share = float(max((high[0] - low[0]) / width, (high[1] - low[1]) / height)) * MARGIN
-        view = View(ra, dec, min(max(view.scale * share, FINEST), widest), width, height)
-    return view
+        there = np.isfinite(xy[:, 0])
+        if not there.any():
+            return view
+        xy = xy[there]
+        points = points[there][_outermost(xy)]  # from now on without the many in between
+        ra, dec = (float(each) for each in view.to_sky(*(0.5 * (xy.min(axis=0) + xy.max(axis=0)))))
+        view = replace(view, ra=ra, dec=dec)
+    away = np.abs(view.of_vectors(points) - (0.5 * width, 0.5 * height))  # which near a pole turns with the centre
+    share = float(np.nanmax(away / (0.5 * width, 0.5 * height), initial=0.0)) * MARGIN
+    return replace(view, scale=min(max(view.scale * share, FINEST), widest))
 
 
 def containing(quads: FloatArray, x: float, y: float) -> IntArray:
@@ -187,9 +189,14 @@ def hull(vectors: FloatArray) -> FloatArray:
     points = vectors.reshape(-1, 3)
     view = fit(points, 1000, 1000)
     xy = view.of_vectors(points)
-    known = np.flatnonzero(np.isfinite(xy).all(axis=1))
-    angle = np.linspace(0.0, 2.0 * math.pi, DIRECTIONS, endpoint=False)
-    outermost = np.argmax(xy[known] @ np.stack([np.cos(angle), np.sin(angle)]), axis=0)
-    kept = outermost[np.flatnonzero(np.diff(outermost, prepend=outermost[-1]))] if len(known) else outermost
-    outline: FloatArray = points[known[kept]]
+    known = np.flatnonzero(np.isfinite(xy[:, 0]))
+    outline: FloatArray = points[known[_outermost(xy[known])]] if len(known) else points[known]
     return outline
+
+
+def _outermost(points: FloatArray) -> IntArray:
+    """Numbers of the outermost of (n, 2) points in each of many directions, in their order around the middle."""
+    angle = np.linspace(0.0, 2.0 * math.pi, DIRECTIONS, endpoint=False)
+    found: IntArray = np.array([np.argmax(points @ np.array([math.cos(a), math.sin(a)])) for a in angle])
+    different = np.flatnonzero(np.diff(found, prepend=found[-1]))
+    return found[different] if len(different) else found[:1]

@@ -65,6 +65,7 @@ class SkyView(ttk.Frame):
         self._held: tuple[float, float] = (0.0, 0.0)  # deg, of the sky where the button was pressed
         self._moved = False
         self._fitted = False  # to all frames, and nobody has moved it
+        self._to_fit: str | None = None  # the target that the next drawing shows as a whole; "" is all
         self._drawing = Sliced(self)
         self._redrawing = Later(self, REDRAW, self.redraw)
         follow_theme(self)
@@ -97,8 +98,7 @@ class SkyView(ttk.Frame):
 
     def fit(self, target: str = "") -> None:
         """Show all frames, or all of a target."""
-        mine = [k for k, each in enumerate(self._frames) if target in ("", each.target)]
-        self.view = fit(self._vectors[mine], *self._size())
+        self._to_fit = target
         self._fitted = not target
         self.redraw()
 
@@ -106,6 +106,7 @@ class SkyView(ttk.Frame):
         """Show this place, degrees, with so many degrees from left to right."""
         width, height = self._size()
         scale = math.degrees(2.0 * math.tan(math.radians(0.5 * field))) / width
+        self._to_fit = None
         self.view = View(ra, dec, 0.0, width, height).holding(ra, dec, 0.5 * width, 0.5 * height, scale)
         self._fitted = False
         self.redraw()
@@ -208,10 +209,8 @@ class SkyView(ttk.Frame):
 
     def _resized(self) -> None:
         if self._fitted or self.view.width == 1:
-            self.view = fit(self._vectors, *self._size())
-            self._fitted = True
-        else:
-            self.view = self.view.resized(*self._size())
+            self._to_fit, self._fitted = "", True
+        self.view = self.view.resized(*self._size())
         self._redrawing.start()
 
     def _fill_targets(self) -> None:
@@ -234,6 +233,14 @@ class SkyView(ttk.Frame):
 
     def _draw(self) -> Iterator[None]:
         """The layers, from what people look at to what takes longest."""
+        if self._to_fit is not None:
+            target, self._to_fit = self._to_fit, None
+            mine = self._vectors
+            if target:
+                mine = mine[[each.target == target for each in self._frames]]
+            self.view = fit(mine, *self._size())
+            self._tell()
+            yield
         view, layers = self.view, self._layers
         self._quads = view.of_vectors(self._vectors)
         yield
@@ -313,7 +320,7 @@ class SkyView(ttk.Frame):
         y = 0.5 * self.view.height if y is None else y
         before = self.view
         self.view = before.zoomed(factor, x, y)
-        self._fitted = False
+        self._fitted, self._to_fit = False, None
         self._drawing.cancel()
         self._layers.zoom(before.scale / self.view.scale, x, y)
         self._redrawing.start()
@@ -328,7 +335,7 @@ class SkyView(ttk.Frame):
     def _moved_to(self, view: View, dx: float, dy: float) -> None:
         """Take a view that lies (dx, dy) px beside the one before."""
         self.view = view
-        self._fitted = False
+        self._fitted, self._to_fit = False, None
         self._drawing.cancel()
         self._layers.move(dx, dy)
         self._redrawing.start()
