@@ -8,7 +8,7 @@ import pytest
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyproblem import SkyProblem, block_diagonal, gauge_rows, sky_problem
 from zemosaic.imaging.skysurface import surface_basis
-from zemosaic.kernels.skyfit import frame_medians, huber_weights, pattern_values, sensor_sums, surface_sums
+from zemosaic.kernels.skyfit import frame_medians, huber_weights, mesh_sums, pattern_values, sensor_sums, surface_sums
 
 SPACING = 0.5
 
@@ -54,6 +54,27 @@ def test_normal_equations(counts: list[int], order: int) -> None:
     left = problem.residual(problem.basis, scale, value, surfaces, nodes)
     np.testing.assert_allclose(left, value - own @ surfaces.ravel() - sky @ nodes, atol=1e-12)
     np.testing.assert_allclose(problem.on_nodes(good), (sky / scale[:, None]).T @ good, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("shape", "bins", "channels"), [((7, 5), 2, 3), ((1, 1), 3, 1), ((6, 4), 2, 3), ((4, 9), 24, 1)]
+)
+def test_mesh_in_squares(shape: tuple[int, int], bins: int, channels: int) -> None:
+    """The last row and column of cells are cut by the frame's border."""
+    rng, cell, (width, height) = np.random.default_rng(1), 10, (10 * shape[1] - 3, 10 * shape[0] - 4)
+    mean = rng.normal(100, 5, (*shape, channels)).astype(np.float32)
+    masked = rng.uniform(size=shape) < 0.2
+    mean[-1, 0, 0] = np.nan
+    wanted = np.zeros((-(-shape[0] // bins), -(-shape[1] // bins), 3 + channels))
+    for j, i in np.ndindex(shape):
+        if masked[j, i] or np.isnan(mean[j, i]).any():
+            continue
+        x, y = (np.mean(np.arange(n)[k * cell : (k + 1) * cell]) for k, n in ((i, width), (j, height)))
+        rho2 = (np.hypot(x - (width - 1) / 2, y - (height - 1) / 2) / (np.hypot(width, height) / 2)) ** 2
+        wanted[j // bins, i // bins] += [1.0, x, y, *(mean[j, i] / (1.0 - 0.1 * rho2 + 0.03 * rho2**2))]
+    out = np.zeros_like(wanted)
+    mesh_sums(mean, masked, cell, width, height, np.array([-0.1, 0.03]), bins, out)
+    np.testing.assert_allclose(out, wanted, rtol=1e-12)
 
 
 def test_cells_out_of_order_are_refused() -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky, sky_to_pixel, tan_project
 from zemosaic.imaging.response import frame_coordinates, response
+from zemosaic.kernels.skyfit import mesh_sums
 from zemosaic.model import Solution
 
 __all__ = [
@@ -37,7 +38,7 @@ BoolArray = NDArray[np.bool_]
 
 MAX_CELLS = 800_000  # of all frames together after binning; the fit takes about 800 bytes each
 LARGEST_BIN = 24  # 384 px: a Seestar frame keeps 15 cells for its plane
-TOGETHER = 1000  # frames whose squares are counted at once
+TOGETHER = 500  # frames whose squares are counted at once
 MAX_MASKED = 0.4  # share of the sky that the star mask may take
 
 
@@ -107,15 +108,19 @@ def common_stars(star: IntArray, place: FloatArray, radius: FloatArray, snr: Flo
 def covered_area(
     outlines: Sequence[tuple[Solution, tuple[int, int]]], plane: tuple[float, float], side: float
 ) -> float:
-    """Square degrees that frames (solution, (width, height)) cover together, counted in squares of `side` degrees."""
-    squares, some = np.zeros(0, np.int64), list[IntArray]()
-    for number, (solution, (width, height)) in enumerate(outlines):
-        x, y = np.meshgrid(np.linspace(0, width, 24), np.linspace(0, height, 36))
-        sky = tan_project(*pixel_to_sky(solution, x.ravel(), y.ravel()), *plane)
-        column, row = (np.floor(axis / side).astype(np.int64) for axis in sky)
-        some.append(np.unique(row * 2**32 + column))
-        if len(some) == TOGETHER or number == len(outlines) - 1:
-            squares, some = np.unique(np.concatenate([squares, *some])), []
+    """Square degrees that frames (solution, (width, height)) cover together, counted in squares of `side` degrees.
+
+    Between its corners, a frame is taken for a bilinear patch of the plane.
+    """
+    s, t = (axis.ravel() for axis in np.meshgrid(np.linspace(0, 1, 24), np.linspace(0, 1, 36)))
+    share = np.stack([(1 - s) * (1 - t), s * (1 - t), (1 - s) * t, s * t])
+    corners = np.array([pixel_to_sky(at, [0, w, 0, w], [0, 0, h, h]) for at, (w, h) in outlines])  # (frames, 2, 4)
+    x, y = tan_project(corners[:, 0], corners[:, 1], *plane)
+    squares = np.zeros(0, np.int64)
+    for first in range(0, len(x), TOGETHER):
+        part = slice(first, first + TOGETHER)
+        column, row = (np.floor(axis[part] @ share / side).astype(np.int64) for axis in (x, y))
+        squares = np.unique(np.concatenate([squares, (row * 2**32 + column).ravel()]))
     return len(squares) * side * side
 
 
@@ -182,18 +187,12 @@ def frame_cells(
     bins : cells to a side that are averaged.
     flat_fielded : by a user's flat, which holds the solid angle of the pixels: all have that of the frame's centre.
     """
-    nx = masked.shape[1]
     width, height = size
-    j, i = np.nonzero(~masked & np.isfinite(mean).all(axis=2))
-    x, y = ((k * cell + np.minimum((k + 1) * cell, n) - 1) / 2 for k, n in ((i, width), (j, height)))
-    u, v = frame_coordinates(x, y, width, height)
-    value = mean[j, i] / response(coefficients, u * u + v * v)[:, None]
-    square = j // bins * (nx // bins + 1) + i // bins
-    filled = np.bincount(square)
-    some = np.flatnonzero(filled)
-    count = filled[some]
-    sums = np.stack([np.bincount(square, column)[some] for column in (x, y, *value.T)], axis=1) / count[:, None]
-    x, y, value = sums[:, 0], sums[:, 1], sums[:, 2:]
+    sums = np.zeros((*(-(-n // bins) for n in masked.shape), 3 + mean.shape[2]))
+    mesh_sums(mean, masked, cell, width, height, np.asarray(coefficients, float), bins, sums)
+    count, *columns = sums[sums[..., 0] > 0].T
+    x, y, *values = (column / count for column in columns)
+    value = np.stack(values, axis=1)
     u, v = frame_coordinates(x, y, width, height)
     shape = response(coefficients, u * u + v * v)[:, None]
     plane_x, plane_y = tan_project(*pixel_to_sky(solution, x, y), *plane)

@@ -16,6 +16,7 @@ __all__ = [
     "cell_residuals",
     "frame_medians",
     "huber_weights",
+    "mesh_sums",
     "node_sums",
     "normal_sums",
     "number_pairs",
@@ -23,6 +24,47 @@ __all__ = [
     "sensor_sums",
     "surface_sums",
 ]
+
+
+@kernel
+def mesh_sums(
+    mean: NDArray[np.float32],
+    masked: NDArray[np.bool_],
+    cell: int,
+    width: int,
+    height: int,
+    coefficients: NDArray[np.float64],
+    bins: int,
+    out: NDArray[np.float64],
+) -> None:
+    """Add up the cells of a mesh that are not masked and have data, `bins` x `bins` of them together.
+
+    mean : (ny, nx, channels) ADU of cells of `cell` px of a frame of width x height px. coefficients : of the response, by which
+    each value is divided. out : (ceil(ny / bins), ceil(nx / bins), 3 + channels) cells, sums of x, y (px) and of the values;
+    zero on entry.
+    """
+    middle_x, middle_y = 0.5 * (width - 1), 0.5 * (height - 1)
+    radius2 = 0.25 * (width * width + height * height)
+    for j in range(mean.shape[0]):
+        y = 0.5 * (j * cell + min((j + 1) * cell, height) - 1)
+        for i in range(mean.shape[1]):
+            usable = not masked[j, i]
+            for c in range(mean.shape[2]):
+                usable = usable and np.isfinite(mean[j, i, c])
+            if not usable:
+                continue
+            x = 0.5 * (i * cell + min((i + 1) * cell, width) - 1)
+            rho2 = ((x - middle_x) ** 2 + (y - middle_y) ** 2) / radius2
+            flat, power = 1.0, 1.0
+            for t in range(len(coefficients)):
+                power *= rho2
+                flat += coefficients[t] * power
+            sums = out[j // bins, i // bins]
+            sums[0] += 1.0
+            sums[1] += x
+            sums[2] += y
+            for c in range(mean.shape[2]):
+                sums[3 + c] += mean[j, i, c] / flat
 
 
 @kernel
