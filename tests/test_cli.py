@@ -381,12 +381,14 @@ def test_every_event_state_phase_unit_and_error_has_a_text() -> None:
     outcomes = {kind.__name__ for kind in get_args(events.Outcome)}
     assert {f"outcome.{name}" for name in outcomes} <= set(keys)
     assert {f"event.{name}" for name in set(events.__all__) - outcomes} - set(keys) == {
+        "event.BlockMade",
         "event.Event",
         "event.Made",
         "event.TargetSeen",
         "event.Outcome",
         "event.Reporter",
         "event.Silent",
+        "event.Timed",
     }
     assert {f"state.{state}" for state in FrameState} <= set(keys)
     assert {f"error.{name}" for name in errors.__all__} <= set(keys)

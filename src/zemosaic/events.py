@@ -6,6 +6,7 @@ The engine knows no terminal and no widget; the edges (cli, gui) turn events int
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,7 @@ from zemosaic.model import LeftOut
 
 __all__ = [
     "Assembled",
+    "BlockMade",
     "BlocksKept",
     "Calibrated",
     "Event",
@@ -47,6 +49,7 @@ __all__ = [
     "TargetSeen",
     "TargetStarted",
     "TargetsFound",
+    "Timed",
     "Unchanged",
     "Vignetting",
     "Warned",
@@ -68,6 +71,20 @@ class PhaseProgress:
     done: int
     total: int
     item: str = ""  # what was just finished, for people
+
+
+@dataclass(frozen=True)
+class BlockMade:
+    """A part of the mosaic is on the disk, for those who show it while it grows (`zemosaic.glance`)."""
+
+    path: Path  # planes of the mosaic, in chunks
+    height: int  # px, of the mosaic
+    width: int
+    y0: int  # of the part, half open
+    y1: int
+    x0: int
+    x1: int
+    final: bool  # False: provisional, it will be made again
 
 
 @dataclass(frozen=True)
@@ -330,6 +347,9 @@ class Made:
     preview: Path
     used: int  # frames
     report: Path | None = None  # the page about it; None where none was wanted
+    coverage: Path | None = None
+    weight: Path | None = None
+    planes: tuple[Path, ...] = ()  # green and blue, where each colour has a file; `mosaic` is red then
 
 
 @dataclass(frozen=True)
@@ -343,6 +363,7 @@ Event = (
     PhaseStarted
     | PhaseProgress
     | PhaseFinished
+    | BlockMade
     | FrameLeftOut
     | Forecast
     | BlocksKept
@@ -370,7 +391,10 @@ class Reporter(Protocol):
     def emit(self, event: Event) -> None: ...
 
     def cancelled(self) -> bool:
-        """True when the user asked to stop; asked between tasks."""
+        """True when the user asked to stop; asked between tasks.
+
+        It may come back late: as long as it does not, no new task begins, so that is how a run pauses.
+        """
         ...
 
 
@@ -382,3 +406,24 @@ class Silent:
 
     def cancelled(self) -> bool:
         return False
+
+
+class Timed:
+    """A reporter that knows how long another one has held the run."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self.held = 0.0  # s
+
+    def emit(self, event: Event) -> None:
+        self._reporter.emit(event)
+
+    def cancelled(self) -> bool:
+        began = time.monotonic()
+        answer = self._reporter.cancelled()
+        self.held += time.monotonic() - began
+        return answer
+
+    def clock(self) -> float:
+        """s, monotonic; it stands while the run is held."""
+        return time.monotonic() - self.held

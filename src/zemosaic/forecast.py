@@ -10,8 +10,21 @@ from zemosaic.model import Plan
 from zemosaic.phases.assemble import Recipe, Widths
 from zemosaic.settings import Settings
 
-__all__ = ["ENOUGH_LOOKS", "Pace", "forecast", "pace", "widths"]
+__all__ = [
+    "ENOUGH_LOOKS",
+    "GUESSED_SPREAD",
+    "KNOWN_SPREAD",
+    "LOOK",
+    "MAIN_MEMORY",
+    "MEGA",
+    "USUAL",
+    "Pace",
+    "forecast",
+    "pace",
+    "widths",
+]
 
+LOOK = "pace of assembling"  # what the ledger calls the seconds of a worker for a look
 MEGA = 2.0**20
 MAIN_MEMORY = 350 * 2**20  # bytes, of the process that leads
 USUAL = 0.3  # s to measure a frame, where nothing is known

@@ -25,9 +25,11 @@ __all__ = [
     "Grid",
     "Group",
     "LeftOut",
+    "Lights",
     "Masters",
     "Measurement",
     "Mosaic",
+    "Outlook",
     "Overlap",
     "Plan",
     "Polynomial",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
+Count = tuple[tuple[str, int], ...]  # name and frames, the most frequent first
 
 
 class FrameKind(StrEnum):
@@ -127,6 +130,36 @@ class Frame:
     def reference(self) -> int:
         """The channel in which frames are compared: green, or the only one."""
         return 1 if self.channels == 3 else 0
+
+
+@dataclass(frozen=True)
+class Lights:
+    """What the headers of the inputs say."""
+
+    frames: tuple[Frame, ...]
+    left_out: tuple[LeftOut, ...]
+    others: int  # darks, flats, biases
+    targets: Count
+    telescopes: Count
+    filters: Count
+    nights: int
+    exposure: float  # s, all together, where it is known
+    single: tuple[float, ...]  # s, of one sub, each value once
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a run will need."""
+
+    mosaics: int
+    width: int  # px, of the largest mosaic
+    height: int
+    memory: float  # MB, all processes together
+    disk: float  # MB, of the workspace and of what is written
+    least: float  # s
+    most: float  # s
+    known: int  # subs that an earlier run into the output has measured
+    free_disk: float  # MB, where the output lies; NaN when that is not known
 
 
 class CalibrationKind(StrEnum):

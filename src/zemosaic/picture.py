@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,7 +24,7 @@ from zemosaic.events import (
 )
 from zemosaic.execution import Workers
 from zemosaic.filters import may_show_lines
-from zemosaic.forecast import ENOUGH_LOOKS, Pace, forecast, widths
+from zemosaic.forecast import ENOUGH_LOOKS, LOOK, Pace, forecast, widths
 from zemosaic.imaging.lines import LineMix
 from zemosaic.ledger import to_json
 from zemosaic.model import FrameState, Grid, LeftOut, Masters, Measurement, Mosaic, Plan
@@ -52,8 +51,6 @@ from zemosaic.survey import MatchedPart, Survey, ledger_key, no_lines
 from zemosaic.workers import assemblers
 
 __all__ = ["Night", "Picture", "Room", "Written"]
-
-LOOK = "pace of assembling"  # what the ledger calls the seconds of a worker for a look
 
 
 @dataclass(frozen=True)
@@ -308,9 +305,9 @@ class Picture:
         before = forecast(work.plan, looks, workers, self._ledger.get(LOOK, float), self._night.pace)
         if looks:
             self._reporter.emit(before)
-        began = time.monotonic()
+        began = self._reporter.clock()
         result = work.run(executor, self._reporter, width)
-        seconds = time.monotonic() - began
+        seconds = self._reporter.clock() - began
         if looks >= ENOUGH_LOOKS:
             self._ledger.put(LOOK, seconds * min(workers, len(work.plan.superblocks)) / looks)
         if looks:

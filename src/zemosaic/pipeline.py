@@ -25,7 +25,9 @@ from zemosaic.settings import Settings
 from zemosaic.survey import PACE, Survey
 from zemosaic.workers import memory_of, open_workers
 
-__all__ = ["inspect_frames", "make_mosaic"]
+__all__ = ["MADE", "inspect_frames", "make_mosaic"]
+
+MADE = "made"  # what the ledger calls the mosaics of the last run that came to its end
 
 
 def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, reporter: Reporter) -> tuple[Outputs, ...]:
@@ -58,8 +60,9 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
             if len(targets) == 1:  # then it has the unsolved ones too
                 targets = (replace(targets[0], frames=frames),)
             made, failed = run.mosaics(targets, night, output)
-    if made:
         told = tuple(_told(name, each, settings) for name, each in made)
+        ledger.put(MADE, told)
+    if made:
         reporter.emit(RunFinished(told, len(run.left_out), time.monotonic() - began))
     if failed:
         raise InputError(f"no mosaic of {len(failed)} of {len(failed) + len(made)} targets: {'; '.join(failed)}")
@@ -67,8 +70,10 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
 
 
 def _told(name: str, made: Written, settings: Settings) -> Made:
-    report = report_path(made.outputs.preview) if settings.report else None
-    return Made(name, made.outputs.mosaic, made.outputs.preview, len(made.used), report)
+    """What the edges are told of a mosaic."""
+    o = made.outputs
+    report = report_path(o.preview) if settings.report else None
+    return Made(name, o.mosaic, o.preview, len(made.used), report, o.coverage, o.weight, o.planes)
 
 
 def inspect_frames(

@@ -22,14 +22,13 @@ from zemosaic import events
 from zemosaic.errors import OutputError
 from zemosaic.events import Event
 from zemosaic.messages import Messages
-from zemosaic.sentences import Sentences
+from zemosaic.sentences import SERIOUS, Sentences
 
 __all__ = ["LOG_NAME", "Bars", "Broadcast", "LogFile", "PlainLines", "open_log", "terminal"]
 
 LOG_NAME = "zemosaic_worker.log"
 LINE_EVERY = 5.0  # s between two plain lines of progress
 ITEM_WIDTH = 24  # characters of what was just finished, its end: names of subs differ there
-SERIOUS = events.Warned | events.ManyLeftOut | events.FrameLeftOut | events.StrayTarget | events.TargetFailed
 
 
 class Listener(Protocol):

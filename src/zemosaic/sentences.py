@@ -10,7 +10,9 @@ from zemosaic import events
 from zemosaic.events import Event
 from zemosaic.messages import Messages
 
-__all__ = ["Sentences"]
+__all__ = ["SERIOUS", "Sentences"]
+
+SERIOUS = events.Warned | events.ManyLeftOut | events.FrameLeftOut | events.StrayTarget | events.TargetFailed
 
 LEFT_OUT_LINES = 10  # frames that are named where there is a log, which names all
 
@@ -87,7 +89,7 @@ class Sentences:
                 return self.messages("event.Warned", text=event.text)
             case events.RunFinished():
                 return self._finished(event)
-            case events.PhaseProgress():
+            case events.PhaseProgress() | events.BlockMade():
                 return None
 
     def _phase_started(self, event: events.PhaseStarted) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -24,15 +24,16 @@ class PhaseTime:
 
 
 class Stopwatch:
-    """Keeps the time and the memory of each phase of a run, in their order."""
+    """Keeps the time and the memory of each phase of a run, in their order; `clock` may stand while the run pauses."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.times: list[PhaseTime] = []
 
     @contextmanager
     def phase(self, name: str, items: int) -> Iterator[None]:
         """Measures what is done inside; a phase that is left by an error is not kept."""
-        began, peak = time.monotonic(), [_resident()]
+        began, peak = self._clock(), [_resident()]
         over = threading.Event()
         watcher = threading.Thread(target=_watch, args=(over, peak), daemon=True)
         watcher.start()
@@ -42,7 +43,7 @@ class Stopwatch:
             over.set()
             watcher.join()
         memory = max(peak[0], _resident()) / 2**20
-        self.times.append(PhaseTime(name, time.monotonic() - began, items, memory))
+        self.times.append(PhaseTime(name, self._clock() - began, items, memory))
 
 
 def _watch(over: threading.Event, peak: list[int]) -> None:

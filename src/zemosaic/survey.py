@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -33,6 +32,7 @@ from zemosaic.events import (
     StrayTarget,
     TargetSeen,
     TargetsFound,
+    Timed,
     Warned,
 )
 from zemosaic.execution import open_threads, worker_count
@@ -73,9 +73,9 @@ class Survey:
     """The phases that look at all frames, and the ledger's view of each."""
 
     def __init__(self, ledger: Ledger, settings: Settings, reporter: Reporter) -> None:
-        self.ledger, self.settings, self.reporter = ledger, settings, reporter
+        self.ledger, self.settings, self.reporter = ledger, settings, Timed(reporter)
         self.left_out: list[LeftOut] = []
-        self.stopwatch = Stopwatch()
+        self.stopwatch = Stopwatch(self.reporter.clock)
 
     @contextmanager
     def phase(self, name: str, items: int, unit: str = "frames") -> Iterator[list[Outcome]]:
@@ -134,9 +134,9 @@ class Survey:
         new = [f for f in frames if f.id not in known]
         folder = self.ledger.workspace / "frames"
         with self.phase("measure", len(new)) as outcome:
-            began, ends = time.monotonic(), list[float]()
+            began, ends = self.reporter.clock(), list[float]()
             for result in measure(new, folder, executor, self.reporter, masters):
-                ends.append(time.monotonic() - began)
+                ends.append(self.reporter.clock() - began)
                 if isinstance(result, LeftOut):
                     self.leave_out([result])
                 else:

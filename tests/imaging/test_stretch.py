@@ -9,7 +9,8 @@ import pytest
 from scipy import ndimage
 
 from zemosaic.imaging import stretch
-from zemosaic.imaging.stretch import BACKGROUND, autostretch, block_mean, measure_tone, midtones
+from zemosaic.imaging.display import block_mean, midtones
+from zemosaic.imaging.stretch import BACKGROUND, autostretch, measure_tone
 
 RAW_SKY = np.array([842.0, 996.0, 794.0])  # ADU, a real S50 sub: green cast
 RESPONSE = np.array([0.31, 0.44, 0.25]) * 3  # of a white star on the same camera

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -22,40 +21,27 @@ from zemosaic.cli.flags import (
     settings_of,
     spelled_out,
 )
-from zemosaic.cli.session import DONE, FAILED, USAGE, session
-from zemosaic.errors import InputError, OutputError
+from zemosaic.cli.session import DONE, FAILED, NO_WINDOW, USAGE, session
+from zemosaic.folders import check_inputs, why_no_output
 
 if TYPE_CHECKING:
     from zemosaic.events import Reporter
     from zemosaic.settings import Settings
 
-__all__ = ["catalogue", "inspect", "run", "score", "simulate"]
+__all__ = ["catalogue", "gui", "inspect", "run", "run_or_window", "score", "simulate"]
 
-FITS_NAME = re.compile(r"[^.].*\.(fit|fits|fts)(\.gz|\.fz)?", re.IGNORECASE)
+COMMAND_TEXTS = {
+    "run": "Make a mosaic of the raw subs in files and folders.",
+    "gui": "Open the window, filled in with what is given.",
+}
 
 
 def run(arguments: list[str]) -> int:
-    from zemosaic.settings import declared
-
-    parser = new_parser(
-        "run", "INPUT [INPUT ...] OUTPUT [flags]", "Make a mosaic of the raw subs in files and folders."
-    )
-    parser.add_argument(
-        "paths", nargs="*", metavar="INPUT ... OUTPUT", type=Path, default=[], help="what to read; where to write"
-    )
-    parser.add_argument(
-        "--fresh", action="store_true", help="begin anew: forget what earlier runs into OUTPUT found out"
-    )
-    add_settings(parser, list(declared()))
-    switches = setting_switches()
-    given = parsed(parser, spelled_out(arguments, switches))
-    refuse_doubtful(parser, arguments, switches, given["paths"])
+    parser, given = _asked_of_run("run", "INPUT [INPUT ...] OUTPUT [flags]", arguments)
     fresh = given.pop("fresh", False)
     *inputs, output = given.pop("paths") or [Path()]
     if not inputs:
-        parser.error("INPUT and OUTPUT are needed (a window for choosing them comes with a later release)")
-    if output.exists() and any(path.exists() and path.samefile(output) for path in inputs):
-        parser.error(f"{output} is input and output at once; nothing is ever written into an input: choose another")
+        parser.error("INPUT and OUTPUT are needed; `zemosaic gui` opens a window for choosing them")
     settings, notes = settings_of(given)
     inputs, output = [_absolute(path) for path in inputs], _absolute(output)
     _check_folders(parser, inputs, output)
@@ -70,6 +56,42 @@ def run(arguments: list[str]) -> int:
         make_mosaic(inputs, output, settings, reporter)
 
     return session(settings, notes, output, work)
+
+
+def _asked_of_run(command: str, usage: str, arguments: Sequence[str]) -> tuple[argparse.ArgumentParser, dict[str, Any]]:
+    """The parser of a run's flags, and what was given."""
+    from zemosaic.settings import declared
+
+    parser = new_parser(command, usage, COMMAND_TEXTS[command])
+    parser.add_argument(
+        "paths", nargs="*", metavar="INPUT ... OUTPUT", type=Path, default=[], help="what to read; where to write"
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="begin anew: forget what earlier runs into OUTPUT found out"
+    )
+    add_settings(parser, list(declared()))
+    switches = setting_switches()
+    given = parsed(parser, spelled_out(arguments, switches))
+    refuse_doubtful(parser, arguments, switches, given["paths"])
+    return parser, given
+
+
+def gui(arguments: list[str]) -> int:
+    from zemosaic.gui.launch import Opening, open_window
+
+    _, given = _asked_of_run("gui", "[INPUT ... [OUTPUT]] [flags]", arguments)
+    given.pop("fresh", None)
+    paths = [_absolute(path) for path in given.pop("paths")]
+    inputs, output = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, None)
+    kept, _ = settings_of({name: value for name, value in given.items() if name in ("config", "solver_settings")})
+    settings, notes = settings_of(given)
+    return DONE if open_window(Opening(tuple(inputs), output, settings, kept, tuple(notes))) else NO_WINDOW
+
+
+def run_or_window(arguments: list[str]) -> int:
+    """The script of the first release: a run with INPUT and OUTPUT, else the window, filled in from the flags."""
+    _, given = _asked_of_run("run", "[INPUT ... OUTPUT] [flags]", arguments)
+    return run(arguments) if given["paths"] else gui(arguments)
 
 
 def inspect(arguments: list[str]) -> int:
@@ -192,20 +214,10 @@ def _absolute(path: Path) -> Path:
 
 def _check_folders(parser: argparse.ArgumentParser, inputs: Sequence[Path], output: Path) -> None:
     """Refuse, before anything is written, an output full of subs, inputs that are not there, an output in use."""
-    if output.is_dir():
-        try:
-            names = [path.name for path in output.iterdir()]
-        except OSError as error:
-            raise OutputError(f"cannot read the output folder {output}: {error.strerror}") from error
-        ours = any(name.startswith(("zemosaic_MT", "zemosaic_workspace")) for name in names)
-        if not ours and any(FITS_NAME.fullmatch(name) for name in names):
-            parser.error(
-                f"the output folder {output} holds FITS files and nothing of ZeMosaic: were input and output swapped? "
-                "Subs come first, the output last"
-            )
-    for path in inputs:
-        if not path.exists():
-            raise InputError(f"{path}: this input does not exist; check the path (and that its disk is connected).")
+    why = why_no_output(inputs, output)
+    if why:
+        parser.error(why)
+    check_inputs(inputs)
     if (output / "zemosaic_workspace").is_dir():
         from zemosaic.ledger import Ledger
 

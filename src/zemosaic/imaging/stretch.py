@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from zemosaic.imaging.display import BACKGROUND, midtones
 from zemosaic.kernels.blur import blur
 
-__all__ = ["BACKGROUND", "Tone", "autostretch", "block_mean", "measure_tone", "midtones"]
+__all__ = ["BACKGROUND", "Tone", "autostretch", "measure_tone"]
 
 FloatImage = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-BACKGROUND = 0.14  # display level of the sky, 0..1
 NORMAL_MAD = 1.4826  # sigma over median absolute deviation of a normal distribution
 SKY_ROUNDS = 30  # the level moves by less than 1e-3 sigma long before
 SKY_REACH = 1.5  # sigma on either side of the sky level that count as sky
@@ -82,45 +82,6 @@ class Tone:
     sky: tuple[float, ...]  # ADU per channel
     noise: tuple[float, ...]  # ADU per channel, balanced
     balance: tuple[float, ...]  # factor per channel, mean 1
-
-
-def block_mean(data: FloatImage, weight: FloatImage, factor: int) -> tuple[FloatImage, FloatImage]:
-    """Weighted mean of blocks of factor x factor pixels; blocks at the right and upper end may be smaller.
-
-    Parameters
-    ----------
-    data : (h, w) float32; NaN is no data
-    weight : (h, w) float32, inverse variance; not finite or <= 0 is no data
-    factor : side of a block, px
-
-    Returns
-    -------
-    data, weight : (ceil(h / factor), ceil(w / factor)) float32; NaN and weight 0 where a block has no data
-    """
-    good = np.isfinite(data) & np.isfinite(weight) & (weight > 0)
-    w = np.where(good, weight, np.float32(0))
-    if factor == 1:
-        return np.where(good, data, np.float32(np.nan)), w
-    rows, columns = np.arange(0, data.shape[0], factor), np.arange(0, data.shape[1], factor)
-
-    def block_sum(values: FloatImage) -> NDArray[np.float64]:
-        narrow = np.add.reduceat(values, columns, axis=1, dtype=np.float64)
-        return np.asarray(np.add.reduceat(narrow, rows, axis=0))
-
-    total = block_sum(w)
-    flux = block_sum(np.where(good, data, np.float32(0)) * w)
-    mean = np.divide(flux, total, out=np.full_like(total, np.nan), where=total > 0)
-    return mean.astype(np.float32), total.astype(np.float32)
-
-
-def midtones(x: FloatImage, balance: float) -> FloatImage:
-    """Midtones transfer function: 0 -> 0, balance -> 1/2, 1 -> 1.
-
-    PixInsight reference, HistogramTransformation: MTF(x; m) = (m - 1) x / ((2 m - 1) x - m).
-    MTF(x; m) = t is solved by m = MTF(x; t), which is how the ScreenTransferFunction places the sky.
-    """
-    result: FloatImage = ((balance - 1) * x / ((2 * balance - 1) * x - balance)).astype(np.float32)
-    return result
 
 
 def measure_tone(data: FloatImage, weight: FloatImage) -> Tone:

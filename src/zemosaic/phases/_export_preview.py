@@ -10,7 +10,8 @@ from PIL import Image, PngImagePlugin
 
 from zemosaic.chunks import opened
 from zemosaic.errors import OutputError
-from zemosaic.imaging.stretch import autostretch, block_mean
+from zemosaic.imaging.display import block_mean
+from zemosaic.imaging.stretch import autostretch
 from zemosaic.model import Mosaic
 from zemosaic.phases._export_strips import Pixels, Progress, strips
 

@@ -24,10 +24,10 @@ from typing import Any, TypeVar
 from zemosaic import __version__
 from zemosaic.chunks import DamagedError, opened
 from zemosaic.errors import InputError
-from zemosaic.events import PhaseProgress, Reporter
+from zemosaic.events import BlockMade, PhaseProgress, Reporter
 from zemosaic.execution import run_each
 from zemosaic.kernels.resample import BUCKETS
-from zemosaic.model import Mosaic, Plan, Superblock
+from zemosaic.model import Frame, Mosaic, Plan, Superblock
 from zemosaic.phases._assemble_blocks import (
     ENOUGH,
     BlockTask,
@@ -67,6 +67,7 @@ __all__ = [
     "SensorFound",
     "Verdict",
     "Widths",
+    "assembly_looks",
     "common_hash",
 ]
 
@@ -268,9 +269,7 @@ class Assembly:
     @property
     def looks(self) -> float:
         """The work that is to be done, in units of what it takes to measure a frame: what the time is forecast from."""
-        shape = self.plan.grid.height * self.plan.grid.width
-        depth = sum(e.frame.height * e.frame.width for e in self.exposures.values()) / shape
-        first = PREPARED + ADDED * min(1.0, ENOUGH / max(depth, 1.0))  # beyond ENOUGH samples there is nothing to add
+        first = _first_look(self.plan, [e.frame for e in self.exposures.values()])
         visits = (
             sum(len(t.exposures) * (LAST if t.block.depth else first) for t in self.first_missing)
             + sum(len(t.exposures) * JUDGED for t in self.frames_missing)
@@ -296,6 +295,8 @@ class Assembly:
         """
         lost: dict[int, str] = {}
         damaged = 0
+        for made in self._there():
+            reporter.emit(made)
         while True:
             try:
                 gone = self._passes(executor, reporter, widths)
@@ -327,6 +328,12 @@ class Assembly:
             if lost:
                 return lost | self._also_gone()
         return {}
+
+    def _there(self) -> list[BlockMade]:
+        """Blocks that earlier runs made."""
+        first = [t for t in self.first if t not in self.first_missing and recorded(first_record(t), t.key) is not None]
+        last = [t for t in self.last if t not in self.last_missing]
+        return [_made(task, final=False) for task in first] + [_made(task, final=True) for task in last]
 
     def _also_gone(self) -> dict[int, str]:
         """Where one file is gone, others may be: a folder was moved, a disk was unplugged."""
@@ -382,10 +389,33 @@ class Assembly:
         )  # fmt: skip
 
 
+def _first_look(plan: Plan, frames: Sequence[Frame]) -> float:
+    """Time of a visit in the provisional pass over that of measuring the frame."""
+    depth = sum(f.height * f.width for f in frames) / (plan.grid.height * plan.grid.width)
+    return PREPARED + ADDED * min(1.0, ENOUGH / max(depth, 1.0))  # beyond ENOUGH samples there is nothing to add
+
+
+def assembly_looks(plan: Plan, frames: Sequence[Frame], *, reject: bool) -> float:
+    """`Assembly.looks` of a whole assembly, before anything of it is known but the plan."""
+    first = _first_look(plan, frames)
+    blocks = [(len(b.frames), LAST if b.depth else first, (b.y1 - b.y0) * (b.x1 - b.x0)) for b in plan.superblocks]
+    passes = 2 if reject else 1
+    visits = sum(n * ((look if reject else 0.0) + LAST) for n, look, _ in blocks) + (
+        len(frames) * JUDGED if reject else 0.0
+    )
+    return visits + passes * PIXEL * sum(area for _, _, area in blocks)
+
+
 def common_hash(plan: Plan, recipe: Recipe) -> str:
     """Of all that every block of a mosaic has in common, wherever the grid ends and whatever telescopes joined elsewhere."""
     recipe = replace(recipe, unlike=0.0)
     return digest(__version__, plan.grid.lattice, plan.lattice, plan.channels, plan.chunk, recipe)
+
+
+def _made(task: BlockTask, *, final: bool) -> BlockMade:
+    grid, block = task.grid, task.block
+    path = task.canvas.data if final else task.canvas.provisional
+    return BlockMade(path, grid.height, grid.width, block.y0, block.y1, block.x0, block.x1, final)
 
 
 class _Counter:
@@ -402,5 +432,7 @@ class _Counter:
         for task, result in zip(tasks, done):
             self.done += len(getattr(task, "exposures", ()))
             self.reporter.emit(PhaseProgress("assemble", self.done, self.total))
+            if isinstance(task, BlockTask) and not isinstance(result, Lost):
+                self.reporter.emit(_made(task, final=function is final_block))
             results.append(result)
         return results

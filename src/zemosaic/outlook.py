@@ -1,0 +1,162 @@
+"""What is in a folder and what a run of it will need, as far as the headers tell: before anything is measured.
+
+A field is laid out from the positions and pixel sizes that the headers state, north up; the run itself forecasts again when it
+knows better (`forecast`).
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+from zemosaic.events import Reporter
+from zemosaic.execution import memory_budget, worker_count
+from zemosaic.filters import by_filter
+from zemosaic.folders import existing_parent
+from zemosaic.forecast import GUESSED_SPREAD, KNOWN_SPREAD, LOOK, MAIN_MEMORY, MEGA, USUAL, Pace
+from zemosaic.ledger import WORKSPACE, Ledger
+from zemosaic.model import Frame, Lights, Outlook, Plan, Solution
+from zemosaic.phases.assemble import assembly_looks
+from zemosaic.phases.plan import group_frames, make_grid, make_plan
+from zemosaic.phases.scan import scan
+from zemosaic.recipes import crop, side_by_side
+from zemosaic.settings import Settings
+from zemosaic.survey import PACE
+from zemosaic.targets import Target, find_targets, target_gap
+
+__all__ = ["free_disk", "look_ahead", "look_at_headers"]
+
+S50_PIXELS = 1080 * 1920  # of the frame that takes USUAL to measure
+S50_SCALE = 2.37  # arcsec/px, where headers state none
+OTHER_PHASES = 0.12  # s a frame of solving, matching and planning (one core)
+WRITTEN = 1.2e-7  # s a pixel and channel of the mosaic, of writing the files
+DAYTIME = 6.0  # h without a sub between two nights, anywhere on Earth
+
+
+def look_at_headers(inputs: Sequence[Path], output: Path, settings: Settings, reporter: Reporter) -> Lights:
+    """Count what a run would find.
+
+    Raises
+    ------
+    InputError
+        An input does not exist, or there is no light.
+    """
+    folders = [Path(each.strip()) for each in settings.calibration_folder.split(";") if each.strip()]
+    found = scan(inputs, output, reporter, folders, settings.stacks == "use")
+    frames = found.frames
+    exposures = [f.exposure for f in frames if f.exposure == f.exposure]
+    return Lights(
+        frames,
+        found.left_out,
+        len(found.calibration),
+        tuple((target.title or _object(target.frames), len(target.frames)) for target in _targets(frames, settings)),
+        tuple(Counter(f.telescope or f.camera for f in frames).most_common()),
+        tuple((name, len(members)) for name, members in by_filter(frames)),
+        _nights([f.date_obs for f in frames if f.date_obs]),
+        sum(exposures),
+        tuple(sorted(set(exposures))),
+    )
+
+
+def _object(frames: Sequence[Frame]) -> str:
+    return Counter(f.target for f in frames).most_common(1)[0][0]
+
+
+def _nights(dates: Sequence[str]) -> int:
+    times = sorted(datetime.fromisoformat(date.rstrip("Z")) for date in dates)
+    return sum(later - sooner > timedelta(hours=DAYTIME) for sooner, later in pairwise(times)) + bool(times)
+
+
+def _places(frames: Sequence[Frame]) -> dict[int, Solution]:
+    """Where frames lie, as their headers say: north up where these know no rotation."""
+    result = {}
+    for f in frames:
+        if f.wcs is not None:
+            result[f.id] = f.wcs
+        elif f.ra == f.ra and f.dec == f.dec:
+            scale = (f.scale if f.scale == f.scale else S50_SCALE) / 3600.0
+            result[f.id] = Solution(f.ra, f.dec, 0.5 * (f.width - 1), 0.5 * (f.height - 1), (-scale, 0.0, 0.0, scale))
+    return result
+
+
+def _targets(frames: Sequence[Frame], settings: Settings) -> tuple[Target, ...]:
+    """Which frames will share a mosaic, as far as their positions are known; all in one where none is."""
+    places = _places(frames)
+    usable = [f for f in frames if f.id in places]
+    if not usable:
+        return (Target("", math.nan, math.nan, tuple(frames)),)
+    gap = 360.0 if settings.targets == "one" else target_gap(usable, places, settings.target_gap)
+    return find_targets(usable, places, gap)
+
+
+def look_ahead(lights: Lights, output: Path | None, settings: Settings) -> Outlook | None:
+    """What a run will need; None where the headers state no positions. Without an output nobody knows what is free there.
+
+    Raises
+    ------
+    MosaicError
+        The settings cannot be combined, or the frames lie too far apart for one mosaic: so would the run.
+    """
+    places = _places(lights.frames)
+    memory = memory_budget(settings.memory_limit)
+    workers = worker_count(settings.num_processing_workers, memory)
+    known, measured, pace = _known(output, lights.frames)
+    size = sum(f.width * f.height for f in lights.frames) / len(lights.frames) / S50_PIXELS
+    each = USUAL * size if measured is None else measured.frame
+    plans = [
+        (part, _plan([f for f in part if f.id in places], places, settings, memory, workers))
+        for target in _targets(lights.frames, settings)
+        for _, part in _parts(target.frames, settings)
+        if any(f.id in places for f in part)
+    ]
+    if not plans:
+        return None
+    looks = sum(assembly_looks(plan, part, reject=_rejects(settings)) for part, plan in plans)
+    busy = [min(workers, len(plan.superblocks)) for _, plan in plans]
+    assembly = looks * (each if pace is None else pace) / min(busy)
+    written = WRITTEN * sum(p.grid.width * p.grid.height * p.channels for _, p in plans)
+    total = (len(lights.frames) - known) * each / workers + OTHER_PHASES * len(lights.frames) + assembly + written
+    spread = GUESSED_SPREAD if pace is None else KNOWN_SPREAD
+    largest = max((plan.grid for _, plan in plans), key=lambda grid: grid.width * grid.height)
+    need = MAIN_MEMORY + max(n * plan.memory for n, (_, plan) in zip(busy, plans))
+    disk = sum(2 * plan.disk for _, plan in plans)
+    return Outlook(
+        len(plans), largest.width, largest.height, need / MEGA, disk / MEGA, total / spread, total * spread, known,
+        math.nan if output is None else free_disk(output) / MEGA,
+    )  # fmt: skip
+
+
+def _rejects(settings: Settings) -> bool:
+    return settings.stacking_rejection_algorithm != "none"
+
+
+def _parts(frames: Sequence[Frame], settings: Settings) -> tuple[tuple[str, tuple[Frame, ...]], ...]:
+    return (("", tuple(frames)),) if settings.filters == "together" else by_filter(frames)
+
+
+def _plan(
+    frames: Sequence[Frame], places: Mapping[int, Solution], settings: Settings, memory: int, workers: int
+) -> Plan:
+    grid = make_grid(frames, places, settings.output_scale, crop(settings))
+    groups = group_frames(frames, places, settings.cluster_panel_threshold)
+    samples = side_by_side(settings)
+    workers = settings.assembly_process_workers or workers
+    return make_plan(frames, places, groups, grid, memory=memory, workers=workers, samples=samples)
+
+
+def _known(output: Path | None, frames: Sequence[Frame]) -> tuple[int, Pace | None, float | None]:
+    """Frames that were measured, the pace of that and of assembling, from the ledger where there is one."""
+    if output is None or not (output / WORKSPACE).is_dir():
+        return 0, None, None
+    with Ledger(output) as ledger:
+        return len(ledger.measured(frames)), ledger.get(PACE, Pace), ledger.get(LOOK, float)
+
+
+def free_disk(output: Path) -> int:
+    """Bytes that are free where a folder is, or will be."""
+    return shutil.disk_usage(existing_parent(output)).free

@@ -1,0 +1,68 @@
+"""What headers tell before a run, beside what the run then finds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from nights import FIELD, Recorder, assembled, rewrite, simulated
+from zemosaic.errors import InputError
+from zemosaic.events import Forecast, Outturn, Planned, Silent
+from zemosaic.folders import existing_parent, why_no_output
+from zemosaic.outlook import _nights, look_ahead, look_at_headers
+from zemosaic.settings import Settings
+
+SETTINGS = Settings(num_processing_workers=1, memory_limit=2.0)
+
+
+def test_headers_foresee_what_the_run_finds(tmp_path: Path) -> None:
+    night = simulated(tmp_path / "night", replace(FIELD, panels_x=2, subs=8))
+    lights = look_at_headers([night.lights], tmp_path / "out", SETTINGS, Silent())
+    assert len(lights.frames) == 8 and lights.targets == (("Sim 1", 8),) and lights.filters == (("IRCUT", 8),)
+    assert lights.exposure == 80.0 and lights.single == (10.0,) and lights.nights == 1 and lights.others == 0
+    before = look_ahead(lights, tmp_path / "out", SETTINGS)
+    assert before is not None and before.mosaics == 1 and before.known == 0 and before.free_disk > 0
+    recorder = Recorder()
+    assembled(night.lights, tmp_path / "out", recorder)
+    plan = next(outcome for outcome in recorder.outcomes if isinstance(outcome, Planned))
+    told = next(event for event in recorder.events if isinstance(event, Forecast))
+    took = next(event for event in recorder.events if isinstance(event, Outturn))
+    assert before.width * before.height == pytest.approx(plan.width * plan.height, rel=0.4)  # without the rotation
+    assert before.memory == pytest.approx(told.memory, rel=0.3)
+    assert before.disk == pytest.approx(took.disk, rel=0.5)
+    assert before.least < before.most
+    after = look_ahead(lights, tmp_path / "out", SETTINGS)
+    assert after is not None and after.known == 8 and after.most < after.least * 2.1
+
+
+def test_without_positions_nobody_knows(tmp_path: Path) -> None:
+    night = simulated(tmp_path / "night", replace(FIELD, subs=2))
+    from astropy.io import fits
+
+    for path in night.subs:
+        rewrite(path, fits.getdata(path), RA=None, DEC=None)
+    lights = look_at_headers([night.lights], tmp_path / "out", SETTINGS, Silent())
+    assert len(lights.frames) == 2 and look_ahead(lights, tmp_path / "out", SETTINGS) is None
+
+
+@pytest.mark.parametrize("hour", [0, 7, 12, 20])
+def test_nights_are_parted_by_days_wherever_on_earth(hour: int) -> None:
+    begin = datetime(2025, 3, 1, hour)
+    dates = [(begin + timedelta(days=day, minutes=20 * k)).isoformat() for day in range(3) for k in range(25)]
+    assert _nights(dates[::-1]) == 3 and _nights([]) == 0 and _nights(dates[:1]) == 1
+
+
+def test_folders_that_are_no_output(tmp_path: Path) -> None:
+    lights, out = tmp_path / "lights", tmp_path / "out"
+    lights.mkdir()
+    (lights / "a.fit").touch()
+    assert "input and output at once" in why_no_output([lights], lights)
+    assert "swapped" in why_no_output([tmp_path / "other"], lights)
+    assert why_no_output([lights], out) == "" and existing_parent(out / "deep" / "er") == tmp_path
+    (lights / "zemosaic_workspace").mkdir()
+    assert why_no_output([tmp_path / "other"], lights) == ""
+    with pytest.raises(InputError):
+        look_at_headers([tmp_path / "nowhere"], out, SETTINGS, Silent())
