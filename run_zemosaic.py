@@ -1,4 +1,7 @@
-"""`python run_zemosaic.py INPUT OUTPUT [flags]`: the same as `zemosaic run`, from a checkout, as in the first release."""
+"""`python run_zemosaic.py [INPUT OUTPUT] [flags]`, from a checkout, as in the first release.
+
+With INPUT and OUTPUT it is `zemosaic run`, without them `zemosaic gui`.
+"""
 
 from __future__ import annotations
 
@@ -10,4 +13,4 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 from zemosaic.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["run", *sys.argv[1:]]))
+    sys.exit(main(script=True))

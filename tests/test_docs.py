@@ -78,6 +78,7 @@ def dry_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
     monkeypatch.setattr(
         "zemosaic.cli.commands._check_folders", lambda *_: None
     )  # the folders of examples are not there
+    monkeypatch.setattr("zemosaic.gui.launch.open_window", lambda opening: not notes.append(list(opening.notes)))
     monkeypatch.setattr("zemosaic.score.score", lambda *_: SimpleNamespace(ok=True, table=lambda: ""))
     monkeypatch.setattr(settings_files, "user_file", lambda: tmp_path / "none.json")
     monkeypatch.chdir(tmp_path)
@@ -87,7 +88,9 @@ def dry_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
 def arguments(command: str) -> list[str]:
     """What the shell (PowerShell keeps backslashes) would hand over."""
     words = [word.strip("\"'") for word in shlex.split(command.replace("[flags]", ""), posix=False)]
-    return ["run", *words[2:]] if words[0] == "python" else words[1:]
+    if words[0] == "python":
+        return ["run" if len(words) > 2 else "gui", *words[2:]]
+    return words[1:]
 
 
 @pytest.mark.parametrize(("page", "command"), every([(page, line) for page in PAGES for line in commands(page)]))

@@ -72,7 +72,7 @@ def test_the_sample_settings_are_the_defaults_whether_commented_or_not(tmp_path:
 @pytest.mark.parametrize("command", [["run_zemosaic.py"], ["-m", "zemosaic", "run"]])
 def test_entry_points_run_the_same_command(command: list[str]) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *command, "IN"], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and "INPUT and OUTPUT are needed" in done.stderr
 
 

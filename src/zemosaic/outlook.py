@@ -25,7 +25,7 @@ from zemosaic.phases.assemble import assembly_looks
 from zemosaic.phases.plan import group_frames, make_grid, make_plan
 from zemosaic.phases.scan import scan
 from zemosaic.recipes import crop, side_by_side
-from zemosaic.settings import Settings
+from zemosaic.settings import Settings, patterns
 from zemosaic.survey import PACE
 from zemosaic.targets import Target, find_targets, target_gap
 
@@ -47,7 +47,7 @@ def look_at_headers(inputs: Sequence[Path], output: Path, settings: Settings, re
         An input does not exist, or there is no light.
     """
     folders = [Path(each.strip()) for each in settings.calibration_folder.split(";") if each.strip()]
-    found = scan(inputs, output, reporter, folders, settings.stacks == "use")
+    found = scan(inputs, output, reporter, folders, settings.stacks == "use", patterns(settings.exclude_files))
     frames = found.frames
     exposures = [f.exposure for f in frames if f.exposure == f.exposure]
     return Lights(

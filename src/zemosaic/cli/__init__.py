@@ -19,15 +19,23 @@ from zemosaic.errors import ZeMosaicError
 __all__ = ["COMMANDS", "main"]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; errors are told in words, the traceback of unexpected ones goes to the log."""
+def main(argv: Sequence[str] | None = None, *, script: bool = False) -> int:
+    """Run a command and return its exit code; errors are told in words, the traceback of unexpected ones goes to the log.
+
+    script : as the script of the first release, whose arguments name no command
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file name that the terminal cannot show is no reason to fail
             stream.reconfigure(errors="backslashreplace")
-    if arguments and arguments[0] in COMMANDS:
+    run: Callable[[list[str]], int] | None = None
+    if script:
+        run = commands.run_or_window
+    elif arguments and arguments[0] in COMMANDS:
+        run = COMMANDS[arguments.pop(0)].run
+    if run is not None:
         try:
-            return COMMANDS[arguments[0]].run(arguments[1:])
+            return run(arguments)
         except ZeMosaicError as error:  # before there is a log and a language
             print(f"zemosaic: {error}", file=sys.stderr)
             return code_of(error)
@@ -63,6 +71,7 @@ class Command:
 
 COMMANDS = {
     "run": Command(commands.run, "make a mosaic of the raw subs in files and folders"),
+    "gui": Command(commands.gui, "open the window"),
     "inspect": Command(commands.inspect, "show a table of the subs and what is known of each, without a mosaic"),
     "simulate": Command(commands.simulate, "simulate a night of raw subs with a known truth"),
     "score": Command(commands.score, "compare the mosaic of a simulated night with its truth"),

@@ -30,6 +30,7 @@ __all__ = [
     "FAILED",
     "NO_INPUT",
     "NO_OUTPUT",
+    "NO_WINDOW",
     "STOPPED",
     "USAGE",
     "code_of",
@@ -37,13 +38,14 @@ __all__ = [
     "session",
 ]
 
-DONE, FAILED, USAGE, NO_INPUT, NO_OUTPUT, STOPPED = 0, 1, 2, 3, 4, 130
+DONE, FAILED, USAGE, NO_INPUT, NO_OUTPUT, NO_WINDOW, STOPPED = 0, 1, 2, 3, 4, 5, 130
 EXIT_CODES = {
     DONE: "done",
     FAILED: "failed; the message says why",
     USAGE: "wrong use: a flag, a setting or a settings file",
     NO_INPUT: "the input gives nothing to work with",
     NO_OUTPUT: "the output cannot be written",
+    NO_WINDOW: "the window cannot be opened: tkinter, its theme or a screen is missing",
     STOPPED: "stopped by the user; the same command takes over what was measured",
 }
 CODE_OF_ERROR = ((Cancelled, STOPPED), (SettingsError, USAGE), (InputError, NO_INPUT), (OutputError, NO_OUTPUT))

@@ -1,0 +1,129 @@
+"""The look of the window: light, dark, or as the system has it; letters as large as the screen wants them."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import tkinter as tk
+from collections.abc import Callable
+from tkinter import font, ttk
+
+import sv_ttk
+
+from zemosaic.gui.shades import follow_theme, shades
+from zemosaic.gui.system_theme import system_is_dark
+
+__all__ = ["Theme", "be_sharp"]
+
+LOOK_AGAIN = 5000  # ms between two looks at what the system has
+FONTS = {  # of the theme, px at 96 dpi
+    "SunValleyCaptionFont": 12,
+    "SunValleyBodyFont": 14,
+    "SunValleyBodyStrongFont": 14,
+    "SunValleyBodyLargeFont": 18,
+    "SunValleySubtitleFont": 20,
+    "SunValleyTitleFont": 26,
+}
+STRONG = ("SunValleyBodyStrongFont", "SunValleySubtitleFont", "SunValleyTitleFont")
+FAMILIES = (
+    "Segoe UI Variable Text",
+    "Segoe UI",
+    "SF Pro Text",
+    "Inter",
+    "Cantarell",
+    "Noto Sans",
+    "Ubuntu",
+    "DejaVu Sans",
+)
+ROW = 26  # px at 96 dpi, of tables
+
+
+def be_sharp() -> None:
+    """On Windows: tell that this program draws at the screen's own resolution, before there is a window."""
+    if sys.platform == "win32":
+        import contextlib
+        import ctypes
+
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.windll.shcore.SetProcessDpiAwareness(1)
+
+
+class Theme:
+    """Applies themes to a window."""
+
+    def __init__(self, root: tk.Tk) -> None:
+        self._root = root
+        self._mode = ""
+        self._dark: bool | None = None
+        self._system_dark = False
+        self.scale = root.winfo_fpixels("1i") / 96.0
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def mode(self) -> str:
+        return self._mode
+
+    def px(self, length: float) -> int:
+        """Screen pixels for so many at 96 dpi."""
+        return round(length * self.scale)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call it whenever colours have changed."""
+        self._listeners.append(listener)
+
+    def use(self, mode: str) -> None:
+        """system, light or dark"""
+        first, self._mode = not self._mode, mode
+        self._show(self._system_dark if mode == "system" else mode == "dark")
+        if first:
+            self._follow_system()
+
+    def _show(self, dark: bool) -> None:
+        if dark is self._dark:
+            return
+        self._dark = dark
+        sv_ttk.set_theme("dark" if dark else "light", self._root)
+        self._letters()
+        self._styles()
+        for listener in self._listeners:
+            listener()
+
+    def _follow_system(self) -> None:
+        """Ask the system in a thread, now and again."""
+
+        def ask() -> None:
+            self._system_dark = system_is_dark()
+
+        def again() -> None:
+            if self._mode == "system":
+                self._show(self._system_dark)
+                threading.Thread(target=ask, daemon=True).start()
+            self._root.after(LOOK_AGAIN, again)
+
+        threading.Thread(target=ask, daemon=True).start()
+        self._root.after(LOOK_AGAIN // 10, again)
+
+    def _letters(self) -> None:
+        there = set(font.families(self._root))
+        family = next(
+            (each for each in FAMILIES if each in there), font.nametofont("TkDefaultFont", self._root).actual("family")
+        )
+        shrink = 0.86 if family == "DejaVu Sans" else 1.0  # which is a sixth wider than the others
+        for name, size in FONTS.items():
+            letters = font.nametofont(name, self._root)
+            letters.configure(
+                family=family, size=-self.px(size * shrink), weight="bold" if name in STRONG else "normal"
+            )
+        mono = font.nametofont("TkFixedFont", self._root)
+        mono.configure(size=-self.px(13 * shrink))
+
+    def _styles(self) -> None:
+        style, colours = ttk.Style(self._root), shades(self._root)
+        follow_theme(self._root)
+        style.configure("Treeview", rowheight=self.px(ROW))
+        style.configure("Title.TLabel", font="SunValleyTitleFont")
+        style.configure("Head.TLabel", font="SunValleyBodyStrongFont")
+        style.configure("Caption.TLabel", font="SunValleyCaptionFont", foreground=colours.dim)
+        style.configure("Nav.Toggle.TButton", anchor="w", padding=(self.px(12), self.px(8)))
+        style.configure("Big.Accent.TButton", font="SunValleySubtitleFont", padding=self.px(12))
+        self._root.option_add("*TCombobox*Listbox.font", "SunValleyBodyFont")

@@ -1,0 +1,216 @@
+"""The window as a person uses it: real mouse and keys, a real engine, a small simulated night."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tkinter as tk
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from person import Person
+
+from nights import FIELD, simulated
+from zemosaic.gui import remembered
+from zemosaic.gui.launch import Opening
+from zemosaic.gui.theme import Theme
+from zemosaic.gui.window import Window
+from zemosaic.ledger import Ledger
+from zemosaic.model import FrameState
+from zemosaic.settings import Settings
+from zemosaic.simulate import Night
+
+if shutil.which("xdotool") is None:
+    pytest.skip("needs xdotool", allow_module_level=True)
+FAST = Settings(num_processing_workers=1, memory_limit=2.0)
+Open = Callable[..., Window]
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    return simulated(tmp_path_factory.mktemp("night"), replace(FIELD, subs=5))
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zemosaic.settings_files.user_file", lambda: tmp_path / "config" / "zemosaic_config.json")
+    monkeypatch.setenv("LC_ALL", "C")
+
+
+@pytest.fixture
+def open_window(root: tk.Tk) -> Iterator[Open]:
+    """Opens the window on the screen of the tests; whatever engine it has goes with the test."""
+    opened: list[Window] = []
+
+    def fill(*inputs: Path, output: Path | None = None, settings: Settings = FAST) -> Window:
+        window = Window(root, Theme(root), Opening(inputs, output, settings, FAST, ()))
+        root.geometry("1280x720+0+0")
+        window.form.finish()
+        root.update()
+        opened.append(window)
+        return window
+
+    yield fill
+    for window in opened:
+        window._inquiry.forget()
+        if window._engine is not None:
+            window._engine.kill()
+            window._engine.close()
+
+
+@pytest.fixture
+def person(root: tk.Tk) -> Person:
+    return Person(root)
+
+
+def states(output: Path) -> list[FrameState]:
+    with Ledger(output) as ledger:
+        return [row.state for row in ledger.rows()]
+
+
+def test_from_an_empty_window_to_the_mosaic(open_window: Open, person: Person, night: Night, tmp_path: Path) -> None:
+    window, output = open_window(), tmp_path / "out"
+    start = window.start
+    assert start._start.instate(["disabled"]) and "Choose a folder with subs first." in person.read()
+    person.click(start.entry)
+    person.type(str(night.subs[0].parent))
+    person.press("Return")
+    assert start.inputs == (night.subs[0].parent,) and start.output.get().endswith("lights mosaic")  # a proposal
+    person.click(start.output_entry)
+    person.press("ctrl+a")
+    person.type(str(output))
+    person.press("Return")
+    person.until(lambda: window._inquiry.outlook is not None, 60.0)
+    person.wait(0.1)
+    seen = person.read()
+    assert {"5", "50 s (10 s)", "Sim 1", "IRCUT", "What it will need"} <= set(seen)
+    person.click(person.button("Start Hierarchical Mosaic"))
+    person.until(lambda: window.bar.page.get() == "run")
+    person.until(lambda: "Running" in person.read())
+    person.until(lambda: window.running._view.has_picture, 90.0)  # the mosaic fills in while it is made
+    person.until(lambda: window.bar.page.get() == "result", 60.0)
+    person.until(lambda: window.result._view.has_picture)
+    assert states(output) == [FrameState.USED] * 5
+    assert f"5 subs in {next(output.glob('zemosaic_MT1_R5.fits')).name}" in " ".join(person.read())
+    assert "Nothing was left out" in person.read()
+    assert "The mosaic is finished." in window.running.end_text.cget("text")
+    person.click(window.result._view)
+    before = window.result._view.zoom
+    person.press("plus", "plus")
+    assert window.result._view.zoom > 1.5 * before
+    colours = window.result._view.shown
+    person.click(person.button("Coverage"))
+    person.until(lambda: window.result._view.shown is not colours)
+
+
+def test_stop_keeps_what_was_done_and_resume_goes_on(
+    open_window: Open, person: Person, night: Night, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    window = open_window(night.subs[0].parent, output=output)
+    person.click(person.button("Start Hierarchical Mosaic"))
+    person.until(lambda: window._run.progress.phases["measure"].done > 0, 60.0)
+    person.click(person.button("Pause"))
+    person.until(lambda: "Paused" in person.read(), 30.0)
+    done = window._run.progress.phases["measure"].done
+    person.wait(0.5)
+    assert window._run.progress.phases["measure"].done == done
+    person.click(person.button("Stop and keep"))
+    person.until(lambda: "Stopped" in person.read(), 30.0)
+    assert any("What was done is kept" in text for text in person.read())
+    measured = sum(state is FrameState.MEASURED for state in states(output))
+    assert measured > 0
+    person.click(person.button("Resume"))
+    person.until(lambda: window._run.progress.phases["measure"].finished, 60.0)
+    assert window._run.progress.phases["measure"].total == 5 - measured
+    person.when_asked(lambda: person.press("Escape"))
+    window.close()  # asks; Escape is no answer
+    assert window._run.at_work
+
+
+def test_an_engine_that_is_killed_is_told_and_the_window_lives(
+    open_window: Open, person: Person, night: Night, tmp_path: Path
+) -> None:
+    window = open_window(night.subs[0].parent, output=tmp_path / "out")
+    person.click(person.button("Start Hierarchical Mosaic"))
+    person.until(lambda: window._run.progress.phases["scan"].finished, 60.0)
+    assert window._engine is not None and window._engine.pid is not None
+    workers = psutil.Process(window._engine.pid).children(recursive=True)
+    os.kill(window._engine.pid, signal.SIGKILL)
+    person.until(lambda: "The engine has gone" in person.read())
+    assert any("want of memory" in text and "press Resume" in text for text in person.read())
+    assert person.button("Resume") and not window._run.at_work
+    _, alive = psutil.wait_procs(workers, timeout=10.0)
+    assert not alive
+    person.click(person.button("Start"))
+    person.until(lambda: "Start Hierarchical Mosaic" in person.read())
+
+
+def test_languages_change_at_once_everywhere(open_window: Open, person: Person, night: Night, tmp_path: Path) -> None:
+    window = open_window(night.subs[0].parent, output=tmp_path / "out")
+    person.until(lambda: window._inquiry.lights is not None, 60.0)
+    english: set[str] = set()
+    for page in window.pages:
+        window.show_page(page)
+        person.wait(0.05)
+        english |= set(person.read())
+    person.click(window.bar._languages)
+    person.press("Down", "Return")
+    person.until(lambda: window.tr.language == "fr")
+    french: set[str] = set()
+    for page in window.pages:
+        window.show_page(page)
+        person.wait(0.05)
+        french |= set(person.read())
+    assert {"Dossiers des brutes", "Lancer la mosaïque hiérarchique", "Aucun traitement", "Couverture"} <= french
+    assert not any(text.startswith("gui.") or "{" in text for text in english | french)
+    texts = {window.tr(key) for key in ("gui.start.inputs", "gui.run.stop", "gui.result.coverage")}
+    assert not texts & english
+    settings = window.settings()
+    assert settings is not None and settings.language == "fr"
+
+
+def test_what_is_wrong_with_folders_is_told_where_they_are_chosen(
+    open_window: Open, person: Person, night: Night, tmp_path: Path
+) -> None:
+    window = open_window(tmp_path / "not there", output=tmp_path / "out")
+    person.until(lambda: window._inquiry.failed, 60.0)
+    person.wait(0.1)
+    assert any("this input does not exist" in text for text in person.read())
+    assert window.start._start.instate(["disabled"])
+    window.start.set_folders([tmp_path], night.subs[0].parent)
+    window._folders_changed()
+    person.until(lambda: window._inquiry.failed, 60.0)
+    person.wait(0.1)
+    assert any("were input and output swapped?" in text for text in person.read())
+
+
+def test_closing_asks_and_remembers(open_window: Open, person: Person, night: Night, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    window = open_window(night.subs[0].parent, output=output)
+    person.click(person.button("Start Hierarchical Mosaic"))
+    person.until(lambda: window._engine is not None and window._engine.pid is not None)
+    engine = window._engine
+    asked: list[list[str]] = []
+
+    def answer() -> None:
+        asked.append(person.read())
+        person.click(person.button("Stop and close"))
+
+    person.when_asked(answer)
+    window.theme.use("dark")
+    destroyed: list[bool] = []
+    window.root.destroy, destroy = lambda: destroyed.append(True), window.root.destroy  # type: ignore[method-assign]
+    try:
+        window.close()
+    finally:
+        window.root.destroy = destroy  # type: ignore[method-assign]
+    assert destroyed and "A run is under way" in asked[0]
+    assert engine is not None and not engine._process.is_alive()
+    memory = remembered.load()
+    assert (memory.inputs, memory.output) == ((str(night.subs[0].parent),), str(output))
+    assert (memory.theme, memory.language) == ("dark", "en") and memory.geometry
