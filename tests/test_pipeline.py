@@ -63,8 +63,8 @@ LIMITS = {
     "vignetting, rms": 0.25,  # %
     "FWHM over that of the subs": 1.12,
     # a panel holds 4 x 6 cells of 96 px instead of 11 x 20, and a sixth of the star light that gives the response
-    "background, rms": 4.0,  # % of the nebula's 99th percentile
-    "step between panels": 0.5,  # sigma of a pixel; an overlap is 84 px wide, of which the taper leaves little
+    "background, rms": 1.5,  # % of the nebula's 99th percentile
+    "step between panels": 0.2,  # sigma of a pixel; an overlap is 84 px wide, of which the taper leaves little
     "satellite trails, on axis": 0.3,  # sigma
     "satellite trails, 3-5 px off": 0.3,
     "hot pixels, on": 0.3,

@@ -345,4 +345,4 @@ def test_cells_carry_positions_response_and_noise() -> None:
     np.testing.assert_allclose(cells.value[:, 0], expected, rtol=1e-3)
     centre = np.argmin(np.hypot(cells.u, cells.v))
     assert cells.variance[centre, 0] == pytest.approx(4.0, rel=1e-3)  # four cells of variance 16
-    assert [bin_factor(n * 8160) for n in (1, 60, 1000, 10_000)] == [2, 2, 4, 11]
+    assert [bin_factor(n * 8160) for n in (1, 12, 13, 60, 1000, 10_000)] == [1, 1, 2, 2, 4, 11]

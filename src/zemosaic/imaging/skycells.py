@@ -2,7 +2,8 @@
 
 The star mask lives on the sky: a cell that a star of the common list touches is dropped in every frame that sees it,
 whatever that frame's seeing, so that all frames average the same light. (A median would not: how much of a faint
-star a median keeps depends on the seeing, which bends the background in the Milky Way.)
+star a median keeps depends on the seeing, which bends the background in the Milky Way.) Light of stars that are not masked is
+taken off the cells (`starlight`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
+# of all frames together, up to which they are not binned: 12 Seestar frames, 100 of 420 x 560 px. Where frames are few and small,
+# the nebula between the nodes bends the sky more than the noise of the cells does: 24 frames of 420 x 560 px 1.9 % against 0.2
+FEW_CELLS = 100_000
 MAX_CELLS = 800_000  # of all frames together after binning; the fit takes about 800 bytes each
 LARGEST_BIN = 24  # 384 px: a Seestar frame keeps 15 cells for its plane
 TOGETHER = 500  # frames whose squares are counted at once
@@ -82,8 +86,12 @@ def mean_places(star: IntArray, place: FloatArray, size: int) -> FloatArray:
     return mean
 
 
-def common_stars(star: IntArray, place: FloatArray, radius: FloatArray, snr: FloatArray, lone_snr: float) -> MaskStars:
+def common_stars(
+    star: IntArray, place: FloatArray, radius: FloatArray, snr: FloatArray, lone_snr: float
+) -> tuple[MaskStars, IntArray]:
     """The list of stars to be masked from the detections of all frames: those that two frames list, or one clearly.
+
+    Also (n,) which star of the list each detection is, -1 = none.
 
     star : (n,) number, -1 = not linked (blends); place : (n, 3) unit vectors; radius : (n,) deg; snr : (n,)
     lone_snr : from which a single detection counts; below it may be noise or a hot pixel.
@@ -102,7 +110,9 @@ def common_stars(star: IntArray, place: FloatArray, radius: FloatArray, snr: Flo
     order = order[np.argsort(-brightest[order], kind="stable")]
     x, y, z = mean_places(star, place, n)[order].T
     ra, dec = np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
-    return MaskStars(ra, dec, largest[order])
+    listed = np.full(n + 1, -1)
+    listed[order] = np.arange(len(order))
+    return MaskStars(ra, dec, largest[order]), listed[star]
 
 
 def covered_area(
@@ -125,9 +135,9 @@ def covered_area(
 
 
 def thinned(stars: MaskStars, covered: float, cell: float) -> MaskStars:
-    """The brightest stars whose circles, grown by half a cell, take at most `MAX_MASKED` of `covered` square degrees.
+    """The first stars whose circles, grown by half a cell, take at most `MAX_MASKED` of `covered` square degrees.
 
-    In the Milky Way a mask of every star would leave no sky; the fainter stars are then part of the sky, the same in all frames.
+    In the Milky Way a mask of every star would leave no sky; the others are then part of the sky, the same in all frames.
     """
     taken = np.cumsum((2.0 * stars.radius + cell) ** 2)
     keep = int(np.searchsorted(taken, -np.log(1.0 - MAX_MASKED) * covered))
@@ -156,7 +166,9 @@ def star_mask(stars: MaskStars, solution: Solution, scale: float, shape: tuple[i
 
 
 def bin_factor(cells: int) -> int:
-    """How many cells to a side are averaged, for so many cells in all frames together: 2, or more for very many frames."""
+    """How many cells to a side are averaged, for so many cells in all frames together: 1 for few, more for very many frames."""
+    if cells <= FEW_CELLS:
+        return 1
     return min(max(2, int(np.ceil(np.sqrt(cells / MAX_CELLS)))), LARGEST_BIN)
 
 

@@ -18,7 +18,7 @@ from zemosaic.imaging.startable import StarTable, brightest_of_each, median_by
 from zemosaic.model import Frame, Group, Measurement, Solution
 from zemosaic.tables import load_stars
 
-__all__ = ["Detections", "Item", "Linked", "link_stars_of", "load_detections", "star_table", "usable_items"]
+__all__ = ["Detections", "Item", "Linked", "link_stars_of", "load_detections", "offsets", "star_table", "usable_items"]
 
 FloatArray = NDArray[np.float64]
 SmallArray = NDArray[np.float32]
@@ -153,7 +153,7 @@ def star_table(
     chosen = np.flatnonzero(clean)[brightest_of_each(frame[clean], brightness[linked.star[clean]], most)]
     known, star = np.unique(linked.star[chosen], return_inverse=True)
     frame = frame[chosen]
-    u, v = _offsets(inputs, frame, detections.x[chosen], detections.y[chosen])
+    u, v = offsets(inputs, frame, detections.x[chosen], detections.y[chosen])
     flux, error = detections.flux[chosen].astype(np.float64), detections.flux_err[chosen].astype(np.float64)
     rho2 = u * u + v * v
     for index, here in _flat_fielded(inputs, frame):
@@ -188,7 +188,7 @@ def _response(item: Item, x: SmallArray, y: SmallArray) -> FloatArray:
     return response_to_stars(item.measurement.flat or (), item.solution, x, y, *item.size)
 
 
-def _offsets(inputs: Sequence[Item], frame: IntArray, x: SmallArray, y: SmallArray) -> tuple[FloatArray, FloatArray]:
+def offsets(inputs: Sequence[Item], frame: IntArray, x: SmallArray, y: SmallArray) -> tuple[FloatArray, FloatArray]:
     """(n,) u and v of stars: offsets from the centres of their frames over the half-diagonal."""
     sizes = np.array([item.size for item in inputs], float)
     radius = 0.5 * np.hypot(*sizes.T)[frame]

@@ -26,10 +26,11 @@ from zemosaic.imaging.cloud import cloud_planes, cloud_shape, without_cloud
 from zemosaic.imaging.gains import GainFit, fit_gains
 from zemosaic.imaging.response import RADIAL_TERMS, half_diagonal, radial_powers
 from zemosaic.imaging.seams import frame_steps
-from zemosaic.imaging.skycells import MaskStars, SkyCells
+from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences
 from zemosaic.imaging.skyorder import LEAST_CURVATURE, curvature_seen
 from zemosaic.imaging.skyresponse import COMMON_CURVATURE, Sensors, refine_response, shows_response, with_sensors
+from zemosaic.imaging.starlight import SkyStars
 from zemosaic.imaging.startable import StarTable, median_by
 from zemosaic.model import (
     Correction,
@@ -41,7 +42,7 @@ from zemosaic.model import (
     Overlap,
     Solution,
 )
-from zemosaic.phases._match_cells import mask_stars, sky_cells
+from zemosaic.phases._match_cells import Brightness, Listed, listed_stars, sky_cells, with_light
 from zemosaic.phases._match_stars import (
     Item,
     link_stars_of,
@@ -142,7 +143,7 @@ def match(
     inputs = usable_items(frames, measured, solutions)
     if not inputs:
         raise InputError("match: no frame has both star measurements and an astrometric solution; nothing to combine")
-    table, mask = _stars(inputs, groups, catalogue or load_catalogue())
+    table, listed = _stars(inputs, groups, catalogue or load_catalogue())
     photometry, clouded, table = _photometry(inputs, table, normalize, limits)
     left_out = tuple(LeftOut(inputs[i].frame.path, FrameState.CLOUDED, reason) for i, reason in clouded.items())
     kept = [i for i in range(len(inputs)) if i not in clouded]
@@ -152,7 +153,12 @@ def match(
     photometry = _with_flats(photometry, used)
     cells, sky = None, None
     if normalize != "none":
-        cells, spacing = sky_cells(used, photometry.response, mask, reporter)
+        brightness = Brightness(photometry.gain, photometry.response, photometry.cloud)
+        if photometry.fit is None:  # of frames whose gains nobody knows no star can be taken off
+            stars = SkyStars(listed.mask, np.zeros((len(listed.mask.ra), inputs[0].frame.channels)))
+        else:
+            stars = with_light(listed, np.array(kept), brightness)
+        cells, spacing = sky_cells(used, brightness, stars, reporter)
         omega = cells.omega * cloud_shape(photometry.cloud[cells.frame], cells.u, cells.v)
         cells = replace(cells, omega=omega)  # light is dimmed there as if the pixels were smaller
         if normalize == "linear_fit":
@@ -355,11 +361,11 @@ def _clouded(inputs: Sequence[Item], fit: GainFit, instrument: IntArray, limits:
     return reasons
 
 
-def _stars(inputs: Sequence[Item], groups: Sequence[Group], catalogue: Catalogue) -> tuple[StarTable, MaskStars]:
-    """Star measurements for the gains, and the list of stars to be masked."""
+def _stars(inputs: Sequence[Item], groups: Sequence[Group], catalogue: Catalogue) -> tuple[StarTable, Listed]:
+    """Star measurements for the gains, and the list of stars that no sky may use."""
     detections = load_detections(inputs)
     linked = link_stars_of(detections, inputs[0].frame.reference)
-    return star_table(inputs, detections, linked, groups, catalogue), mask_stars(inputs, detections, linked)
+    return star_table(inputs, detections, linked, groups, catalogue), listed_stars(inputs, detections, linked)
 
 
 def _result(
