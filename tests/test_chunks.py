@@ -103,6 +103,13 @@ def test_a_file_that_cannot_be_written_leaves_nothing_and_says_why(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    named = []
+    monkeypatch.setattr("os.fsync", lambda _: named.append((tmp_path / "a").exists()))
+    put_file(tmp_path / "a", b"whole")
+    assert named == [False] and (tmp_path / "a").read_bytes() == b"whole"
+
+
 READ = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
