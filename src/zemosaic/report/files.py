@@ -48,10 +48,12 @@ def as_csv(report: Report) -> str:
 def as_json(report: Report) -> str:
     """All of the report but its maps, which the FITS files hold; unknown values are null."""
     told = {field.name: getattr(report, field.name) for field in dataclasses.fields(Report)}
-    told |= {"preview": report.preview.name, "frames": _frames(report)}
+    told["preview"] = report.preview.name
     told["advice"] = [{"key": each.key} | dict(each.values) for each in report.advice]
-    del told["maps"], told["outlines"]
-    return json.dumps(_plain(told), indent=1, ensure_ascii=False) + "\n"
+    del told["maps"], told["outlines"], told["frames"]
+    head = json.dumps(_plain(told), indent=1, ensure_ascii=False).removesuffix("\n}")
+    frames = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in _frames(report))  # a line each
+    return f'{head},\n "frames": [\n  {frames}\n ]\n}}\n'
 
 
 def _frames(report: Report) -> list[dict[str, object]]:

@@ -18,7 +18,7 @@ from zemosaic.report.words import Words
 __all__ = ["HUES", "Clock", "histogram", "over_time"]
 
 WIDTH, HEIGHT = 480.0, 220.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 18.0, 36.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 24.0, 36.0
 HUES = 12  # colours of panels
 MOST_POINTS = 3000  # in a plot; more is the same cloud
 PAUSE = 3 * 3600.0  # s without a frame that part two nights
@@ -103,7 +103,8 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 
 def _vertical_axis(least: float, most: float, words: Words) -> list[Markup]:
     ticks = nice_ticks(least, most, 6)
-    digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9)) if len(ticks) > 1 else 1
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else most - least
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
     parts = []
     for tick in ticks:
         y = TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - (tick - least) / (most - least))
@@ -166,7 +167,7 @@ def histogram(values: Sequence[float], name: str, unit: str, words: Words, digit
     for tick in ticks:
         parts.append(text(LEFT + room * tick / most, HEIGHT - BOTTOM + 15, words.number(tick, step), "tick", "middle"))
     parts.append(line([(LEFT, TOP + tall), (WIDTH - RIGHT, TOP + tall)], "axis"))
-    parts.append(text(0, 11, words("unit.frames"), "tick"))
+    parts.append(text(0, 10, words("unit.frames"), "tick"))
     parts.append(text(WIDTH - RIGHT, HEIGHT - 2, unit, "tick", "end"))
     middle = float(np.median(known))
     x = LEFT + room * min(middle / most, 1.0)

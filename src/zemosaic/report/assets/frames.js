@@ -12,7 +12,7 @@
     : new Intl.NumberFormat(data.language, { minimumFractionDigits: c.digits, maximumFractionDigits: c.digits }));
   const order = new Intl.Collator(data.language, { numeric: true });
   const view = { find: "", state: "", sort: "", down: false };
-  let shown = [], chosen = null;
+  let shown = [], chosen = null, drawn = "", later = 0;
 
   // a cell's value: texts that repeat are kept once, as numbers of a list
   const value = (row, k) => columns[k].list ? data.lists[columns[k].list][row[k]] : row[k];
@@ -21,6 +21,9 @@
     if (found === null || found === "") return "–";
     return numbers[k] ? numbers[k].format(found) : String(found);
   }
+  // names of subs begin alike and differ at their ends: a long one loses its middle
+  const narrow = matchMedia("(max-width: 560px)").matches, [begin, end] = narrow ? [3, 18] : [13, 25];
+  const brief = (name) => name.length > begin + end + 2 ? `${name.slice(0, begin)}…${name.slice(-end)}` : name;
   const haystacks = rows.map((row) => columns.map((c, k) => c.find ? value(row, k) : "").join("\n").toLowerCase());
 
   function compare(a, b, k) {
@@ -47,12 +50,14 @@
       cell.setAttribute("aria-sort", mine ? (view.down ? "descending" : "ascending") : "none");
     }
     grid.scrollTop = 0;
-    draw();
+    draw(true);
   }
 
-  function draw() {
+  function draw(anew) {
     const first = Math.max(0, Math.floor(grid.scrollTop / ROW) - AROUND);
     const last = Math.min(shown.length, Math.ceil((grid.scrollTop + grid.clientHeight) / ROW) + AROUND);
+    if (anew !== true && drawn === `${first} ${last}`) return;
+    drawn = `${first} ${last}`;
     body.replaceChildren(...shown.slice(first, last).map((i, k) => line(i, first + k)));
   }
 
@@ -68,7 +73,9 @@
       const cell = document.createElement("span");
       cell.setAttribute("role", "cell");
       if (numbers[k]) cell.className = "right";
-      cell.textContent = text(rows[i], k);
+      const told = text(rows[i], k);
+      cell.textContent = column.key === "file" ? brief(told) : told;
+      if (cell.textContent !== told) cell.title = told;
       element.append(cell);
     });
     return element;
@@ -84,7 +91,7 @@
       pair.append(name, what);
       return pair;
     }));
-    draw();
+    draw(true);
   }
 
   // the view is in the address, so that a link leads to it: #frames?sort=fwhm&down=1&find=cloud
@@ -103,13 +110,18 @@
   }
 
   function changed() {
+    choose();
+    clearTimeout(later);
+    later = setTimeout(remember, 400); // browsers do not take a new address with every key
+  }
+
+  function remember() {
     const told = new URLSearchParams();
     for (const key of ["find", "sort"]) if (view[key]) told.set(key, view[key]);
     if (view.down) told.set("down", "1");
     if (view.state) told.set("state", data.states[view.state]);
     const query = told.toString();
     history.replaceState(null, "", query ? `#frames?${query}` : "#frames");
-    choose();
   }
 
   columns.forEach((column, k) => {
@@ -130,7 +142,8 @@
     cell.append(button);
     head.append(cell);
   });
-  grid.style.setProperty("--columns", columns.filter((c) => !c.hidden).map((c) => `${c.width}rem`).join(" ").replace(/[\d.]+rem$/, "minmax($&, 1fr)"));
+  grid.style.setProperty("--columns", columns.filter((c) => !c.hidden)
+    .map((c) => `${narrow ? Math.min(c.width, 12.5) : c.width}rem`).join(" ").replace(/[\d.]+rem$/, "minmax($&, 1fr)"));
   data.lists.state.forEach((name, k) => state.append(new Option(name, k)));
   find.addEventListener("input", () => { view.find = find.value; changed(); });
   state.addEventListener("change", () => { view.state = state.value; changed(); });
