@@ -23,6 +23,7 @@ from zemosaic.solvers.external import NOBODY
 
 GOALS = "goals: zonal 5 mmag, vignetting 0.25 %, background 0.5 % (2 x 2) and 1 % (4 x 4), step 0.1 sigma"
 FOUR = {"subs": 192, "panels_x": 4, "panels_y": 4}
+SMALL = {"width": 420, "height": 560, "scale": 5.0, "zero_point": 24.0, "gain": 0.5, "star_density": 900.0}
 NIGHTS: dict[str, dict[str, object]] = {
     "standard": {},
     "seed 3": {"seed": 3},
@@ -34,6 +35,12 @@ NIGHTS: dict[str, dict[str, object]] = {
     "alt-azimuth 2 x 2": {"subs": 48, "transparency": (0.5, 1.0), "rotation": 20.0, "seed": 12},
     "equatorial 4 x 4": {**FOUR, "transparency": (0.5, 1.0), "rotation": 0.0, "seed": 13},
     "alt-azimuth 4 x 4": {**FOUR, "transparency": (0.5, 1.0), "rotation": 20.0, "seed": 14},
+    "small 2 x 2": {**SMALL, "subs": 24},
+    "small 2 x 2, seed 2": {**SMALL, "subs": 24, "seed": 2},
+    "small 4 x 1": {**SMALL, "subs": 32, "panels_x": 4, "panels_y": 1},
+    "small 4 x 1, seed 2": {**SMALL, "subs": 32, "panels_x": 4, "panels_y": 1, "seed": 2},
+    "small 1 x 4": {**SMALL, "subs": 32, "panels_x": 1, "panels_y": 4},
+    "small 1 x 4, seed 2": {**SMALL, "subs": 32, "panels_x": 1, "panels_y": 4, "seed": 2},
 }
 
 
@@ -74,14 +81,14 @@ def matched(frames: list[Frame], measurements: list[Measurement], solutions: dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="folder for the nights; they are kept for the next call")
-    parser.add_argument("--only", default="", help="names separated by commas: " + ", ".join(NIGHTS))
+    parser.add_argument("--only", default="", help="names separated by semicolons: " + "; ".join(NIGHTS))
     options = parser.parse_args()
     print(GOALS)
     print(
         "| night | gains, mmag | zonal, mmag | vignetting, % | background, % | without plane, % | largest, % | step | s |"
     )
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for name in options.only.split(",") if options.only else NIGHTS:
+    for name in options.only.split(";") if options.only else NIGHTS:
         folder = options.folder / name.replace(" ", "_")
         night = known(folder, NIGHTS[name])
         began = time.process_time()
