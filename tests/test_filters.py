@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,7 +114,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def apart(folder: Path, tmp_path_factory: pytest.TempPathFactory):
     recorder, output = Recorder(), tmp_path_factory.mktemp("apart")
-    return all_assembled(folder, output, recorder), recorder, output
+    return all_assembled(folder, output, recorder, report=True), recorder, output
 
 
 def test_filters_make_mosaics_of_their_own_on_the_same_pixels(apart) -> None:
@@ -130,6 +131,15 @@ def test_filters_make_mosaics_of_their_own_on_the_same_pixels(apart) -> None:
     assert {row.state for row in rows(output)} == {FrameState.USED}
     assert (output / WORKSPACE / "mosaic").is_dir()
     assert np.nanmax(fits.getdata(outputs[0].coverage)) == 2 and np.nanmax(fits.getdata(outputs[1].coverage)) == 4
+
+
+def test_each_filter_has_a_report_of_its_own_frames(apart) -> None:
+    _, recorder, _ = apart
+    (end,) = [e for e in recorder.events if isinstance(e, RunFinished)]
+    reports = [json.loads(m.report.with_suffix(".json").read_text()) for m in end.mosaics]
+    assert [r["title"] for r in reports] == ["Sim 1 · IRCUT", "Sim 1 · LP"]
+    assert [len(r["frames"]) for r in reports] == [2, 4]
+    assert all(f["state"] == "used" for r in reports for f in r["frames"])
 
 
 def test_again_nothing_is_made(apart, folder: Path) -> None:

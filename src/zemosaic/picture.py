@@ -132,7 +132,8 @@ class Picture:
         errors, response = self._result.response_error, self._result.response
         return Source(
             outputs=written.outputs,
-            title=self._part.title,
+            target=self._part.name,
+            filter=self._part.filter,
             grid=self._room.part,
             groups=plan.groups,
             rows=tuple(rows),

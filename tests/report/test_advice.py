@@ -85,6 +85,6 @@ def test_good_conditions_are_worth_more() -> None:
 def test_bad_seams_and_unknown_vignetting() -> None:
     assert "seam" not in told(seams=SEAMS)
     bad = replace(SEAMS, grade="D", seams=(replace(SEAMS.seams[0], grade="D", visible=3.0),))
-    found = told(seams=bad, vignettes=("S50",))
+    found = told(seams=bad, vignettes=("S50", "S30"))
     assert found["seam"] == {"grade": "D", "first": 0, "second": 1, "visible": 3.0}
-    assert found["vignetting"] == {"instrument": "S50"}
+    assert found["vignetting"] == {"instrument": "S50, S30"}

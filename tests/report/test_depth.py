@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from zemosaic.fits_writer import pack
 from zemosaic.report.depth import gap, limiting_magnitude, middle_of, thin_spot
 from zemosaic.report.maps import blocks, factor_of
 
@@ -74,6 +75,8 @@ def test_blocks_are_means_of_green_with_north_on_top(tmp_path, shape, monkeypatc
     fits.writeto(tmp_path / "map.fits", data)
     monkeypatch.setattr("zemosaic.report.maps.STRIP_BYTES", 4 * 3 * 50 * 9)  # several strips
     found = blocks(tmp_path / "map.fits", 4)
+    pack(tmp_path / "map.fits", tmp_path / "map.fits.fz")
+    np.testing.assert_array_equal(blocks(tmp_path / "map.fits.fz", 4), found)
     plane = np.nan_to_num(data if data.ndim == 2 else data[1])
     expected = [[plane[y : y + 4, x : x + 4].mean() for x in range(0, 50, 4)] for y in range(0, 37, 4)]
     np.testing.assert_allclose(found, expected[::-1], rtol=1e-6)

@@ -39,7 +39,7 @@ def advice(source: Source, frames: Sequence[FrameLine], panels: Sequence[PanelDe
         *_losses(frames),
         *_conditions(frames),
         *_seams(source),
-        *(Advice("vignetting", (("instrument", name),)) for name in source.vignettes),
+        *([Advice("vignetting", (("instrument", ", ".join(source.vignettes)),))] if source.vignettes else ()),
     )
 
 

@@ -48,7 +48,7 @@ def collect(source: Source) -> Report:
     panels = _panels(source, maps, frames)
     facts = _facts(source, header, maps, used, fwhm)
     return Report(
-        title=source.title or facts.object,
+        title=" · ".join(filter(None, (source.target or facts.object, source.filter))),
         facts=facts,
         preview=source.outputs.preview,
         files=tuple(_names(source)),

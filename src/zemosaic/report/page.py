@@ -71,7 +71,8 @@ def _asset(name: str) -> Markup:
 def _lead(report: Report, words: Words) -> str:
     """What was observed, with what, when and where."""
     f = report.facts
-    parts = [f.object if f.object != report.title else "", f.telescope, f.filter]
+    told = report.title.split(" · ")
+    parts = [each for each in (f.object, f.telescope, f.filter) if each not in told]
     if f.begin and f.end:
         first, last = f.begin.partition("T")[0], f.end.partition("T")[0]
         parts.append(first if first == last else f"{first} – {last}")

@@ -21,7 +21,8 @@ class Source:
     """A mosaic that is on the disk, and what the run knows of it."""
 
     outputs: Outputs
-    title: str  # of its target and filter; "" where there is one mosaic only
+    target: str  # name of its folder; "" where there is one target only
+    filter: str  # in the names of its files; "" where all filters share one mosaic
     grid: Grid  # of the files
     groups: tuple[Group, ...]
     rows: tuple[FrameRow, ...]  # of its frames, and of files that belong to no mosaic
