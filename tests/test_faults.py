@@ -251,11 +251,11 @@ def test_a_full_disk_is_said_and_costs_nothing(whole, tmp_path, monkeypatch):
     put, allowed, failures = canvas.put_file, [0], 0
     import zemosaic.chunks as chunks
 
-    def full(path, data):
+    def full(path, *data):
         if allowed[0] == 0:
             raise OutputError(f"{path} cannot be written (No space left on device): make room")
         allowed[0] -= 1
-        put(path, data)
+        put(path, *data)
 
     for module in (chunks, canvas, reject):
         monkeypatch.setattr(module, "put_file", full)

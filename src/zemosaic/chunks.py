@@ -64,6 +64,17 @@ class Chunked:
         """
         bounds = self._bounds(region)
         out = np.empty([stop - start for start, stop in bounds], self.dtype)
+        self._fill(out, bounds, complete)
+        return out
+
+    def read_into(self, out: Array) -> None:
+        """The whole array, into one of its shape; what is there beside that is a chunk.
+
+        Raises DamagedError when a chunk is absent, or not what was written.
+        """
+        self._fill(out, self._bounds(()), True)
+
+    def _fill(self, out: Array, bounds: Sequence[tuple[int, int]], complete: bool) -> None:
         for place in self._places(bounds):
             data = self._load(place)
             if data is None and complete:
@@ -72,7 +83,6 @@ class Chunked:
                 )
             there, here = self._overlap(place, bounds)
             out[there] = self.fill if data is None else data[here]
-        return out
 
     def write(self, origin: Sequence[int], values: Array) -> None:
         """Put values at `origin`; chunks that they fill only in part are `fill` elsewhere, whatever was there before.
@@ -81,11 +91,13 @@ class Chunked:
         """
         bounds = [(start, start + length) for start, length in zip(origin, values.shape, strict=True)]
         for place in self._places(bounds):
-            chunk = np.full(self.chunks, self.fill, self.dtype)
             there, here = self._overlap(place, bounds)
-            chunk[here] = values[there]
-            data = chunk.tobytes()
-            put_file(self._file(place), zlib.crc32(data).to_bytes(4, "little") + data)
+            chunk = np.ascontiguousarray(values[there], self.dtype)  # no copy of what lies in memory as on the disk
+            if chunk.shape != self.chunks:
+                chunk, part = np.full(self.chunks, self.fill, self.dtype), chunk
+                chunk[here] = part
+            data = memoryview(chunk).cast("B")
+            put_file(self._file(place), zlib.crc32(data).to_bytes(4, "little"), data)
         sync_folder(self.path)
 
     def clear(self, region: Sequence[slice] = ()) -> None:
@@ -311,15 +323,15 @@ def save(path: Path, values: Array, chunks: Sequence[int]) -> Chunked:
     return array
 
 
-def put_file(path: Path, data: bytes) -> None:
-    """Write a file that is whole or absent, after a power cut too; `path.parent` exists.
+def put_file(path: Path, *data: bytes | memoryview) -> None:
+    """Write a file of these pieces that is whole or absent, after a power cut too; `path.parent` exists.
 
     Raises OutputError with the reason of the system.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            file.writelines(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

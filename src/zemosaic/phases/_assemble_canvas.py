@@ -38,7 +38,7 @@ __all__ = [
     "store",
 ]
 
-PIECE = 2**22  # numbers of running sums in one file: 16 MB
+PIECE = 2**20  # numbers of running sums in one file: 4 MB, and as much memory to write or read it
 PROVISIONAL, FINAL = "provisional", "final"  # the two passes over a block
 PATIENCE = 8.0  # checkpoints take at most this part of the time
 Array = NDArray[Any]
@@ -196,7 +196,7 @@ class Checkpoint:
                 continue
             try:
                 for each, array in zip(kept, arrays, strict=True):
-                    array.ravel()[:] = opened(each).read(complete=True)
+                    opened(each).read_into(array.reshape(-1))
             except DamagedError:
                 for array in arrays:
                     array[...] = 0
