@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import signal
@@ -107,7 +106,7 @@ def test_what_was_spoilt_on_the_disk_is_found_and_made_again(whole, tmp_path, mo
             again(night, tmp_path)
         monkeypatch.setattr(reading, "read_rows", read)
     else:
-        monkeypatch.setattr("zemosaic.picture.export", ended)
+        monkeypatch.setattr("zemosaic.pipeline.export", ended)
         with pytest.raises(Ended):
             again(night, tmp_path)
         monkeypatch.undo()
@@ -253,7 +252,7 @@ def test_a_full_disk_is_said_and_costs_nothing(whole, tmp_path, monkeypatch):
 
     def full(path, *data):
         if allowed[0] == 0:
-            raise OutputError(f"{path} cannot be written (No space left on device): make room")
+            raise OutputError.writing(path, "No space left on device", sum(map(len, data)))
         allowed[0] -= 1
         put(path, *data)
 
@@ -295,40 +294,3 @@ def test_a_clock_that_is_set_back(whole, tmp_path, monkeypatch):
     recorder = Recorder()
     again(night, tmp_path, recorder=recorder)
     assert recorder.items["assemble"] == 0 and "export" not in recorder.items
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own, and a function that sets its size in kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if not made or made.returncode:
-        pytest.skip("nobody but root may mount a small disk here")
-
-    def resize(kilobytes: int) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", str(folder)], check=True)
-
-    yield folder, resize
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_disk_that_is_really_full_in_any_phase(whole, small_disk, monkeypatch):
-    """Full while measuring, assembling and saving: said in words each time; with more room the same command goes on."""
-    night, made = whole
-    monkeypatch.setattr("zemosaic.picture.check_room", lambda *_: None)  # it would stop before the disk is full
-    folder, resize = small_disk
-    ended = []
-    for size in (64, 400, 9000, 24000, 60000):
-        resize(size)
-        recorder = Recorder()
-        try:
-            outputs = again(night, folder / "mosaic", recorder=recorder)
-        except (OutputError, OSError) as error:  # the command line has words for the second
-            assert "space" in str(error) or "full" in str(error), str(error)
-            assert not isinstance(error, OSError) or error.errno == errno.ENOSPC
-            ended.append(([*recorder.items] or ["start"])[-1])
-    assert {"measure", "assemble", "export"} <= set(ended) and len(ended) == 4, ended
-    assert same(outputs, made[MODES[0]])

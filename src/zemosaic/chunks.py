@@ -96,7 +96,7 @@ class Chunked:
             if chunk.shape != self.chunks:
                 chunk, part = np.full(self.chunks, self.fill, self.dtype), chunk
                 chunk[here] = part
-            data = memoryview(chunk).cast("B")
+            data = chunk.data.cast("B")
             put_file(self._file(place), zlib.crc32(data).to_bytes(4, "little"), data)
         sync_folder(self.path)
 
@@ -338,10 +338,7 @@ def put_file(path: Path, *data: bytes | memoryview) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path} cannot be written ({error.strerror or error}): make room, then start the same command again; it goes on "
-            "from here"
-        ) from error
+        raise OutputError.writing(path, error, sum(map(len, data))) from error
 
 
 def reserve(path: Path, size: int) -> None:

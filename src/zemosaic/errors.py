@@ -14,6 +14,10 @@ Every message says what, which file or setting, why, and what to do.
 
 from __future__ import annotations
 
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
 __all__ = [
     "Cancelled",
     "FrameError",
@@ -48,6 +52,27 @@ class InputError(MosaicError):
 
 class OutputError(MosaicError):
     """The output or the workspace cannot be written."""
+
+    @classmethod
+    def writing(cls, path: Path, reason: object, needed: int = 0) -> OutputError:
+        """What a user reads when a file cannot be written: which, why, what it needs and what is free, what to do.
+
+        reason : the system's error, or words
+        needed : bytes of the file; 0 where nobody knows
+        """
+        why = [str((isinstance(reason, OSError) and reason.strerror) or reason)]
+        why += [f"it needs {_size(needed)}"] if needed else []
+        with suppress(OSError):  # the folder is gone
+            why.append(f"{_size(shutil.disk_usage(path.parent).free)} are free")
+        return cls(
+            f"{path}: cannot be written ({'; '.join(why)}). Make room or choose another output folder, then start the same "
+            "command again; it goes on from here"
+        )
+
+
+def _size(number: int) -> str:
+    """Bytes for people."""
+    return f"{number / 2**20:.1f} MB" if number >= 2**20 else f"{number / 2**10:.1f} kB"
 
 
 class WorkerError(MosaicError):

@@ -111,14 +111,11 @@ def _quietly() -> Iterator[None]:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(path: Path, needed: int = 0) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(
-            f"{path}: cannot be written ({reason}); free some space or choose another output folder."
-        ) from error
+        raise OutputError.writing(path, error, needed) from error
 
 
 def pack(path: Path, packed: Path) -> None:
@@ -183,9 +180,9 @@ def _write_image(
 ) -> None:
     """Header place-holder, data, then the header with its sums."""
     offset = len(header.tostring())
-    length = math.prod(shape) * dtype.itemsize
-    with _writing(path):
-        file.truncate(offset + padded(length))
+    size = offset + padded(math.prod(shape) * dtype.itemsize)
+    with _writing(path, size):
+        file.truncate(size)
     total, row = 0, 0
     for strip in strips:
         block = _stored(strip, dtype)
@@ -195,7 +192,7 @@ def _write_image(
             at = (plane * height + row) * width * dtype.itemsize
             data = block[plane].tobytes()
             total = add(total, sum_of(data, at))
-            with _writing(path):
+            with _writing(path, size):
                 file.seek(offset + at)
                 file.write(data)
         row += block.shape[1]
@@ -204,7 +201,7 @@ def _write_image(
     header["DATASUM"] = str(total)
     text = header.tostring().encode("ascii")
     header["CHECKSUM"] = encode(add(total, sum_of(text, 0)))
-    with _writing(path):
+    with _writing(path, size):
         file.seek(0)
         file.write(header.tostring().encode("ascii"))
         file.flush()

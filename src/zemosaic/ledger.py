@@ -135,11 +135,16 @@ class Ledger:
                     f"another run is at work in {self.workspace.parent}: wait until it ends, "
                     "or choose another output folder"
                 ) from error
-            raise OutputError(f"cannot write the ledger {self.path}: {error}") from error
+            raise OutputError.writing(self.path, error, self._largest_journal) from error
         except sqlite3.DatabaseError as error:
             raise OutputError(
                 f"the ledger {self.path} is damaged ({error}): remove that file; the next run measures all frames again"
             ) from error
+
+    @property
+    def _largest_journal(self) -> int:
+        """Bytes that a change of the ledger may need for a while: SQLite copies the pages that it changes."""
+        return max(2**20, self.path.stat().st_size if self.path.is_file() else 0)
 
     def _write(self, statement: str, rows: Iterable[Sequence[object]], *, now: bool = False) -> None:
         with self._in_words():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -169,6 +170,27 @@ class LogFile:
         """The handler belongs to `open_log`."""
 
 
+class _LogOnDisk(logging.FileHandler):
+    """The log file; that it cannot be written any more is said once, in a line, and does not end the run."""
+
+    failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging calls it so
+        del record
+        self._tell(sys.exc_info()[1])
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError as error:  # what it could not write before it tries once more, then gives up
+            self._tell(error)
+
+    def _tell(self, error: BaseException | None) -> None:
+        if not self.failed:
+            self.failed = True
+            print(f"{self.baseFilename}: the log cannot be written ({error})", file=sys.stderr)
+
+
 @contextlib.contextmanager
 def open_log(output: Path) -> Iterator[Path]:
     """Append what is logged and warned in the block to the log file in `output`, which is made when it is absent.
@@ -181,7 +203,7 @@ def open_log(output: Path) -> Iterator[Path]:
     path = output / LOG_NAME
     try:
         output.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, "a", encoding="utf-8", errors="backslashreplace")
+        handler = _LogOnDisk(path, "a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         what = "it is a file" if output.is_file() else error.strerror
         raise OutputError(f"cannot write into the output folder {output}: {what}; choose another folder") from error

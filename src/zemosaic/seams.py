@@ -150,10 +150,7 @@ def write_seams(
         _whole(picture, lambda path: draw_seams(report, grid, groups, frames, solutions).save(path, format="PNG"))
         _whole(file, lambda path: path.write_text(text, encoding="utf-8", errors="backslashreplace"))
     except OSError as error:
-        what = error.strerror or error
-        raise OutputError(
-            f"{file}: the seam report cannot be written ({what}); choose another output folder"
-        ) from error
+        raise OutputError.writing(file, error) from error
 
 
 def _whole(path: Path, write: Callable[[Path], object]) -> None:

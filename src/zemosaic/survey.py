@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zemosaic.errors import InputError
+from zemosaic.errors import InputError, OutputError
 from zemosaic.events import (
     Calibrated,
     FiltersFound,
@@ -192,13 +192,16 @@ class Survey:
     def _write_solutions(self, frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> None:
         """The solution of each frame as a header of cards, one a line, for other programs."""
         folder = self.ledger.workspace / "wcs"
-        folder.mkdir(exist_ok=True)
-        for old in folder.glob("*.wcs"):
-            old.unlink()
-        for f in frames:
-            if f.id in solutions:
-                header = solution_header(solutions[f.id], f.width, f.height)
-                header.totextfile(folder / f"{f.id:05d}_{f.path.name}.wcs")
+        try:
+            folder.mkdir(exist_ok=True)
+            for old in folder.glob("*.wcs"):
+                old.unlink()
+            for f in frames:
+                if f.id in solutions:
+                    header = solution_header(solutions[f.id], f.width, f.height)
+                    header.totextfile(folder / f"{f.id:05d}_{f.path.name}.wcs")
+        except OSError as error:
+            raise OutputError.writing(folder / "*.wcs", error) from error
 
     def targets(self, frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> tuple[Target, ...]:
         """The targets that become mosaics of their own: all on one canvas if the user wants that."""

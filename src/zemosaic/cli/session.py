@@ -78,7 +78,7 @@ def session(settings: Settings, notes: Sequence[str], output: Path, work: Callab
                 reporter.emit(Note(note))
             work(reporter)
         except Exception as error:
-            failure = error
+            failure = error = _of_disk(error, output)
             expected = isinstance(error, ZeMosaicError)  # then its words say all
             level = logging.INFO if isinstance(error, Cancelled) else logging.ERROR
             logger.log(level, "stopped: %s", error, exc_info=None if expected else error)
@@ -92,14 +92,19 @@ def session(settings: Settings, notes: Sequence[str], output: Path, work: Callab
         return code
 
 
+def _of_disk(error: Exception, output: Path) -> Exception:
+    """In words what only the system has said of a disk that is full or may not be written."""
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        return OutputError.writing(Path(os.fsdecode(error.filename)) if error.filename else output, error)
+    return error
+
+
 def _in_words(error: BaseException, messages: Messages, log: Path) -> tuple[str, int]:
     """What a person reads about an error, and the exit code."""
     if isinstance(error, ZeMosaicError):
         return messages(f"error.{type(error).__name__}", text=error), code_of(error)
     if isinstance(error, MemoryError):
         return messages("error.memory"), FAILED
-    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-        return messages("error.OutputError", text=error), NO_OUTPUT
     return messages("error.unexpected", kind=type(error).__name__, text=error, log=log), FAILED
 
 

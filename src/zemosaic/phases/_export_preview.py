@@ -32,9 +32,7 @@ def write_preview(path: Path, mosaic: Mosaic, version: str, progress: Progress) 
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another output folder."
-        ) from error
+        raise OutputError.writing(path, error) from error
 
 
 def _small_mosaic(mosaic: Mosaic, progress: Progress) -> tuple[Pixels, Pixels]:

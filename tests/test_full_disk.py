@@ -1,0 +1,112 @@
+"""A disk that is really full, and subs that vanish, in any phase: said in words, and the same command goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from astropy.io import fits
+
+from nights import FIELD, Inline, Recorder, assembled, rows, same_bits, simulated
+from zemosaic.cli import main
+from zemosaic.cli.session import NO_OUTPUT
+from zemosaic.events import PhaseStarted
+from zemosaic.model import FrameState
+from zemosaic.reporters import Broadcast
+
+NIGHT = replace(FIELD, subs=5)
+PHASES = ("scan", "measure", "solve", "match", "plan", "assemble", "export")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A night, and its mosaic made by a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    night = simulated(folder, NIGHT)
+    return night, assembled(night.lights, folder / "mosaic")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own, of 64 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if not made or made.returncode:
+        pytest.skip("nobody but root may mount a small disk here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(ballast: Path) -> None:
+    """Take all the space that is left."""
+    with suppress(OSError), ballast.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def test_a_disk_that_is_full_from_any_phase_on(whole, small_disk, monkeypatch, capfd):
+    """It is said what file, why, what it needs and what to do, without a traceback; with room again the command goes on."""
+    night, made = whole
+    output, ballast, full = small_disk / "mosaic", small_disk / "ballast", [""]
+    monkeypatch.setattr("zemosaic.workers.open_executor", Inline)
+    monkeypatch.setattr("zemosaic.picture.check_room", lambda *_: None)  # it would stop before the disk is full
+    emit = Broadcast.emit
+
+    def filling(self, event):
+        emit(self, event)
+        if isinstance(event, PhaseStarted) and event.phase == full[0]:
+            fill(ballast)
+
+    monkeypatch.setattr(Broadcast, "emit", filling)
+    command = ["run", str(night.lights), str(output), "--num-processing-workers", "1", "--memory-limit", "2"]
+    for phase in PHASES:
+        full[0] = phase
+        code, said = main(command), capfd.readouterr()
+        assert code == NO_OUTPUT, (phase, said)
+        last = said.err.strip().splitlines()[-1]
+        assert last.startswith(f"Output: {small_disk}"), (phase, last)
+        for words in ("cannot be written", "full", "it needs", "0.0 kB are free", "Make room"):
+            assert words in last.replace("No space left on device", "full"), (phase, last)
+        assert "Traceback" not in said.out + said.err, phase
+        assert not list(output.glob("*.fits"))
+        ballast.unlink()
+    full[0] = ""
+    assert main(command) == 0
+    (mosaic,) = output.glob("*_R5.fits")
+    stem = mosaic.with_suffix("")
+    again = replace(made, mosaic=mosaic, weight=Path(f"{stem}_weight.fits"), coverage=Path(f"{stem}_coverage.fits"))
+    assert same_bits(again, made)
+
+
+@pytest.mark.parametrize(("phase", "cut"), zip(PHASES[1:], (40000, None) * 3))  # cut short, removed
+def test_a_sub_that_is_lost_before_a_phase(whole, tmp_path, phase, cut):
+    """The run goes on without it and names it; once all pixels are in the mosaic nobody needs it any more."""
+    lights = tmp_path / "lights"
+    shutil.copytree(whole[0].lights, lights)
+    victim = lights / whole[0].subs[2].name
+
+    class Vandal(Recorder):
+        def emit(self, event):
+            super().emit(event)
+            if isinstance(event, PhaseStarted) and event.phase == phase and victim.is_file():
+                if cut is None:
+                    victim.unlink()
+                else:
+                    os.truncate(victim, cut)
+
+    recorder = Vandal()
+    outputs = assembled(lights, tmp_path / "mosaic", recorder)
+    used = NIGHT.subs - (phase != "export")
+    assert fits.getdata(outputs.coverage).max() == used
+    assert sum(row.state is FrameState.USED for row in rows(tmp_path / "mosaic")) == used
+    assert set(recorder.left_out) == ({victim.name} if used < NIGHT.subs else set())
+    for lost in recorder.left_out.values():
+        assert lost.state is FrameState.DAMAGED and victim.name in lost.reason
