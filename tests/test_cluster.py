@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -85,6 +86,11 @@ def test_what_a_user_is_told(tmp_path, monkeypatch):
         open_cluster("tcp://127.0.0.1:9", tmp_path)
     with pytest.raises(SettingsError, match="nobody answers at no address"):
         open_cluster("no address", tmp_path)
+    with pytest.raises(SettingsError, match="nobody answers at foo"):
+        open_cluster(
+            "foo", tmp_path
+        )  # without a port; nothing is said by what is thrown away either (warnings are errors)
+    gc.collect()
 
 
 def test_workers_that_do_not_see_the_folder(fleet, tmp_path, monkeypatch):

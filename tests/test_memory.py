@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,11 @@ from zemosaic.chunks import reserve
 from zemosaic.errors import OutputError, SettingsError
 from zemosaic.events import Forecast, Outturn
 from zemosaic.forecast import Pace, forecast, pace, widths
+from zemosaic.ledger import Ledger
 from zemosaic.model import Grid, Plan, Superblock
 from zemosaic.phases._assemble_canvas import Checkpoint
-from zemosaic.phases.assemble import Widths
+from zemosaic.phases.assemble import Assembly, Widths
+from zemosaic.picture import LOOK
 from zemosaic.recipes import assembly_recipe
 from zemosaic.settings import Settings
 
@@ -36,7 +39,7 @@ def plain(night, tmp_path_factory):
 
 
 def test_the_forecast_comes_first_and_what_happened_after(plain):
-    _, recorder = plain
+    outputs, recorder = plain
     kinds = [type(e).__name__ for e in recorder.events]
     assert kinds.count("Forecast") == kinds.count("Outturn") == 1
     before = next(e for e in recorder.events if isinstance(e, Forecast))
@@ -45,6 +48,9 @@ def test_the_forecast_comes_first_and_what_happened_after(plain):
     assert 0 < before.least < before.most and before.memory > 400
     # planes are forecast to the pixel; what is known less well, running sums and rejected pixels, is forecast to be more
     assert 0.3 * before.disk < after.disk < before.disk
+    there = sum(path.stat().st_size for path in outputs.mosaic.parent.rglob("*") if path.is_file()) / 2**20
+    # but for the sums of the sensor, which are gone, and what no assembly wrote: measurements, ledger, log, preview
+    assert 0.7 * there < after.disk < 1.5 * there
 
 
 def test_running_sums_are_kept_and_found_again_without_a_copy_of_them(tmp_path):
@@ -171,6 +177,25 @@ def test_what_was_assembled_stays_unless_the_user_wants_it_removed(night, tmp_pa
     assert before.least < 3.0 * after.seconds and before.most > after.seconds / 3.0
     assert before.most / before.least == pytest.approx(1.4**2)
     assert not store.exists()
+
+
+def test_what_compiling_took_is_no_part_of_the_pace(night, tmp_path, monkeypatch):
+    """A quarter of the time goes into compiling, as the workers say: the next run is forecast from the rest."""
+    monkeypatch.setattr("zemosaic.picture.ENOUGH_LOOKS", 3.0)
+    run, ran = Assembly.run, []
+
+    def compiling(self, *arguments):
+        began = time.monotonic()
+        result = run(self, *arguments)
+        ran.append(time.monotonic() - began)
+        return replace(result, compiling=0.25 * ran[0])
+
+    monkeypatch.setattr(Assembly, "looks", property(lambda _: 8.0))
+    monkeypatch.setattr(Assembly, "run", compiling)
+    assembled(night.lights, tmp_path)
+    with Ledger(tmp_path) as ledger:
+        pace = ledger.get(LOOK, float)
+    assert pace == pytest.approx(0.75 * ran[0] / 8.0, rel=0.02)
 
 
 def test_more_processes_for_the_assembly_alone(night, tmp_path, monkeypatch):

@@ -52,6 +52,8 @@ from zemosaic.workers import assemblers
 
 __all__ = ["Night", "Picture", "Room", "Written"]
 
+MEGA = 2.0**20
+
 
 @dataclass(frozen=True)
 class Night:
@@ -105,6 +107,7 @@ class Picture:
         self._part, self._groups, self._result = matched.part, matched.groups, matched.result
         self._settings, self._ledger, self._reporter = survey.settings, survey.ledger, survey.reporter
         # how corrections are found, as far as their own values do not tell
+        self._outturn: Outturn | None = None  # of an assembly that had something to do
         s = survey.settings
         self._way = f"{s.stacking_normalize_method} {s.sky_order} {s.stacking_weighting_method} {s.file_weights}"
 
@@ -284,6 +287,7 @@ class Picture:
         sensors, scratch = self._ledger.workspace / "sensors" / self._part.key, self._settings.coadd_memmap_dir
         disk = Path(scratch) if scratch else None
         work = Assembly(plan, exposures, recipe, self._planes, sensors, scratch=disk, finished=finished)
+        self._disk = work.disk
         if work.verdict is not None:
             self._reporter.emit(_as_kept(work.verdict))
         with (
@@ -309,11 +313,10 @@ class Picture:
         began = self._reporter.clock()
         result = work.run(executor, self._reporter, width)
         seconds = self._reporter.clock() - began
-        if looks >= ENOUGH_LOOKS:
-            self._ledger.put(LOOK, seconds * min(workers, len(work.plan.superblocks)) / looks)
+        if looks >= ENOUGH_LOOKS and seconds > result.compiling:
+            self._ledger.put(LOOK, (seconds - result.compiling) * min(workers, len(work.plan.superblocks)) / looks)
         if looks:
-            mega = 2.0**20
-            self._reporter.emit(Outturn(executor.peak() / mega or math.nan, 2 * work.disk / mega, seconds, before))
+            self._outturn = Outturn(executor.peak() / MEGA or math.nan, 0.0, seconds, before)
         return result
 
     def _record_use(self, mosaic: Mosaic, exposures: Mapping[int, Exposure]) -> None:
@@ -336,6 +339,9 @@ class Picture:
             folder = made_folder(folder)
             outputs = export(mosaic, frames, made, folder, self._reporter, self._part.filter, form, lines)
             outcome.append(Exported(outputs.mosaic))
+        if self._outturn is not None:
+            self._disk.look(now=True, besides=sum(path.stat().st_size for path in outputs.files))
+            self._reporter.emit(replace(self._outturn, disk=self._disk.most / MEGA))
         return outputs
 
 
@@ -356,10 +362,10 @@ def _stamps(outputs: Outputs) -> tuple[tuple[int, int], ...]:
 
 
 def _as_planned(plan: Plan) -> Planned:
-    grid, mega = plan.grid, 2.0**20
+    grid = plan.grid
     return Planned(
         grid.width, grid.height, 3600.0 * grid.scale, len(plan.groups), len(plan.superblocks),
-        plan.memory / mega, plan.disk / mega,
+        plan.memory / MEGA, plan.disk / MEGA,
     )  # fmt: skip
 
 

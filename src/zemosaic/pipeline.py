@@ -17,6 +17,7 @@ from zemosaic.forecast import Pace
 from zemosaic.ledger import Ledger
 from zemosaic.mosaics import Mosaics
 from zemosaic.phases.export import Outputs
+from zemosaic.phases.plan import check_scale
 from zemosaic.picture import Night, Written
 from zemosaic.quality import FrameQuality, frame_table
 from zemosaic.recipes import side_by_side
@@ -50,6 +51,7 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
         side_by_side(settings)  # what cannot be combined is told before hours of work
         external = run.external()
         frames, calibration = run.scan(inputs, output)
+        check_scale(frames, settings.output_scale)
         with open_workers(settings, ledger.workspace) as executor:
             memory = memory_of(settings, executor)
             masters = run.calibrate(frames, calibration, executor)

@@ -325,6 +325,26 @@ def test_preview_has_north_up(written):
     assert not pixels[115:].any()  # rows 0..4 are not covered
 
 
+@pytest.mark.parametrize("most", [10**6, 1000])  # pixels of the preview
+def test_a_trail_where_a_single_frame_saw_is_no_black_notch(tmp_path, frames, monkeypatch, most):
+    """All its samples were rejected: weight 0, and a value that nothing vouches for; where nobody saw it stays black."""
+    monkeypatch.setattr("zemosaic.phases._export_preview.PREVIEW_PIXELS", most)
+    source = mosaic(tmp_path / "work")
+    weight = opened(source.weight).read()
+    weight[:, 48:72, 82:] = 0.0
+    save(source.weight, weight, opened(source.weight).chunks)
+    with Image.open(export(source, frames, PROVENANCE, tmp_path, Silent()).preview) as picture:
+        pixels = np.asarray(picture).astype(float).mean(axis=2)[::-1]
+    n = round(120 / len(pixels))
+    notch, beside, outside = (
+        pixels[52 // n : 68 // n, 86 // n :],
+        pixels[80 // n : 96 // n, 86 // n :],
+        pixels[: 4 // n],
+    )
+    assert notch.min() > 0 and notch.mean() == pytest.approx(beside.mean(), rel=0.25)
+    assert not outside.any()
+
+
 def test_large_mosaic_has_a_small_preview(tmp_path, frames, monkeypatch):
     monkeypatch.setattr("zemosaic.phases._export_preview.PREVIEW_PIXELS", 1000)
     monkeypatch.setattr("zemosaic.phases._export_strips.STRIP_BYTES", 20_000)

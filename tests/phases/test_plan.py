@@ -10,7 +10,16 @@ from zemosaic.errors import InputError, SettingsError
 from zemosaic.imaging.projection import grid_to_sky, sky_to_pixel
 from zemosaic.imaging.warp import footprint
 from zemosaic.model import Distortion, Frame, FrameKind, Solution
-from zemosaic.phases.plan import TASK_OVERHEAD, Cuts, SideBySide, group_frames, make_grid, make_plan, sample_bytes
+from zemosaic.phases.plan import (
+    TASK_OVERHEAD,
+    Cuts,
+    SideBySide,
+    check_scale,
+    group_frames,
+    make_grid,
+    make_plan,
+    sample_bytes,
+)
 
 SCALE = 2.374 / 3600
 
@@ -100,6 +109,17 @@ def test_a_coarser_scale_makes_a_smaller_grid():
     assert plan.lattice == 32
     with pytest.raises(SettingsError, match=r"output_scale is 6 arcsec/px, the frames have 2\.37"):
         make_grid(frames, solutions, 6.0)
+
+
+def test_a_scale_that_is_too_coarse_is_refused_by_the_headers_already():
+    frames = [dataclasses.replace(frame(k), scale=2.393) for k in range(4)]
+    for allowed in (0.0, 3.5, 4.0):  # the last one is too coarse if the header is right, which only the stars know
+        check_scale(frames, allowed)
+    with pytest.raises(
+        SettingsError, match=r"output_scale is 30 arcsec/px, the frames have 2\.39: expected at most 3\.59"
+    ):
+        check_scale(frames, 30.0)
+    check_scale([*frames, dataclasses.replace(frame(4), scale=math.nan)], 30.0)  # who knows
 
 
 def test_several_telescopes_make_a_grid_of_the_finest_one():

@@ -24,6 +24,7 @@ from zemosaic.kernels import coadd as sample_kernels
 from zemosaic.kernels import resample as mosaic_kernels
 from zemosaic.model import FrameKind, Grid, Superblock
 from zemosaic.phases._assemble_canvas import FINAL, PROVISIONAL, Canvas, Checkpoint, block_name, load, record, store
+from zemosaic.phases._assemble_disk import SAMPLES
 from zemosaic.phases._assemble_frame import (
     CLIPPED,
     Exposure,
@@ -307,7 +308,7 @@ def _no_samples(task: BlockTask) -> Float32Array:
 
 def _scratch_file(task: BlockTask) -> Path:
     folder = task.scratch or task.canvas.data.parent / "scratch"
-    return folder / f"zemosaic_{task.key[:12]}_{task.name}.samples"
+    return folder / f"zemosaic_{task.key[:12]}_{task.name}{SAMPLES}"
 
 
 def _remove_scratch(task: BlockTask) -> None:

@@ -49,7 +49,19 @@ def _small_mosaic(mosaic: Mosaic, progress: Progress) -> tuple[Pixels, Pixels]:
         rows = -(-values.shape[1] // factor)
         for channel in range(channels):
             small, total = block_mean(values[channel], weights[channel], factor)
+            _show_rejected(small, total, values[channel], factor)
             data[channel, row : row + rows] = small
             weight[row : row + rows] += total / channels
         row += rows
+    weight[(weight == 0) & np.isfinite(data).all(axis=0)] = np.min(weight[weight > 0], initial=np.inf)
     return data, weight
+
+
+def _show_rejected(small: Pixels, total: Pixels, values: Pixels, factor: int) -> None:
+    """Put what the mosaic holds without a weight, where all samples were rejected, where there is nothing else in the picture.
+
+    A satellite's trail would be a black notch in what a single frame saw.
+    """
+    empty = total == 0
+    if empty.any():
+        small[empty] = block_mean(values, np.isfinite(values).astype(np.float32), factor)[0][empty]

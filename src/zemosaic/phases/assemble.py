@@ -26,6 +26,7 @@ from zemosaic.chunks import DamagedError, opened
 from zemosaic.errors import InputError
 from zemosaic.events import BlockMade, PhaseProgress, Reporter
 from zemosaic.execution import run_each
+from zemosaic.kernels.compiling import Timed
 from zemosaic.kernels.resample import BUCKETS
 from zemosaic.model import Frame, Mosaic, Plan, Superblock
 from zemosaic.phases._assemble_blocks import (
@@ -37,6 +38,7 @@ from zemosaic.phases._assemble_blocks import (
     provisional_block,
 )
 from zemosaic.phases._assemble_canvas import clear, create_canvas, digest, is_done, recorded
+from zemosaic.phases._assemble_disk import DiskUse
 from zemosaic.phases._assemble_frame import Exposure, Ingredient, Lost, Recipe
 from zemosaic.phases._assemble_kept import Fate, Finished, FinishedBlock, Judge, Kept, Verdict
 from zemosaic.phases._assemble_reject import KEPT, Rejected, RejectTask, known_rejected, reject_frames
@@ -97,6 +99,7 @@ class Result:
     rejected: tuple[Rejected, ...]  # frame by frame
     learnt: tuple[SensorFound, ...]  # of each sensor
     lost: Mapping[int, str]  # frames that could not be read any more, and why
+    compiling: float = 0.0  # s that went by while workers compiled kernels that this computer did not know yet
 
 
 class Assembly:
@@ -127,6 +130,8 @@ class Assembly:
         self.canvas = create_canvas(plan, folder, recipe.maps and recipe.reject, len(self.seconds) > 1)
         self._before = finished if finished and finished.common == common_hash(plan, recipe) else None
         self._take(exposures)
+        rejected = {e.rejected.parent for e in exposures.values()}
+        self.disk, self._compiling = DiskUse((folder, sensors, *sorted(rejected)), scratch), 0.0
 
     def _take(self, exposures: Mapping[int, Exposure]) -> None:
         """Plan what is to be done with these frames."""
@@ -278,11 +283,6 @@ class Assembly:
         pixels = sum(math.prod(t.plane) for t in (*self.first_missing, *self.last_missing))
         return visits + PIXEL * pixels + LEARNT * len(self.sensors_missing)
 
-    @property
-    def disk(self) -> int:
-        """Bytes that lie in the folder now."""
-        return sum(path.stat().st_size for path in self.canvas.data.parent.rglob("*") if path.is_file())
-
     def run(self, executor: Executor, reporter: Reporter, widths: Widths = Widths()) -> Result:
         """Do what is to be done; frames that cannot be read any more are left out.
 
@@ -315,7 +315,7 @@ class Assembly:
 
     def _passes(self, executor: Executor, reporter: Reporter, widths: Widths) -> dict[int, str]:
         """The three passes; frames that were lost on the way, with the reason, as soon as a pass has met any."""
-        counter = _Counter(reporter, self.visits)
+        counter = _Counter(reporter, self.visits, self.disk)
         passes: list[tuple[Callable[[Any], Any], Sequence[Any], int | None]] = [
             (provisional_block, self.first_missing, widths.first),
             (reject_frames, self.frames_missing, widths.others),
@@ -324,6 +324,7 @@ class Assembly:
         ]
         for function, tasks, width in passes:
             results = counter.run(executor, function, tasks, width)
+            self._compiling += counter.compiling
             lost = {each.frame_id: each.reason for each in results if isinstance(each, Lost)}
             if lost:
                 return lost | self._also_gone()
@@ -365,7 +366,8 @@ class Assembly:
             canvas.sides,
             seconds=canvas.seconds,
         )
-        return Result(mosaic, tuple(filter(None, rejected)), tuple(filter(None, learnt)), dict(lost))
+        found = tuple(filter(None, learnt))
+        return Result(mosaic, tuple(filter(None, rejected)), found, dict(lost), self._compiling)
 
     def finished(self) -> Finished:
         """What the mosaic was made from, when it is done."""
@@ -421,18 +423,22 @@ def _made(task: BlockTask, *, final: bool) -> BlockMade:
 class _Counter:
     """Runs tasks and reports each that is done, in visits to frames, over all the passes."""
 
-    def __init__(self, reporter: Reporter, total: int) -> None:
-        self.reporter, self.total, self.done = reporter, total, 0
+    def __init__(self, reporter: Reporter, total: int, disk: DiskUse) -> None:
+        self.reporter, self.total, self.done, self.disk = reporter, total, 0, disk
+        self.compiling = 0.0  # s, in the last pass
 
     def run(
         self, executor: Executor, function: Callable[[Task], Any], tasks: Sequence[Task], width: int | None
     ) -> list[Any]:
-        results = []
-        done = run_each(executor, function, tasks, in_flight=width, cancelled=self.reporter.cancelled)
-        for task, result in zip(tasks, done):
+        results, self.compiling = [], 0.0
+        done = run_each(executor, Timed(function), tasks, in_flight=width, cancelled=self.reporter.cancelled)
+        for task, (result, compiling) in zip(tasks, done):
             self.done += len(getattr(task, "exposures", ()))
             self.reporter.emit(PhaseProgress("assemble", self.done, self.total))
             if isinstance(task, BlockTask) and not isinstance(result, Lost):
                 self.reporter.emit(_made(task, final=function is final_block))
+            self.compiling += compiling / min(getattr(executor, "workers", 1), len(tasks))  # all of them do so at once
             results.append(result)
+            self.disk.look()
+        self.disk.look(now=True)
         return results

@@ -21,6 +21,7 @@ __all__ = [
     "TASK_OVERHEAD",
     "Cuts",
     "SideBySide",
+    "check_scale",
     "group_frames",
     "grown_cuts",
     "grown_grid",
@@ -37,6 +38,7 @@ CHUNK = 256  # px, side of the squares in which planes lie on the disk
 SMALLEST_BLOCK = CHUNK * CHUNK  # px
 LEAST_JOINT = 512 * 512  # px; smaller blocks read a frame more than three times over (2.8 times at this size)
 CELL = 64  # px of the mosaic on which the subs over a pixel are counted
+LENIENT = 1.25  # headers may be wrong by so much (focal length of the catalogue, binning that they do not know)
 COARSEST = 1.5  # times the frames' own pixel size: beyond, the interpolation leaves out pixels between its samples
 SAME_SCALE = 0.02  # of the pixel size; frames that are finer or coarser by more get pixels of their own
 WIDEST = 60.0  # degrees from the tangent point; beyond that a TAN projection stretches by 4
@@ -95,10 +97,32 @@ def group_frames(
 
 def natural_scale(frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> float:
     """Pixel size at which no frame loses detail, arcsec: the finest median of the telescopes with a tenth of the frames each."""
+    return _finest(frames, [pixel_scale(solutions[f.id]) for f in frames])
+
+
+def _finest(frames: Sequence[Frame], sizes: Sequence[float]) -> float:
+    """The finest median of the telescopes with a tenth of the frames each; NaN when that of one of them is NaN."""
     scales: dict[str, list[float]] = defaultdict(list)
-    for f in frames:
-        scales["stack" if f.stack else f.instrument].append(pixel_scale(solutions[f.id]))
-    return min(float(np.median(each)) for each in scales.values() if 10 * len(each) >= len(frames))
+    for f, size in zip(frames, sizes, strict=True):
+        scales["stack" if f.stack else f.instrument].append(size)
+    return float(np.min([np.median(each) for each in scales.values() if 10 * len(each) >= len(frames)]))
+
+
+def check_scale(frames: Sequence[Frame], output_scale: float) -> None:
+    """Refuse an `output_scale` that is too coarse as soon as headers tell so, with some room for headers that are wrong.
+
+    Raises SettingsError.
+    """
+    if frames and output_scale > LENIENT * COARSEST * (natural := _finest(frames, [f.scale for f in frames])):
+        raise _too_coarse(output_scale, natural)
+
+
+def _too_coarse(output_scale: float, natural: float) -> SettingsError:
+    return SettingsError(
+        f"output_scale is {output_scale:g} arcsec/px, the frames have {natural:.2f}: expected at most "
+        f"{COARSEST * natural:.2f}, since pixels are interpolated, not averaged; make the mosaic at its own scale "
+        "and bin it afterwards"
+    )
 
 
 def make_plan(
@@ -178,11 +202,7 @@ def make_grid(
     """
     natural = natural_scale(frames, solutions)
     if output_scale > COARSEST * natural:
-        raise SettingsError(
-            f"output_scale is {output_scale:g} arcsec/px, the frames have {natural:.2f}: expected at most "
-            f"{COARSEST * natural:.2f}, since pixels are interpolated, not averaged; make the mosaic at its own scale "
-            "and bin it afterwards"
-        )
+        raise _too_coarse(output_scale, natural)
     return _grid(frames, solutions, (output_scale or natural) / 3600.0, crop)
 
 
