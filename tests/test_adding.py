@@ -111,6 +111,20 @@ def test_where_no_sub_joined_the_pixels_stay(first, joined):
     assert {row.state for row in rows(outputs.mosaic.parent)} == {FrameState.USED}
 
 
+def test_a_longer_sub_joins_a_mosaic_of_equal_ones(first, three, tmp_path):
+    """The map of the exposure was coverage times 10 s, and no planes of it were kept: now there are, parts that stay included."""
+    longer = tmp_path / "longer.fit"
+    shutil.copy(three[-1], longer)
+    fits.setval(longer, "EXPTIME", value=20.0)
+    outputs, told, _ = went_on(first, [*three[:-1], longer], tmp_path / "mosaic")
+    assert told.kept >= 5
+    seconds, coverage = fits.getdata(outputs.exposure), fits.getdata(outputs.coverage)
+    more = seconds - 10.0 * coverage
+    assert set(np.unique(more)) == {0.0, 10.0}
+    assert ((more == 0) & (coverage > 0)).sum() > 2 * (more > 0).sum()
+    assert 0.9 < (more > 0).sum() / (NIGHT.width * NIGHT.height) < 1.1
+
+
 def test_what_stays_is_what_would_have_been_made(first, joined, three, tmp_path, monkeypatch):
     """All blocks made anew from the same corrections, against those that were kept."""
     limit = kept.LIMIT

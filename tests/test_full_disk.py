@@ -1,11 +1,11 @@
-"""A disk that is really full, and subs that vanish, in any phase: said in words, and the same command goes on."""
+"""A disk that is really full, and subs that vanish, in any phase: said in words, and the same command goes on; few open files."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,7 +86,42 @@ def test_a_disk_that_is_full_from_any_phase_on(whole, small_disk, monkeypatch, c
     assert same_bits(again, made)
 
 
-@pytest.mark.parametrize(("phase", "cut"), zip(PHASES[1:], (40000, None) * 3))  # cut short, removed
+def open_files() -> set[int]:
+    """Numbers of the files, pipes and sockets that this process has open."""
+    return {
+        int(each.name) for each in list(Path("/proc/self/fd").iterdir()) if each.is_symlink()
+    }  # the listing was one
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts in /proc")
+def test_few_files_are_open_at_a_time(whole, tmp_path):
+    """The system refuses this process, which leads and works, more than so many besides its own; afterwards none is left open."""
+    import resource
+
+    night, _ = whole
+    most, before, limits = 12, open_files(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = [number for number in range(len(before) + most + max(before)) if number not in before]
+    peak = dict.fromkeys(PHASES, 0)
+
+    class Counts(Recorder):
+        def emit(self, event):
+            super().emit(event)
+            phase = [*self.items][-1]
+            peak[phase] = max(peak[phase], len(open_files()) - len(before))
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[most], limits[1]))
+    try:
+        with ExitStack() as hoard, pytest.raises(OSError, match="open files"):  # it really does
+            for _ in range(most + 1):
+                hoard.enter_context(Path(__file__).open())
+        assembled(night.lights, tmp_path, Counts())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert len(open_files()) <= len(before)
+    assert set(peak) == set(PHASES) and 0 < max(peak.values()) <= most, peak
+
+
+@pytest.mark.parametrize(("phase", "cut"), list(zip(PHASES[1:], (40000, None) * 3)))  # cut short, removed
 def test_a_sub_that_is_lost_before_a_phase(whole, tmp_path, phase, cut):
     """The run goes on without it and names it; once all pixels are in the mosaic nobody needs it any more."""
     lights = tmp_path / "lights"

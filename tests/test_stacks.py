@@ -76,3 +76,25 @@ def test_mosaic_of_ready_made_panels(panels, night, tmp_path):
     data, weight = pixels(made.mosaic), pixels(made.weight)
     assert np.isfinite(data).all(axis=0).mean() == pytest.approx((weight > 0).all(axis=0).mean(), abs=0.02)
     assert np.nanpercentile(data, 0.01) > 0.5 * np.nanmedian(data), "black borders have no place in the picture"
+
+
+def test_a_stack_counts_as_much_as_the_user_says(panels, tmp_path):
+    """Nine times the weight for one of two: where both are whole, the formal variance is (a + 81 b) / (a + 9 b)^2."""
+    plain = assembled(panels, tmp_path / "plain", stacks="use")
+    made = assembled(panels, tmp_path / "weighted", stacks="use", file_weights="ours*=9")
+    before, now = ({r.path.name: r.correction.weight for r in rows(tmp_path / w)} for w in ("plain", "weighted"))
+    assert [now[path.name] / before[path.name] for path in panels] == pytest.approx([1.0, 9.0])
+    weight, changed = pixels(plain.weight)[1], pixels(made.weight)[1]
+    coverage = fits.getdata(plain.coverage)
+    both = coverage == 2
+    # where one is alone its weight does not matter; either side of the mosaic is one of them
+    assert np.allclose(changed[coverage == 1], weight[coverage == 1], rtol=1e-3)
+    x = np.arange(weight.shape[1])
+    middle = x[both.any(axis=0)].mean()
+    sides = [np.where((coverage == 1) & side, weight, np.nan) for side in (x < middle, x > middle)]
+    a, b = sorted(float(np.nanpercentile(side, 90)) for side in sides)
+    whole = both & (np.abs(weight / (a + b) - 1.0) < 0.05)
+    assert whole.sum() > 500
+    expected = {(a + 9 * b) ** 2 / (a + 81 * b), (9 * a + b) ** 2 / (81 * a + b)}
+    found = float(np.median(changed[whole]))
+    assert min(abs(found / each - 1.0) for each in expected) < 0.05, (found, expected, a, b)
