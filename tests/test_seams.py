@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -9,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from zemosaic.events import ManyLeftOut, SeamsGraded
 from zemosaic.messages import Messages
 from zemosaic.model import Correction, Frame, FrameKind, Grid, Group, Measurement, Overlap, Solution
 from zemosaic.phases.match import MatchResult
 from zemosaic.reporters import PlainLines
-from zemosaic.seams import GRADES, SeamReport, grade_of, seam_report, write_seams
+from zemosaic.seams import GRADES, SeamReport, grade_of, labels, seam_report, write_seams
 
 SCALE = 2.4 / 3600.0
 FRAMES = [
@@ -130,6 +131,20 @@ def test_a_pedestal_is_told_with_its_error(capsys: pytest.CaptureFixture[str]) -
         lines.emit(Vignetting("S30", 88.0, 0.3))
         raised, plain = capsys.readouterr().out.splitlines()
         assert "772 +- 12 ADU" in raised and word in raised and word not in plain
+
+
+def test_no_label_lies_on_another_where_four_panels_meet() -> None:
+    """The diagonals cross in the middle of the map, and so did their labels."""
+    draw, font = ImageDraw.Draw(Image.new("RGB", (1400, 1400))), ImageFont.load_default(size=18)
+    middles = {0: (400.0, 400.0), 1: (1000.0, 400.0), 2: (400.0, 1000.0), 3: (1000.0, 1000.0)}
+    seam = report(30.0, 0.1).seams[0]
+    pairs = [(0, 3), (1, 2), (0, 1), (0, 2), (1, 3), (2, 3)]
+    lines = [(replace(seam, first=a, second=b), middles[a], middles[b]) for a, b in pairs]
+    found = labels(draw, lines, middles, font)
+    assert len(found) == 10
+    for (_, _, one), (_, _, other) in itertools.combinations(found, 2):
+        assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+    assert found[4][0] == (700.0, 700.0)  # the worst has the first choice
 
 
 def test_files_beside_the_mosaic(tmp_path: Path) -> None:

@@ -28,13 +28,18 @@ from zemosaic.imaging.warp import footprint
 from zemosaic.model import Correction, Frame, Grid, Group, Measurement, Overlap, Solution
 from zemosaic.phases.match import MatchResult
 
-__all__ = ["GRADES", "Seam", "SeamReport", "draw_seams", "grade_of", "seam_report", "write_seams"]
+__all__ = ["GRADES", "Seam", "SeamReport", "draw_seams", "grade_of", "labels", "seam_report", "write_seams"]
 
 GRADES = (("A", "good", 0.1), ("B", "fair", 0.3), ("C", "poor", 1.0), ("D", "bad", math.inf))
 CERTAIN = 2.0  # errors that are taken off a step before it counts
 NAMED = 5  # frames of a bad seam
 SIZE = 1400  # px, longer side of the map
 MARGIN, LEGEND = 30, 60  # px
+BACKGROUND = (18, 18, 22)
+ALONG = (0.5, 0.36, 0.64, 0.25, 0.75, 0.43, 0.57, 0.18, 0.82)  # of a line between two panels, where its label may stand
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+Point = tuple[float, float]
+Rectangle = tuple[float, float, float, float]
 COLOURS = {"A": (40, 150, 70), "B": (160, 170, 30), "C": (225, 130, 20), "D": (205, 35, 35)}
 
 
@@ -165,23 +170,47 @@ def draw_seams(
     """Panels on the sky, north up, and a line between two of them in the colour of their seam with its size."""
     shrink = (SIZE - 2 * MARGIN) / max(grid.width, grid.height)
     width, height = round(grid.width * shrink) + 2 * MARGIN, round(grid.height * shrink) + 2 * MARGIN + LEGEND
-    image = Image.new("RGB", (max(width, 500), height), (18, 18, 22))
+    image = Image.new("RGB", (max(width, 500), height), BACKGROUND)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=18)
-    middles = {}
+    middles = dict[int, Point]()
     for group, x, y in _outlines(grid, groups, frames, solutions):
         points = list(zip(MARGIN + x * shrink, height - LEGEND - MARGIN - y * shrink, strict=True))
         draw.polygon(points, outline=(110, 110, 125))
-        middles[group.id] = tuple(np.mean(points, axis=0))
-    for seam in reversed(report.seams):  # the worst one on top
-        if seam.first in middles and seam.second in middles:
-            ends = [middles[seam.first], middles[seam.second]]
-            draw.line(ends, fill=COLOURS[seam.grade], width=4)
-            place = (0.5 * (ends[0][0] + ends[1][0]), 0.5 * (ends[0][1] + ends[1][1]))
-            draw.text(place, f"{seam.visible:.2f}", fill=(235, 235, 235), font=font, anchor="mm")
-    for number, place in middles.items():
-        draw.text(place, f"{number}", fill=(255, 255, 255), font=font, anchor="mm")
+        middles[group.id] = (float(np.mean([x for x, _ in points])), float(np.mean([y for _, y in points])))
+    lines = [
+        (seam, middles[seam.first], middles[seam.second])
+        for seam in report.seams
+        if {seam.first, seam.second} <= {*middles}
+    ]
+    for seam, *ends in reversed(lines):  # the worst one on top
+        draw.line(ends, fill=COLOURS[seam.grade], width=4)
+    for place, text, box in labels(draw, lines, middles, font):
+        draw.rectangle(box, fill=BACKGROUND)
+        draw.text(place, text, fill=(235, 235, 235), font=font, anchor="mm")
     _legend(draw, report, height, font)
     return image
+
+
+def labels(
+    draw: ImageDraw.ImageDraw, lines: Sequence[tuple[Seam, Point, Point]], middles: Mapping[int, Point], font: Font
+) -> list[tuple[Point, str, Rectangle]]:
+    """Place, text and box of each panel's number and each seam's size, none over another as long as there is room on its line.
+
+    lines : of the seams, worst first, which have the first choice
+    """
+    placed = [(place, f"{number}", draw.textbbox(place, f"{number}", font, "mm")) for number, place in middles.items()]
+    for seam, (x0, y0), (x1, y1) in lines:
+        text = f"{seam.visible:.2f}"
+        places = [(x0 + share * (x1 - x0), y0 + share * (y1 - y0)) for share in ALONG]
+        boxes = [draw.textbbox(place, text, font, "mm") for place in places]
+        free = [k for k, box in enumerate(boxes) if not any(_overlap(box, there) for _, _, there in placed)]
+        best = free[0] if free else 0
+        placed.append((places[best], text, boxes[best]))
+    return placed
+
+
+def _overlap(one: Rectangle, other: Rectangle) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _outlines(
@@ -196,13 +225,12 @@ def _outlines(
             yield group, *footprint(solutions[near], (known[near].height, known[near].width), grid)
 
 
-def _legend(
-    draw: ImageDraw.ImageDraw, report: SeamReport, height: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont
-) -> None:
-    title = f"Grade {report.grade} ({report.word}): certain step of at most {report.visible:.2f} of a pixel's noise"
-    draw.text((MARGIN, height - LEGEND), title, fill=(235, 235, 235), font=font)
-    x = float(MARGIN)
-    for letter, word, most in GRADES:
-        text = f"{letter} {word}" + (f" <= {most:g}" if math.isfinite(most) else "")
+def _legend(draw: ImageDraw.ImageDraw, report: SeamReport, height: int, font: Font) -> None:
+    """The grade and what the letters mean, in signs that need no language: parts of a pixel's noise."""
+    draw.text((MARGIN, height - LEGEND), f"{report.grade}   {report.visible:.2f} sigma", (235, 235, 235), font)
+    x, above = float(MARGIN), 0.0
+    for letter, _, most in GRADES:
+        text = f"{letter} <= {most:g}" if math.isfinite(most) else f"{letter} > {above:g}"
+        above = most
         draw.text((x, height - LEGEND + 28), text, fill=COLOURS[letter], font=font)
         x += draw.textlength(text, font=font) + 24
