@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from astropy.io import fits
+
 from zemosaic.events import Event, PhaseFinished, PhaseStarted, Silent
 from zemosaic.pipeline import make_mosaic
 from zemosaic.settings import Settings
@@ -129,7 +131,8 @@ def main() -> None:
     total = time.monotonic() - began
     watch.done.set()
     follower.join()
-    print(f"{options.subs} subs of {plan.width} x {plan.height} px, {size / MB:.0f} MB\n")
+    header = fits.getheader(next(lights.iterdir()))
+    print(f"{options.subs} subs of {header['NAXIS1']} x {header['NAXIS2']} px, {size / MB:.0f} MB\n")
     print("| phase | s | subs/s | s of a core a sub | bytes read over input | peak memory, MB |")
     print("|---|---:|---:|---:|---:|---:|")
     for phase, seconds in watch.seconds.items():
