@@ -9,14 +9,17 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from astropy.io import fits
 
 from nights import FIELD, Inline, Recorder, assembled, rows, same_bits, simulated
 from zemosaic.cli import main
 from zemosaic.cli.session import NO_OUTPUT
+from zemosaic.errors import OutputError
 from zemosaic.events import PhaseStarted
 from zemosaic.model import FrameState
+from zemosaic.phases._calibrate_masters import save_array
 from zemosaic.reporters import Broadcast
 
 NIGHT = replace(FIELD, subs=5)
@@ -84,6 +87,14 @@ def test_a_disk_that_is_full_from_any_phase_on(whole, small_disk, monkeypatch, c
     stem = mosaic.with_suffix("")
     again = replace(made, mosaic=mosaic, weight=Path(f"{stem}_weight.fits"), coverage=Path(f"{stem}_coverage.fits"))
     assert same_bits(again, made)
+
+
+def test_a_master_that_finds_no_room(small_disk):
+    """NumPy would say '131072 requested and 4096 written'."""
+    fill(small_disk / "ballast")
+    with pytest.raises(OutputError, match=r"dark\.npy: cannot be written .*needs 1\.0 MB; 0\.0 kB are free.*Make room"):
+        save_array(small_disk / "dark.npy", np.zeros((512, 512), np.float32))
+    assert [path.name for path in small_disk.iterdir()] == ["ballast"]
 
 
 def open_files() -> set[int]:

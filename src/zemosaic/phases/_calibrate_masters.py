@@ -6,6 +6,7 @@ float32.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from astropy.io.fits import Header
 from numpy.typing import NDArray
 
 from zemosaic import __version__
+from zemosaic.chunks import put_file
 from zemosaic.errors import FrameError
 from zemosaic.fits import ImageFile, inspect, read_pixels
 from zemosaic.fits_writer import write_fits
@@ -90,7 +92,7 @@ def make_master(task: MasterTask) -> Master:
         return replace(master, useless="none of its files can be used")
     master = _flat(task, images, master) if flat else _dark(task, images, master)
     if not master.useless:
-        record.write_text(to_json(master), "utf-8")
+        put_file(record, to_json(master).encode())
     return master
 
 
@@ -229,6 +231,7 @@ def _write(task: MasterTask, data: Float32Array, frames: int, note: str) -> None
 
 
 def save_array(path: Path, data: NDArray[np.generic]) -> None:
-    temporary = path.with_suffix(".partial.npy")
-    np.save(temporary, data)
-    temporary.replace(path)
+    """Write an array that is whole or absent; OutputError when that cannot be done."""
+    file = io.BytesIO()
+    np.save(file, data)
+    put_file(path, file.getbuffer())
