@@ -14,12 +14,11 @@ from nights import FIELD, Inline, Recorder, assembled, same_bits, simulated
 from zemosaic.chunks import reserve
 from zemosaic.errors import OutputError, SettingsError
 from zemosaic.events import Forecast, Outturn
-from zemosaic.forecast import Pace, forecast, pace, widths
+from zemosaic.forecast import LOOK, Pace, forecast, pace, widths
 from zemosaic.ledger import Ledger
 from zemosaic.model import Grid, Plan, Superblock
 from zemosaic.phases._assemble_canvas import Checkpoint
 from zemosaic.phases.assemble import Assembly, Widths
-from zemosaic.picture import LOOK
 from zemosaic.recipes import assembly_recipe
 from zemosaic.settings import Settings
 

@@ -15,6 +15,7 @@ from zemosaic.events import (
     Assembled,
     BlocksKept,
     Exported,
+    Note,
     Outturn,
     Planned,
     SensorLearnt,
@@ -24,7 +25,7 @@ from zemosaic.events import (
 )
 from zemosaic.execution import Workers
 from zemosaic.filters import may_show_lines
-from zemosaic.forecast import ENOUGH_LOOKS, LOOK, Pace, forecast, widths
+from zemosaic.forecast import ENOUGH_LOOKS, LOOK, MEGA, Pace, forecast, widths
 from zemosaic.imaging.lines import LineMix
 from zemosaic.ledger import to_json
 from zemosaic.model import FrameState, Grid, LeftOut, Masters, Measurement, Mosaic, Plan
@@ -46,13 +47,13 @@ from zemosaic.recipes import (
     used_corrections,
 )
 from zemosaic.report import Source, write_report
-from zemosaic.seams import SeamReport, write_seams
+from zemosaic.seams import SeamReport, seam_report, write_seams
 from zemosaic.survey import MatchedPart, Survey, ledger_key, no_lines
 from zemosaic.workers import assemblers
 
 __all__ = ["Night", "Picture", "Room", "Written"]
 
-MEGA = 2.0**20
+TOLD_AGAIN = 0.005  # of a pixel's noise, difference between two reports of the seams that is worth a line
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class Picture:
         """Plan it, assemble it and write it into `folder`."""
         plan = self._planned()
         written = self._assembled_and_exported(plan, folder)
-        report = self._ledger.get(self._key("seams"), SeamReport)
+        report = self._ledger.get(self._key("made_seams"), SeamReport)
         if report is not None:
             frames, solutions = self._part.frames, self._night.solved.solutions
             write_seams(report, written.outputs.mosaic, self._room.part, self._groups, frames, solutions)
@@ -143,7 +144,7 @@ class Picture:
             matching=self._ledger.get(self._key("matching"), dict[int, Matching]) or {},
             placed=self._night.solved.residuals,
             rejected={each.frame_id: 100.0 * each.pixels / each.total for each in rejected},
-            seams=self._ledger.get(self._key("seams"), SeamReport),
+            seams=self._ledger.get(self._key("made_seams"), SeamReport),
             phases=tuple(self._survey.stopwatch.times),
             settings=self._settings,
             vignettes=tuple(
@@ -249,11 +250,14 @@ class Picture:
             return self._unchanged(before, exposures)
         check_room(self._ledger.workspace, self._planes, plan.disk)
         finished, solved = self._alike(plan, recipe, exposures), len(exposures)
+        seams = self._ledger.get(self._key("seams"), SeamReport)
         if finished is not None:
-            matched, solved = held_matching(matched, finished, exposures, recipe, self._settings)
+            matched, solved = held_matching(matched, finished, exposures, recipe, self._settings, self._groups)
+            seams = self._graded_again(matched, seams)
             self._ledger.record_matched(matched.corrections)
             exposures = self._exposures(matched)
             recipe = replace(recipe, level=finished.level)
+        self._ledger.put(self._key("made_seams"), seams)
         mosaic, made_from = self._assembled(plan, exposures, recipe, finished)
         self._record_use(mosaic, exposures)
         if before:  # from here on its files may be overwritten by those of this run
@@ -265,6 +269,19 @@ class Picture:
         if self._settings.coadd_cleanup_memmap:
             remove(self._planes, self._ledger.workspace)
         return written
+
+    def _graded_again(self, held: MatchResult, before: SeamReport | None) -> SeamReport | None:
+        """The seams as the corrections leave them that the finished mosaic keeps."""
+        night = self._night
+        report = seam_report(self._part.frames, self._groups, held, night.measurements, night.solved.solutions)
+        if before is not None and report is not None and abs(report.visible - before.visible) > TOLD_AGAIN:
+            self._reporter.emit(
+                Note(
+                    f"with the corrections that the finished mosaic keeps its seams have grade {report.grade}, "
+                    f"{report.visible:.2f} of a pixel's noise"
+                )
+            )
+        return report
 
     @property
     def _planes(self) -> Path:

@@ -17,10 +17,10 @@ from zemosaic import __version__
 from zemosaic.errors import SettingsError
 from zemosaic.imaging.calibrate import Feather
 from zemosaic.imaging.change import How, Look
-from zemosaic.imaging.gauge import held
+from zemosaic.imaging.gauge import held, stepped
 from zemosaic.imaging.lines import LineMix, flux_ratio, hydrogen, oxygen
 from zemosaic.imaging.projection import pixel_scale
-from zemosaic.model import Correction, Frame, Measurement, Plan, Solution
+from zemosaic.model import Correction, Frame, Grid, Group, Measurement, Overlap, Plan, Solution
 from zemosaic.phases.assemble import Exposure, Finished, Ingredient, Recipe
 from zemosaic.phases.export import Format, Provenance
 from zemosaic.phases.match import MatchResult
@@ -139,9 +139,16 @@ def used_corrections(finished: Finished, exposures: Mapping[int, Exposure]) -> d
 
 
 def held_matching(
-    matched: MatchResult, finished: Finished, exposures: Mapping[int, Exposure], recipe: Recipe, settings: Settings
+    matched: MatchResult,
+    finished: Finished,
+    exposures: Mapping[int, Exposure],
+    recipe: Recipe,
+    settings: Settings,
+    groups: Sequence[Group],
 ) -> tuple[MatchResult, int]:
     """The corrections held to those of the mosaic that was finished before (`imaging.gauge`), and how many frames found its sky.
+
+    The steps between panels are those that the held corrections leave.
 
     Panels are held against each other only while there are few new frames: many more find a better sky than was there.
     """
@@ -161,9 +168,34 @@ def held_matching(
         matched,
         corrections={names[name]: correction for name, correction in corrections.items()},
         sky_level=finished.level,
+        overlaps=_held_overlaps(matched.overlaps, now, corrections, groups, names, finished.grid, how, factor),
         zero_point=matched.zero_point + 2.5 * math.log10(brighter),
     )
     return result, finished.solved if closely else len(exposures)
+
+
+def _held_overlaps(
+    overlaps: Sequence[Overlap],
+    now: Mapping[str, Look],
+    corrections: Mapping[str, Correction],
+    groups: Sequence[Group],
+    names: Mapping[str, int],
+    grid: Grid,
+    how: How,
+    factor: Sequence[float],
+) -> tuple[Overlap, ...]:
+    """Steps in the unit of the held corrections, with what these change; errors and ripples are those of today's equations."""
+    panel = {i: group.id for group in groups for i in group.frames}
+    members = defaultdict[int, list[str]](list)
+    for name, i in names.items():
+        members[panel[i]].append(name)
+    held_looks = {n: replace(look, correction=corrections[n]) for n, look in now.items()}
+    pairs = [(o.first, o.second) for o in overlaps]
+    steps = stepped(now, held_looks, members, pairs, grid, how) if pairs else []
+    return tuple(
+        replace(o, difference=tuple((np.array(o.difference) * factor + step).tolist()))
+        for o, step in zip(overlaps, steps, strict=True)
+    )
 
 
 def _pixels(exposure: Exposure) -> tuple[tuple[float, ...], tuple[int, int]]:

@@ -9,7 +9,7 @@ theirs, of each the plane that is nearest to it on its place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from zemosaic.imaging.cloud import cloud_shape
 from zemosaic.imaging.projection import pixel_area, pixel_scale, pixel_to_sky, sky_to_grid
 from zemosaic.model import Correction, Grid
 
-__all__ = ["held"]
+__all__ = ["held", "stepped"]
 
 FloatArray = NDArray[np.float64]
 PARTS = 6  # cells along the shorter side of a frame
@@ -62,6 +62,36 @@ def held(
         for n, look in looks.items()
     }
     return corrections, tuple(map(float, factor))
+
+
+def stepped(
+    today: Mapping[str, Look],
+    held: Mapping[str, Look],
+    panels: Mapping[int, Sequence[str]],
+    pairs: Sequence[tuple[int, int]],
+    grid: Grid,
+    how: How,
+) -> list[FloatArray]:
+    """By how much more ADU of the mosaic the first panel of each pair lies above the second where both see, (channels,) each.
+
+    today, held : how frames are brought into the mosaic, and how they were to be, by name
+    panels : names of their frames
+    """
+    field = _Field(grid, list(today.values()))
+    seen = {
+        number: field.sums([field.change(today[n], held[n], how) for n in names])
+        for number, names in panels.items()
+        if any(number in pair for pair in pairs) and names
+    }
+    steps = []
+    for first, second in pairs:
+        (one, w1), (other, w2) = seen[first], seen[second]
+        both = (w1 > 0) & (w2 > 0)
+        apart = np.divide(one, w1, out=np.zeros_like(one), where=both) - np.divide(
+            other, w2, out=np.zeros_like(other), where=both
+        )
+        steps.append(apart.sum(axis=(0, 1)) / np.maximum(both.sum(axis=(0, 1)), 1))
+    return steps
 
 
 @dataclass(frozen=True)
@@ -107,16 +137,20 @@ class _Field:
         x, y = self.x[at[1]] - self.grid.x, self.y[at[0]] - self.grid.y
         return np.stack([np.ones_like(x), x, y], axis=-1)
 
+    def sums(self, cells: list[_Cells]) -> tuple[FloatArray, FloatArray]:
+        """(ny, nx, channels) over frames: of the weighted sky, and of the weights."""
+        total, weight = (np.zeros((len(self.y), len(self.x), cells[0].sky.shape[1])) for _ in range(2))
+        for each in cells:
+            total[each.at] += each.weight * each.sky
+            weight[each.at] += each.weight
+        return total, weight
+
     def mean(self, cells: list[_Cells]) -> tuple[FloatArray, FloatArray]:
         """(ny, nx, channels) weighted mean over frames, and the noise there, infinite where no frame is.
 
         Where there is none the mean is that of the nearest cell with one.
         """
-        channels = cells[0].sky.shape[1]
-        total, weight = (np.zeros((len(self.y), len(self.x), channels)) for _ in range(2))
-        for each in cells:
-            total[each.at] += each.weight * each.sky
-            weight[each.at] += each.weight
+        total, weight = self.sums(cells)
         known = weight > 0
         noise = np.where(known, 1.0 / np.sqrt(np.where(known, weight, 1.0)), np.inf)
         if not known.any():
