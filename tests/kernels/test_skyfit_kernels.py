@@ -8,7 +8,14 @@ import pytest
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyproblem import SkyProblem, block_diagonal, gauge_rows, sky_problem
 from zemosaic.imaging.skysurface import surface_basis
-from zemosaic.kernels.skyfit import frame_medians, huber_weights, mesh_sums, pattern_values, sensor_sums, surface_sums
+from zemosaic.kernels.skyfit import (
+    frame_medians,
+    huber_weights,
+    mesh_sums,
+    pattern_values,
+    sensor_sums,
+    surface_sums,
+)
 
 SPACING = 0.5
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky, sky_to_pixel, tan_project
 from zemosaic.imaging.response import frame_coordinates, response
-from zemosaic.kernels.skyfit import mesh_sums
+from zemosaic.kernels.skyfit import cover_cells, mesh_sums
 from zemosaic.model import Solution
 
 __all__ = [
@@ -146,22 +146,9 @@ def thinned(stars: MaskStars, covered: float, cell: float) -> MaskStars:
 
 def star_mask(stars: MaskStars, solution: Solution, scale: float, shape: tuple[int, int], cell: int) -> BoolArray:
     """(ny, nx) cells of a mesh of `shape` that a star touches; scale in deg/px."""
-    ny, nx = shape
     x, y = sky_to_pixel(solution, stars.ra, stars.dec)
-    radius = stars.radius / scale
-    near = (x > -radius) & (x < nx * cell + radius) & (y > -radius) & (y < ny * cell + radius)
-    x, y, radius = x[near] + 0.5, y[near] + 0.5, radius[near]  # cell k spans k * cell .. (k + 1) * cell
-    column, row = np.floor(x / cell).astype(int), np.floor(y / cell).astype(int)
     masked = np.zeros(shape, bool)
-    reach = int(np.ceil(radius.max(initial=0.0) / cell))
-    for j in range(-reach, reach + 1):
-        for i in range(-reach, reach + 1):
-            left, low = (column + i) * cell, (row + j) * cell
-            away = np.hypot(
-                np.maximum(0, np.maximum(left - x, x - left - cell)), np.maximum(0, np.maximum(low - y, y - low - cell))
-            )
-            touched = (away < radius) & (column + i >= 0) & (column + i < nx) & (row + j >= 0) & (row + j < ny)
-            masked[row[touched] + j, column[touched] + i] = True
+    cover_cells(x + 0.5, y + 0.5, stars.radius / scale, cell, masked)  # cell k begins half a pixel before k * cell
     return masked
 
 

@@ -14,6 +14,7 @@ from zemosaic.kernels._jit import kernel
 
 __all__ = [
     "cell_residuals",
+    "cover_cells",
     "frame_medians",
     "huber_weights",
     "mesh_sums",
@@ -24,6 +25,32 @@ __all__ = [
     "sensor_sums",
     "surface_sums",
 ]
+
+
+@kernel
+def cover_cells(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    radius: NDArray[np.float64],
+    cell: int,
+    out: NDArray[np.bool_],
+) -> None:
+    """Set the cells (ny, nx) of `cell` px that circles touch; cell k spans k * cell .. (k + 1) * cell.
+
+    x, y, radius : (n,) px; circles that are NaN touch nothing.
+    """
+    for i in range(len(x)):
+        r = radius[i]
+        if not (
+            x[i] + r > 0.0 and y[i] + r > 0.0 and x[i] - r < out.shape[1] * cell and y[i] - r < out.shape[0] * cell
+        ):
+            continue
+        for row in range(max(0, int((y[i] - r) // cell)), min(out.shape[0], int((y[i] + r) // cell) + 1)):
+            away_y = max(0.0, row * cell - y[i], y[i] - (row + 1) * cell)
+            for column in range(max(0, int((x[i] - r) // cell)), min(out.shape[1], int((x[i] + r) // cell) + 1)):
+                away_x = max(0.0, column * cell - x[i], x[i] - (column + 1) * cell)
+                if np.hypot(away_x, away_y) < r:
+                    out[row, column] = True
 
 
 @kernel
