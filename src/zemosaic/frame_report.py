@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zemosaic.errors import OutputError
-from zemosaic.messages import Messages
+from zemosaic.messages import Messages, sentence
 from zemosaic.model import FrameState
 from zemosaic.quality import FrameQuality, in_words
 
@@ -65,7 +65,7 @@ def _cells(row: FrameQuality, places: Sequence[str], messages: Messages) -> list
         _number(row.sky, ".0f"),
         _number(row.noise, ".1f"),
         _number(row.weight, ".2f"),
-        row.reason or remarks,
+        sentence(row.reason, messages) or remarks,
     ]
 
 

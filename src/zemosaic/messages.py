@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 
-__all__ = ["LANGUAGES", "Messages", "load_locale"]
+__all__ = ["LANGUAGES", "Messages", "load_locale", "recognised", "sentence"]
 
 LANGUAGES = ("en", "fr")
 
@@ -44,3 +46,46 @@ class Messages:
         if minutes < 60:
             return f"{minutes} min {rest:02d} s"
         return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+FILE_BEFORE = re.compile(r"(.*\.(?:fits?|fts)(?:\.[gf]z)?: )(.+)", re.IGNORECASE | re.DOTALL)
+
+
+def recognised(english: str) -> tuple[str, dict[str, str]] | None:
+    """The key of a sentence that the engine said, and what fills its places; None where it is none of `said.*`."""
+    lower = english.lower()
+    for fragment, pattern, key in _said():
+        if fragment in lower and (found := pattern.fullmatch(english)):
+            return key, found.groupdict()
+    return None
+
+
+def sentence(english: str, tr: Callable[..., str]) -> str:
+    """What the engine said in English in the user's words, one sentence after the other; what nobody has translated as it is.
+
+    tr : gives the text of a key, as `Messages` does
+    """
+    found = recognised(english)
+    if found is not None:
+        key, places = found
+        text = tr(key, **{name: sentence(place, tr) for name, place in places.items()})
+        return text[:1].upper() + text[1:] if english[:1].isupper() else text
+    if before := FILE_BEFORE.fullmatch(english):
+        return before[1] + sentence(before[2], tr)
+    parts = re.split(r"(?<=[.?]) (?=[A-Z])", english)
+    return " ".join(sentence(part, tr) for part in parts) if len(parts) > 1 else english
+
+
+@cache
+def _said() -> list[tuple[str, re.Pattern[str], str]]:
+    """The longest fixed part of each sentence, in lower case, its pattern, its key; the most telling first."""
+    result = []
+    for key, text in load_locale("en").items():
+        if key.startswith("said."):
+            pieces = re.split(r"\{(\w+)\}", text)
+            fixed, names = pieces[::2], pieces[1::2]
+            body = re.escape(fixed[0])
+            for name, piece in zip(names, fixed[1:], strict=True):
+                body += f"(?P<{name}>.+?)" + re.escape(piece)
+            result.append((max(fixed, key=len).lower(), re.compile(body, re.IGNORECASE | re.DOTALL), key))
+    return sorted(result, key=lambda each: -len(each[0]))

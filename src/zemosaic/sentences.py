@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zemosaic import events
 from zemosaic.events import Event
-from zemosaic.messages import Messages
+from zemosaic.messages import Messages, sentence
 
 __all__ = ["SERIOUS", "Sentences"]
 
@@ -135,7 +135,9 @@ class Sentences:
             more = sum(self._left_out.values()) == LEFT_OUT_LINES + 1
             return self.messages("event.FrameLeftOut.more") if more else None
         state = self.messages.word("state", what.state)
-        return self.messages("event.FrameLeftOut", path=what.path, state=state, reason=what.reason)
+        return self.messages(
+            "event.FrameLeftOut", path=what.path, state=state, reason=sentence(what.reason, self.messages)
+        )
 
     def _vignetting(self, event: events.Vignetting) -> str:
         key = "event.Vignetting" + (".unknown" if event.unknown else ".none" if math.isnan(event.corners) else "")

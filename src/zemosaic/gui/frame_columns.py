@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zemosaic.gui.words import Words
+from zemosaic.messages import sentence
 from zemosaic.quality import FrameQuality
 
 __all__ = ["COLUMNS", "Column", "cells", "reason_words"]
@@ -65,7 +66,7 @@ COLUMNS = (
 
 def reason_words(row: FrameQuality, tr: Words) -> str:
     """Why a frame is left out; of one that is not, what stands out."""
-    return row.reason or ", ".join(tr(f"remark.{key}", value=value) for key, value in row.remarks)
+    return sentence(row.reason, tr) or ", ".join(tr(f"remark.{key}", value=value) for key, value in row.remarks)
 
 
 def cells(row: FrameQuality, tr: Words) -> tuple[str, ...]:
