@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from reports import GRID, PANELS, SEAMS, clouded, line
 
+from zemosaic.messages import LANGUAGES
 from zemosaic.model import Solution
-from zemosaic.report.advice import advice
+from zemosaic.report.advice import LOST, advice
+from zemosaic.report.chapters import sentence
 from zemosaic.report.values import FrameLine, Maps, PanelDepth
+from zemosaic.report.words import Words
 
 SCALE = 2.4 / 3600.0
 SOLVED = SimpleNamespace(
@@ -32,6 +35,9 @@ def told(
 ) -> dict[str, Any]:
     full = np.ones((450, 600)) if weight is None else weight
     found = advice(source(**changes), list(frames), panels, Maps(2, full, None, None))
+    for each in found:
+        for language in LANGUAGES:  # each has its words
+            assert "{" not in sentence(each, Words(language))
     return {each.key: dict(each.values) for each in found}
 
 
@@ -74,6 +80,15 @@ def test_frames_lost_to_clouds_count_with_their_night() -> None:
         "lost": 3, "share": pytest.approx(300 / 13), "time": 30.0, "night": "2025-06-15", "count": 3,
     }  # fmt: skip
     assert found["lost.trailed"]["lost"] == 1
+
+
+def test_every_loss_has_its_words() -> None:
+    found = told([line(k, state=state.value, date_obs="") for k, state in enumerate(LOST)] + [line(9)])
+    assert {key for key in found if key.startswith(("lost", "clouded"))} == {
+        "clouded", "lost.trailed", "lost.too_few_stars", "lost.unsolved", "lost.false_solution",
+    }  # fmt: skip
+    undated = told([replace(clouded(1), time=math.nan)])
+    assert undated["lost.clouded"]["lost"] == 1
 
 
 def test_good_conditions_are_worth_more() -> None:

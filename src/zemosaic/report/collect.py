@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,6 +85,8 @@ def moment(date_obs: str) -> float:
 
 def _line(row: FrameRow, quality: FrameQuality, source: Source) -> FrameLine:
     i = row.frame.id if row.frame is not None else -1
+    if source.settings.stacking_normalize_method != "linear_fit":  # gains of 1 that nobody has measured
+        quality = replace(quality, transparency=NAN)
     return FrameLine(quality, moment(quality.date_obs), source.placed.get(i, NAN), source.rejected.get(i, NAN))
 
 
