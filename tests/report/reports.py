@@ -27,6 +27,10 @@ from zemosaic.stopwatch import PhaseTime
 
 NAN = math.nan
 GRID = Grid(10.0, 40.0, 2.4 / 3600.0, 1200, 900, 600.0, 450.0)
+DIM = (
+    "its 40 stars in common have 5 % of the light that they have on the median frame of the same telescope; 15 % is needed: "
+    "cloud, dew or an obstruction"
+)
 NIGHT = 1_750_000_000.0  # 2025-06-15 15:06:40 UTC
 FRAME = FrameQuality(
     "/subs/a/sub.fit", "used", "", "", "LP", "S50", 0, "", 10.0, 3.2, 7.6, 0.95, 120, 118.0, 900.0, 21.0, 0.0, 1.0, 9.0,
@@ -53,7 +57,7 @@ def line(number: int, **changes: object) -> FrameLine:
 
 
 def clouded(number: int, **changes: object) -> FrameLine:
-    lost = {"state": "clouded", "reason": "5 % of the usual starlight", "weight": NAN} | changes
+    lost = {"state": "clouded", "reason": DIM, "weight": NAN} | changes
     return line(number, **lost)
 
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from reports import FACTS, GRID, NAN, PANELS, clouded, line, made_up
+from reports import DIM, FACTS, GRID, NAN, PANELS, clouded, line, made_up
 
 from zemosaic.messages import LANGUAGES, load_locale
 from zemosaic.report.files import as_csv, as_json
@@ -65,6 +65,8 @@ def test_every_text_is_there_in_its_language(tmp_path: Path, language: str) -> N
     assert ("7,6" if language == "fr" else "7.6") in found.text
     assert ("html", {"lang": language}) in found.elements
     assert "{" not in found.text  # no place-holder is left
+    reason = next(row for row in json.loads(found.data)["rows"] if row[1] == 1)[14]
+    assert reason == DIM if language == "en" else reason.startswith("ses 40 étoiles communes ont 5 % de la lumière")
 
 
 def test_names_are_text_and_never_markup(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from zemosaic.messages import sentence
 from zemosaic.report.values import FrameLine, Report
 from zemosaic.report.words import Words
 
@@ -28,6 +29,7 @@ class Column:
     find: bool = False  # whether the search looks into it
     repeats: bool = False  # whether few texts stand in many rows
     wide: bool = False  # whether it takes a line of its own among the details
+    said: bool = False  # whether the engine said it, in English
 
 
 COLUMNS = (
@@ -45,7 +47,7 @@ COLUMNS = (
     Column("placed", lambda f: f.placed, 3, 6),
     Column("rejected", lambda f: f.rejected, 2, 6),
     Column("weight", lambda f: f.quality.weight, 2, 5),
-    Column("reason", lambda f: f.quality.reason, width=24, find=True, wide=True),
+    Column("reason", lambda f: f.quality.reason, width=24, find=True, wide=True, said=True),
     Column("remarks", lambda f: f.quality.remarks, width=16, find=True, wide=True),
     Column("round", lambda f: f.quality.roundness, 2, 0),
     Column("noise", lambda f: f.quality.noise, 2, 0),
@@ -99,6 +101,8 @@ def _cell(column: Column, value: object, lists: dict[str, dict[object, int]], wo
         return ", ".join(words(f"remark.{key}", value=figure) for key, figure in value)
     if isinstance(value, float):
         return round(value, column.digits or 0) if math.isfinite(value) else None
+    if column.said:
+        return sentence(str(value), words)
     return None if value == -1 else value
 
 
