@@ -124,7 +124,7 @@ def test_a_level_that_is_there_without_light_is_told_from_the_response(pedestal:
         )
         cells = with_sensors(cells, instrument, before, sensors)
     assert sensors.pedestal[0] == 0.0
-    assert sensors.pedestal[1] == pytest.approx(pedestal, abs=0.05 * pedestal)
+    assert sensors.pedestal[1] == pytest.approx(pedestal, abs=0.06 * pedestal)  # 0.5 of its error, 28 ADU of 250
     assert 0.0 < CERTAIN * sensors.pedestal_error[1] < pedestal or not pedestal
     assert error(sensors.response[0]) < 0.002 and error(sensors.response[1]) < 0.002
 
