@@ -33,7 +33,7 @@ PROBE = """<script>
     out.push(`${name} ${((performance.now() - began) / times).toFixed(1)} ms`);
   }
   function search(text) { find.value = text; find.dispatchEvent(new Event("input")); }
-  tried("sort by FWHM", 6, () => head.children[5].firstChild.click());
+  tried("sort by FWHM", 6, () => head.children[7].firstChild.click());
   tried("sort by name", 6, () => head.children[0].firstChild.click());
   tried("search", 6, (k) => search(`light_0${k}`));
   search("");

@@ -35,6 +35,8 @@ class Column:
 COLUMNS = (
     Column("file", lambda f: Path(f.quality.file).name, width=23, find=True, wide=True),
     Column("state", lambda f: f.quality.state, width=9.6, find=True, repeats=True),
+    Column("reason", lambda f: f.quality.reason or f.quality.remarks, width=17, find=True, wide=True, said=True),
+    Column("weight", lambda f: f.quality.weight, 2, 5),
     Column("panel", lambda f: f.quality.panel, 0, 4.8),
     Column("time", lambda f: _clock(f.time), width=11.5, find=True),
     Column("exposure", lambda f: f.quality.exposure, 1, 5),
@@ -46,9 +48,6 @@ COLUMNS = (
     Column("residual", lambda f: f.quality.residual, 2, 6),
     Column("placed", lambda f: f.placed, 3, 6),
     Column("rejected", lambda f: f.rejected, 2, 6),
-    Column("weight", lambda f: f.quality.weight, 2, 5),
-    Column("reason", lambda f: f.quality.reason, width=24, find=True, wide=True, said=True),
-    Column("remarks", lambda f: f.quality.remarks, width=16, find=True, wide=True),
     Column("round", lambda f: f.quality.roundness, 2, 0),
     Column("noise", lambda f: f.quality.noise, 2, 0),
     Column("clipped", lambda f: f.quality.clipped, 2, 0),

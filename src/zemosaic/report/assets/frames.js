@@ -142,6 +142,8 @@
     cell.append(button);
     head.append(cell);
   });
+  const longest = rows.reduce((most, row) => Math.max(most, brief(row[place.file]).length), 0);
+  columns[place.file].width = Math.min(columns[place.file].width, 0.5 * longest + 1.5);
   grid.style.setProperty("--columns", columns.filter((c) => !c.hidden)
     .map((c) => `${narrow ? Math.min(c.width, 12.5) : c.width}rem`).join(" ").replace(/[\d.]+rem$/, "minmax($&, 1fr)"));
   data.lists.state.forEach((name, k) => state.append(new Option(name, k)));
