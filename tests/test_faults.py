@@ -106,7 +106,7 @@ def test_what_was_spoilt_on_the_disk_is_found_and_made_again(whole, tmp_path, mo
             again(night, tmp_path)
         monkeypatch.setattr(reading, "read_rows", read)
     else:
-        monkeypatch.setattr("zemosaic.pipeline.export", ended)
+        monkeypatch.setattr("zemosaic.picture.export", ended)
         with pytest.raises(Ended):
             again(night, tmp_path)
         monkeypatch.undo()
