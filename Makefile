@@ -7,7 +7,7 @@ READY := .venv/ready
 NIGHT := demo/night
 MOSAIC := demo/mosaic
 
-.PHONY: setup mosaic test docs clean
+.PHONY: setup mosaic test docs screenshots clean
 
 setup: $(READY)
 
@@ -38,6 +38,9 @@ test: $(READY)
 
 docs: $(READY)
 	$(BIN)/python tools/build_docs.py
+
+screenshots: $(NIGHT)/ready # of every page of the window, in docs/images; needs Xvfb
+	$(BIN)/python tools/make_screenshots.py $(NIGHT)/lights
 
 clean:
 	rm -rf .venv demo

@@ -145,6 +145,7 @@ class Lights:
     nights: int
     exposure: float  # s, all together, where it is known
     single: tuple[float, ...]  # s, of one sub, each value once
+    subs: int = 0  # how many frames, where these are not there
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ __all__ = ["free_disk", "look_ahead", "look_at_headers"]
 
 S50_PIXELS = 1080 * 1920  # of the frame that takes USUAL to measure
 S50_SCALE = 2.37  # arcsec/px, where headers state none
+STARTING = 10.0  # s of a run, whatever it is of: processes start, libraries are loaded
 OTHER_PHASES = 0.12  # s a frame of solving, matching and planning (one core)
 WRITTEN = 1.2e-7  # s a pixel and channel of the mosaic, of writing the files
 DAYTIME = 6.0  # h without a sub between two nights, anywhere on Earth
@@ -120,7 +121,13 @@ def look_ahead(lights: Lights, output: Path | None, settings: Settings) -> Outlo
     busy = [min(workers, len(plan.superblocks)) for _, plan in plans]
     assembly = looks * (each if pace is None else pace) / min(busy)
     written = WRITTEN * sum(p.grid.width * p.grid.height * p.channels for _, p in plans)
-    total = (len(lights.frames) - known) * each / workers + OTHER_PHASES * len(lights.frames) + assembly + written
+    total = (
+        STARTING
+        + (len(lights.frames) - known) * each / workers
+        + OTHER_PHASES * len(lights.frames)
+        + assembly
+        + written
+    )
     spread = GUESSED_SPREAD if pace is None else KNOWN_SPREAD
     largest = max((plan.grid for _, plan in plans), key=lambda grid: grid.width * grid.height)
     need = MAIN_MEMORY + max(n * plan.memory for n, (_, plan) in zip(busy, plans))

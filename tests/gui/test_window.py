@@ -88,15 +88,22 @@ def test_from_an_empty_window_to_the_mosaic(open_window: Open, person: Person, n
     person.wait(0.1)
     seen = person.read()
     assert {"5", "50 s (10 s)", "Sim 1", "IRCUT", "What it will need"} <= set(seen)
+    person.click(person.button("Sky"))
+    table = window.sky.table.tree
+    person.until(lambda: "5 of 5 shown, 0 selected" in person.read())
+    x, y, width, height = table.bbox(table.get_children()[0], "mark")
+    person.click(table, (x + 0.5 * width) / table.winfo_width(), (y + 0.5 * height) / table.winfo_height())
+    person.until(lambda: window.choice.excluded == {str(night.subs[0])})
+    person.click(person.button("Start"))
     person.click(person.button("Start Hierarchical Mosaic"))
     person.until(lambda: window.bar.page.get() == "run")
     person.until(lambda: "Running" in person.read())
     person.until(lambda: window.running._view.has_picture, 90.0)  # the mosaic fills in while it is made
     person.until(lambda: window.bar.page.get() == "result", 60.0)
     person.until(lambda: window.result._view.has_picture)
-    assert states(output) == [FrameState.USED] * 5
-    assert f"5 subs in {next(output.glob('zemosaic_MT1_R5.fits')).name}" in " ".join(person.read())
-    assert "Nothing was left out" in person.read()
+    assert sorted(states(output)) == [FrameState.EXCLUDED] + [FrameState.USED] * 4
+    assert f"4 subs in {next(output.glob('zemosaic_MT1_R4.fits')).name}" in " ".join(person.read())
+    assert {"Left out: 1 files", night.subs[0].name} <= set(person.read())
     assert "The mosaic is finished." in window.running.end_text.cget("text")
     person.click(window.result._view)
     before = window.result._view.zoom

@@ -80,11 +80,11 @@ def test_widgets_change_with_the_language() -> None:
 def test_facts_are_short_and_say_what_is_short() -> None:
     left_out = (LeftOut(Path("a"), FrameState.STACK, "x"), LeftOut(Path("b"), FrameState.STACK, "x"))
     many = tuple((f"T{k}", 9 - k) for k in range(6))
-    lights = Lights((), left_out, 3, (("M 31", 5),), many, (("", 7),), 2, 7200.0, (10.0, 20.0))
+    lights = Lights((), left_out, 3, (("M 31", 5),), many, (("", 7),), 2, 7200.0, (10.0, 20.0), 7)
     english = Translator("en")
     facts = {fact.key.rpartition(".")[2]: fact.value for fact in facts_of_lights(lights, english)}
     assert facts == {
-        "subs": "0", "exposure": "2 h 00 min (10 s, 20 s)", "targets": "M 31", "nights": "2",
+        "subs": "7", "exposure": "2 h 00 min (10 s, 20 s)", "targets": "M 31", "nights": "2",
         "telescopes": "T0 (9), T1 (8), T2 (7), T3 (6) and 2 more", "filters": "unnamed", "calibration": "3",
         "left_out": "2 a stack",
     }  # fmt: skip

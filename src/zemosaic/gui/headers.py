@@ -27,7 +27,7 @@ def facts_of_lights(lights: Lights, tr: Translator) -> list[Fact]:
     single = ", ".join(f"{seconds:g} s" for seconds in lights.single[:NAMED])
     exposure = tr.span(lights.exposure) if lights.exposure else tr("gui.start.unknown")
     found = [
-        Fact("gui.start.subs", f"{len(lights.frames)}"),
+        Fact("gui.start.subs", str(lights.subs)),
         Fact("gui.start.exposure", f"{exposure} ({single})" if single else exposure),
         Fact("gui.start.targets", _named(lights.targets, tr)),
         Fact("gui.start.nights", str(lights.nights) if lights.nights else tr("gui.start.unknown")),

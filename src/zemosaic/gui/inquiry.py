@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from zemosaic.events import PhaseProgress
 from zemosaic.gui.engine import Crashed, Engine, Failed, Finished, Result
+from zemosaic.gui.frames import Frames
 from zemosaic.gui.headers import Fact, facts_of_lights, facts_of_outlook
+from zemosaic.gui.skygeometry import SkyFrame
 from zemosaic.gui.translator import Translator
 from zemosaic.gui.work import Question, look
 from zemosaic.model import Lights, Outlook
+from zemosaic.quality import FrameQuality
 
 __all__ = ["Inquiry"]
 
@@ -22,6 +25,9 @@ class Inquiry:
         self.lights: Lights | None = None
         self.outlook: Outlook | None = None
         self.earlier: Result | None = None  # of a run into the same folder
+        self.frames: Frames | None = None  # all of them
+        self._rows: list[FrameQuality] = []
+        self._places: list[SkyFrame] = []
 
     def ask(self, question: Question) -> None:
         self.forget()
@@ -34,7 +40,7 @@ class Inquiry:
             self._engine = None
         self._progress = None
         if not keep:
-            self._failure = self.lights = self.outlook = self.earlier = None
+            self._failure = self.lights = self.outlook = self.earlier = self.frames = None
 
     @property
     def busy(self) -> bool:
@@ -56,6 +62,8 @@ class Inquiry:
                 self.lights = value
             elif isinstance(value, Result):
                 self.earlier = value
+            elif isinstance(value, Frames):
+                self._collect(value)
             elif isinstance(value, Finished):
                 self.outlook = value.result
             elif isinstance(value, Failed | Crashed):
@@ -63,6 +71,14 @@ class Inquiry:
         if self._engine.end is not None:
             self._engine = None
         return bool(news)
+
+    def _collect(self, some: Frames) -> None:
+        if some.first:
+            self._rows, self._places = [], []
+        self._rows += some.rows
+        self._places += some.places
+        if some.last:
+            self.frames = Frames(tuple(self._rows), tuple(self._places), first=True, last=True)
 
     def words(self, tr: Translator) -> str:
         """What is going on, or went wrong."""

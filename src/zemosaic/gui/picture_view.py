@@ -11,7 +11,7 @@ __all__ = ["FittedView", "ZoomedView"]
 
 STEP = 1.25  # of a notch of the wheel
 MOST = 8.0  # screen px for a px of the mosaic
-GROUND = "#0b0d10"  # of the sky around a mosaic, in light and dark
+GROUND = "#000000"  # of the sky around a mosaic, in light and dark
 FAINT = "#8a8f98"
 MOVE = 0.1  # of the view, by an arrow key
 

@@ -153,13 +153,15 @@ class ResultPage(ttk.Frame):
         box.grid(row=2, column=0, columnspan=2, sticky="nsew", pady=(px(12), 0))
         self._left_out = ttk.Label(box, style="Head.TLabel")
         self._left_out.pack(anchor="w")
-        self._table = ttk.Treeview(box, columns=("file", "state", "reason"), show="headings", height=3)
+        rows = ttk.Frame(box)
+        rows.pack(fill="both", expand=True, pady=(px(6), 0))
+        self._table = ttk.Treeview(rows, columns=("file", "state", "reason"), show="headings", height=3)
         for column, width, stretch in (("file", 300, False), ("state", 150, False), ("reason", 500, True)):
             self._table.column(column, width=px(width), stretch=stretch)
-        bar = ttk.Scrollbar(box, command=self._table.yview, takefocus=False)
+        bar = ttk.Scrollbar(rows, command=self._table.yview, takefocus=False)
         self._table.configure(yscrollcommand=bar.set)
         bar.pack(side="right", fill="y")
-        self._table.pack(fill="both", expand=True, pady=(px(6), 0))
+        self._table.pack(side="left", fill="both", expand=True)
 
     # ---- pictures
 

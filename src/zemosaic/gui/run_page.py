@@ -140,7 +140,7 @@ class RunPage(ttk.Frame):
         box = ttk.Frame(self, style="Card.TFrame", padding=px(14))
         box.grid(row=1, column=0, sticky="nsew", padx=(0, px(12)))
         for row, name in enumerate(PHASES):
-            label, count = ttk.Label(box, width=24), ttk.Label(box, style="Caption.TLabel", anchor="e", width=11)
+            label, count = ttk.Label(box), ttk.Label(box, style="Caption.TLabel", anchor="e", width=11)
             bar = ttk.Progressbar(box, maximum=STEPS, length=px(90))
             label.grid(row=row, column=0, sticky="w", pady=px(2))
             bar.grid(row=row, column=1, sticky="ew", padx=px(8))
@@ -228,7 +228,9 @@ class RunPage(ttk.Frame):
 def left_in_words(left: TimeLeft, tr: Translator) -> str:
     """A span of time, as exactly as it is known."""
     least, most = coarse(left.least), coarse(left.most)
-    if least == most or most < 10.0:
+    if most < 5.0:
+        return tr("gui.run.left_soon")
+    if least == most or least < 5.0:
         return tr("gui.run.left_about", most=tr.span(most))
     return tr("gui.run.left", least=tr.span(least), most=tr.span(most))
 

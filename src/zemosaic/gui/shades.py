@@ -6,7 +6,7 @@ import tkinter as tk
 from dataclasses import dataclass
 from tkinter import font, ttk
 
-__all__ = ["HEAD", "Shades", "follow_theme", "is_dark", "shades"]
+__all__ = ["HEAD", "Shades", "follow_theme", "is_dark", "shades", "unpaint"]
 
 
 HEAD = "ZeMosaicHead"  # the font of headings
@@ -46,22 +46,22 @@ def follow_theme(widget: tk.Misc) -> Shades:
     """
     colours, style = shades(widget), ttk.Style(widget)
     usual = font.Font(widget, font=style.lookup("TLabel", "font") or "TkDefaultFont").actual()
-    if HEAD in font.names(widget):
-        font.nametofont(HEAD, widget).configure(family=usual["family"], size=usual["size"])
-    else:
-        font.Font(widget, name=HEAD, exists=False, family=usual["family"], size=usual["size"], weight="bold")
+    if HEAD not in font.names(widget):
+        font.Font(widget, name=HEAD, exists=False).delete_font = False  # it outlives its name in Python
+    font.nametofont(HEAD, widget).configure(family=usual["family"], size=usual["size"], weight="bold")
     style.configure("Head.TLabel", font=HEAD)
     style.configure("Dim.TLabel", foreground=colours.dim)
     style.configure("Wrong.TLabel", foreground=colours.wrong)
     style.configure("Changed.TLabel", foreground=colours.accent)
     style.map("Frames.Treeview", background=[("selected", colours.chosen)], foreground=[])
     style.configure("Quiet.TButton", padding=(6, 2))
-    _unpaint(widget)
+    unpaint(widget)
     return colours
 
 
-def _unpaint(widget: tk.Misc) -> None:
+def unpaint(widget: tk.Misc) -> None:
+    """Let the styles decide the colours of all labels inside."""
     if isinstance(widget, ttk.Label):
         widget.configure(foreground="")
     for child in widget.winfo_children():
-        _unpaint(child)
+        unpaint(child)

@@ -28,7 +28,7 @@ class SideBar(ttk.Frame):
         on_page: Callable[[str], None],
         on_language: Callable[[str], None],
     ) -> None:
-        super().__init__(parent, padding=(theme.px(12), theme.px(20)))
+        super().__init__(parent, padding=(theme.px(10), theme.px(20)))
         self._tr, self._theme, self._on_language = tr, theme, on_language
         self._texts = Texts(tr)
         self.page = tk.StringVar(self, pages[0])
@@ -57,12 +57,12 @@ class SideBar(ttk.Frame):
             self._themes.current(THEMES.index(self._theme.mode))
 
     def _make_choices(self, px: Callable[[float], int]) -> None:
-        self._themes = ttk.Combobox(self, state="readonly", width=14)
+        self._themes = ttk.Combobox(self, state="readonly", width=13)
         self._themes.pack(side="bottom", fill="x")
         self._themes.bind("<<ComboboxSelected>>", lambda _: self._theme.use(THEMES[self._themes.current()]))
         look = ttk.Label(self, style="Caption.TLabel")
         look.pack(side="bottom", anchor="w", pady=(px(10), px(2)))
-        self._languages = ttk.Combobox(self, state="readonly", width=14)
+        self._languages = ttk.Combobox(self, state="readonly", width=13)
         self._languages.pack(side="bottom", fill="x")
         self._languages.bind("<<ComboboxSelected>>", lambda _: self._on_language(LANGUAGES[self._languages.current()]))
         language = ttk.Label(self, style="Caption.TLabel")

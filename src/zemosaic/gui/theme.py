@@ -10,11 +10,12 @@ from tkinter import font, ttk
 
 import sv_ttk
 
-from zemosaic.gui.shades import follow_theme, shades
+from zemosaic.gui.shades import follow_theme, shades, unpaint
 from zemosaic.gui.system_theme import system_is_dark
 
 __all__ = ["Theme", "be_sharp"]
 
+PAINTED = (30, 300)  # ms after which sv-ttk has painted all labels in one colour
 LOOK_AGAIN = 5000  # ms between two looks at what the system has
 FONTS = {  # of the theme, px at 96 dpi
     "SunValleyCaptionFont": 12,
@@ -85,6 +86,8 @@ class Theme:
         sv_ttk.set_theme("dark" if dark else "light", self._root)
         self._letters()
         self._styles()
+        for delay in PAINTED:
+            self._root.after(delay, lambda: unpaint(self._root))
         for listener in self._listeners:
             listener()
 
@@ -122,7 +125,6 @@ class Theme:
         follow_theme(self._root)
         style.configure("Treeview", rowheight=self.px(ROW))
         style.configure("Title.TLabel", font="SunValleyTitleFont")
-        style.configure("Head.TLabel", font="SunValleyBodyStrongFont")
         style.configure("Caption.TLabel", font="SunValleyCaptionFont", foreground=colours.dim)
         style.configure("Nav.Toggle.TButton", anchor="w", padding=(self.px(12), self.px(8)))
         style.configure("Big.Accent.TButton", font="SunValleySubtitleFont", padding=self.px(12))

@@ -10,7 +10,9 @@ from types import TracebackType
 
 from zemosaic.events import BlockMade, Event
 from zemosaic.gui import dialog, remembered
+from zemosaic.gui.choice import FrameChoice
 from zemosaic.gui.engine import PAUSE, RESUME, STOP, Engine, Job, Result
+from zemosaic.gui.frames import Frames, exclusion
 from zemosaic.gui.inquiry import Inquiry
 from zemosaic.gui.launch import Opening
 from zemosaic.gui.progress import Progress, TimeLeft
@@ -19,6 +21,7 @@ from zemosaic.gui.result_page import ResultPage
 from zemosaic.gui.run_page import RunPage
 from zemosaic.gui.settings_form import SettingsForm
 from zemosaic.gui.sidebar import SideBar
+from zemosaic.gui.sky_page import SkyPage
 from zemosaic.gui.start_page import StartPage
 from zemosaic.gui.state import LogLines, Run, Status, end_in_words
 from zemosaic.gui.theme import Theme
@@ -26,6 +29,7 @@ from zemosaic.gui.translator import Translator, system_language
 from zemosaic.gui.usage import Usage, UsageWatch
 from zemosaic.gui.work import Question, make
 from zemosaic.ledger import WORKSPACE
+from zemosaic.model import FrameState
 from zemosaic.settings import Settings
 
 __all__ = ["Window"]
@@ -33,7 +37,7 @@ __all__ = ["Window"]
 TICK = 50  # ms between two looks at what the engine said
 SLICE = 0.010  # s of a look, at most
 SHOW_EVERY = 4  # ticks between two times that figures are written anew
-PAGES = ("start", "settings", "run", "result")
+PAGES = ("start", "sky", "settings", "run", "result")
 SIZE, LEAST = (1180, 700), (980, 600)  # px at 96 dpi
 RESTLESS = 400  # ms without a change before headers are looked at
 
@@ -53,6 +57,7 @@ class Window:
         self._ticks, self._due = 0, ""
         self._shown: Result | None = None
         self._asked: Settings | None = None  # of the look at headers
+        self._frames: Frames | None = None  # that are on the sky
         root.title("ZeMosaic")
         root.report_callback_exception = self._on_error
         theme.use(self._memory.theme)
@@ -88,11 +93,14 @@ class Window:
         self.start = StartPage(body, self.tr, self.theme, self._folders_changed, self._start_run)
         self.running = RunPage(body, self.tr, self.theme, self._order)
         self.result = ResultPage(body, self.tr, self.theme, self.tell_trouble)
+        self.choice = FrameChoice()
+        self.sky = SkyPage(body, self.tr, self.theme, self.choice)
         self.form = SettingsForm(
             body, self.tr, values=self._first_values(), on_change=self._allow_start, hidden=("language",)
         )
-        self.pages: dict[str, StartPage | SettingsForm | RunPage | ResultPage] = {
+        self.pages: dict[str, StartPage | SkyPage | SettingsForm | RunPage | ResultPage] = {
             "start": self.start,
+            "sky": self.sky,
             "settings": self.form,
             "run": self.running,
             "result": self.result,
@@ -141,7 +149,7 @@ class Window:
         for each, page in self.pages.items():
             if each != name:
                 page.pack_forget()
-        if name == "start" and self._asked not in (None, self.settings()):  # then what a run will need has changed
+        if name == "start" and self._asked is not None and self._asked != self._asking():  # it will need something else
             self._folders_changed()
         self.pages[name].pack(fill="both", expand=True)
         self.bar.page.set(name)
@@ -182,7 +190,7 @@ class Window:
     def _inquire(self) -> None:
         self._due = ""
         inputs, output = self.start.inputs, self.start.output_folder
-        settings = self._asked = self.settings()
+        settings, self._asked = self.settings(), self._asking()
         if inputs and settings is not None and not self._run.at_work:
             self._inquiry.ask(Question(inputs, output, settings))
         self._show_inquiry()
@@ -201,6 +209,15 @@ class Window:
             self._shown = earlier
             self.result.show(earlier)
 
+    def _show_frames(self) -> None:
+        """On the sky and in the table; what an earlier run was told to leave out is left out until it is taken back."""
+        frames = self._inquiry.frames
+        if frames is None or frames is self._frames:
+            return
+        self._frames = frames
+        self.choice.exclude(row.file for row in frames.rows if row.state == FrameState.EXCLUDED)
+        self.sky.show(frames.rows, frames.places)
+
     def _allow_start(self) -> None:
         why = ""
         if self._run.at_work:
@@ -217,6 +234,11 @@ class Window:
             self.start.allow_start(True, self.tr("gui.start.goes_on"))
             return
         self.start.allow_start(not why, why)
+
+    def _asking(self) -> Settings | None:
+        """What the look at headers depends on."""
+        found = self.form.settings()
+        return None if found is None else found.model_copy(update={"language": "en"})
 
     def settings(self) -> Settings | None:
         """Of the next run; None while something is wrong with them."""
@@ -237,6 +259,9 @@ class Window:
         self._run.begin()
         self._log = LogLines(self.tr.language)
         self.running.begin()
+        there = () if self._frames is None else (row.file for row in self._frames.rows)
+        excluded = exclusion(settings.exclude_files, self.choice.excluded.intersection(there))
+        settings = settings.model_copy(update={"exclude_files": excluded})
         job = Job(inputs, output, settings, self._opening.notes, fresh)
         engine = self._engine = Engine(make, job)
         self._usage = UsageWatch(lambda: engine.pid, output, output / WORKSPACE)
@@ -300,6 +325,7 @@ class Window:
         if self._inquiry.take(SLICE):
             self._show_inquiry()
             self._show_earlier()
+            self._show_frames()
         self.running.fetch_picture()
         if self._ticks % SHOW_EVERY == 0 and self._run.at_work:
             self._show_run()

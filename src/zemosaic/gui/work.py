@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from zemosaic.events import BlockMade, Event, Made, Note, PhaseProgress, Silent
 from zemosaic.folders import check_inputs, why_no_output
 from zemosaic.gui.engine import PAUSE, RESUME, Failed, Finished, Held, Job, Result, Stopped
 from zemosaic.ledger import WORKSPACE
-from zemosaic.model import LeftOut
+from zemosaic.model import LeftOut, Lights
 from zemosaic.settings import Settings
 
 __all__ = ["Question", "look", "make"]
@@ -134,7 +134,7 @@ def _run(job: Job, reporter: _Reporter) -> None:
 
 
 def look(question: Question, pipe: Connection) -> None:
-    """Look at headers: progress, the `Lights`, the `Result` of an earlier run where there is one.
+    """Look at headers: progress, the `Lights` (without frames), the `Result` of an earlier run, `Frames`.
 
     The last word is `Finished` with the `Outlook` (None: nobody knows).
     """
@@ -154,18 +154,25 @@ def look(question: Question, pipe: Connection) -> None:
         from zemosaic.outlook import look_ahead, look_at_headers
 
         lights = look_at_headers(inputs, output or Path(os.devnull), question.settings, Counting())
-        pipe.send(lights)
-        if output is not None and (output / WORKSPACE).is_dir():
-            pipe.send(_earlier(output))
+        pipe.send(replace(lights, frames=(), subs=len(lights.frames)))
+        for value in _known(lights, output, question.settings):
+            pipe.send(value)
         pipe.send(Finished(look_ahead(lights, output, question.settings)))
 
 
-def _earlier(output: Path) -> Result:
-    """What a run into the folder has left; raises OutputError where one is at work."""
-    from zemosaic.ledger import Ledger
+def _known(lights: Lights, output: Path | None, settings: Settings) -> Iterator[object]:
+    """The `Result` of an earlier run where there is one, and all `Frames`; raises OutputError where a run is at work."""
+    from zemosaic.gui.frames import frames_known, known_matching, merged, separated
+    from zemosaic.ledger import FrameRow, Ledger
     from zemosaic.pipeline import MADE
+    from zemosaic.quality import Matching
 
-    with Ledger(output) as ledger:
-        made = ledger.get(MADE, tuple[Made, ...]) or ()
-        left_out = [LeftOut(row.path, row.state, row.reason) for row in ledger.rows() if row.reason]
-    return Result(output, tuple(each for each in made if each.mosaic.is_file()), tuple(left_out))
+    known, matching = list[FrameRow](), dict[int, Matching]()
+    if output is not None and (output / WORKSPACE).is_dir():
+        with Ledger(output) as ledger:
+            made = ledger.get(MADE, tuple[Made, ...]) or ()
+            known, matching = ledger.rows(), known_matching(ledger)
+        left_out = tuple(LeftOut(row.path, row.state, row.reason) for row in known if row.reason)
+        yield Result(output, tuple(each for each in made if each.mosaic.is_file()), left_out)
+    rows = merged(lights.frames, lights.left_out, known)
+    yield from separated(*frames_known(rows, matching, equal_weights=settings.stacking_weighting_method == "none"))

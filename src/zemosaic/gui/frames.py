@@ -1,0 +1,77 @@
+"""What is known of the frames in the chosen folders: from their headers, and from the ledger of an earlier run. No widget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zemosaic.catalogue import load_catalogue
+from zemosaic.gui.skygeometry import SkyFrame, footprint
+from zemosaic.ledger import FrameRow, Ledger
+from zemosaic.model import Frame, FrameState, LeftOut
+from zemosaic.quality import FrameQuality, Matching, frame_table
+
+__all__ = ["PART", "Frames", "exclusion", "frames_known", "known_matching", "merged", "separated"]
+
+PART = 400  # frames that are sent at once: a larger piece would hold up the window while it is unpacked
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Some of the frames: all of them come in several of these."""
+
+    rows: tuple[FrameQuality, ...]
+    places: tuple[SkyFrame, ...]
+    first: bool = False
+    last: bool = False
+
+
+def known_matching(ledger: Ledger) -> dict[int, Matching]:
+    """What the last run found out while it matched, by frame id."""
+    found: dict[int, Matching] = {}
+    for key in ledger.keys("matching"):
+        found.update(ledger.get(key, dict[int, Matching]) or {})
+    return found
+
+
+def merged(frames: Sequence[Frame], left_out: Sequence[LeftOut], known: Sequence[FrameRow]) -> list[FrameRow]:
+    """A row for each file that is there now: as an earlier run left it, else as its header says."""
+    before = {str(row.path): row for row in known}
+    rows = [before.get(str(f.path), _found(f)) for f in frames]
+    return rows + [before.get(str(each.path), _left_out(each)) for each in left_out]
+
+
+def _found(frame: Frame) -> FrameRow:
+    return FrameRow(frame.path, FrameState.FOUND, "", "", frame, None, None, None)
+
+
+def _left_out(each: LeftOut) -> FrameRow:
+    return FrameRow(each.path, each.state, each.reason, "", None, None, None, None)
+
+
+def frames_known(
+    rows: Sequence[FrameRow], matching: Mapping[int, Matching], *, equal_weights: bool
+) -> tuple[tuple[FrameQuality, ...], tuple[SkyFrame, ...]]:
+    """Rows of the table, and footprints of those whose place is known."""
+    table = frame_table(rows, matching, load_catalogue(), equal_weights=equal_weights)
+    places = []
+    for row, line in zip(rows, table, strict=True):
+        if row.frame is not None:
+            places.append(footprint(line.file, row.frame, row.solution, panel=line.panel, target=row.target))
+    return table, tuple(filter(None, places))
+
+
+def separated(table: Sequence[FrameQuality], places: Sequence[SkyFrame]) -> Iterator[Frames]:
+    """The same in pieces."""
+    of_file = {place.file: place for place in places}
+    starts = range(0, max(len(table), 1), PART)
+    for start in starts:
+        some = tuple(table[start : start + PART])
+        there = tuple(of_file[row.file] for row in some if row.file in of_file)
+        yield Frames(some, there, start == 0, start == starts[-1])
+
+
+def exclusion(pattern: str, excluded: Iterable[str]) -> str:
+    """The setting `exclude_files` with these files besides."""
+    return "; ".join(filter(None, (pattern.strip().rstrip(";"), *(Path(each).as_posix() for each in sorted(excluded)))))

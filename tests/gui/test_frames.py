@@ -1,0 +1,51 @@
+"""What is known of frames, from headers and from an earlier run, in pieces for the window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nights import FIELD, Recorder, assembled, simulated
+from zemosaic.gui.frames import PART, exclusion, frames_known, known_matching, merged, separated
+from zemosaic.gui.skygeometry import SkyFrame
+from zemosaic.ledger import Ledger
+from zemosaic.model import FrameState, LeftOut
+from zemosaic.phases.scan import scan
+from zemosaic.settings import patterns
+
+
+def test_headers_first_then_what_a_run_found(tmp_path: Path) -> None:
+    night, output = simulated(tmp_path / "night", FIELD), tmp_path / "out"
+    found = scan([night.lights], output, Recorder())
+    stray = LeftOut(tmp_path / "dark.fit", FrameState.NOT_A_LIGHT, "The file is a dark.")
+    table, places = frames_known(merged(found.frames, [stray], ()), {}, equal_weights=False)
+    assert [row.state for row in table] == ["found"] * 6 + ["not_a_light"] and len(places) == 6
+    assert not any(place.solved for place in places) and {row.panel for row in table} == {-1}
+    assembled(night.lights, output)
+    with Ledger(output) as ledger:
+        rows, matching = ledger.rows(), known_matching(ledger)
+    table, places = frames_known(merged(found.frames, [stray], rows[1:]), matching, equal_weights=False)
+    assert [row.state for row in table] == ["found"] + ["used"] * 5 + ["not_a_light"]
+    assert [place.solved for place in places] == [False] + [True] * 5 and {p.panel for p in places[1:]} == {0}
+    assert all(row.fwhm > 0 and row.weight > 0 for row in table[1:6])
+
+
+def test_pieces_make_up_the_whole(tmp_path: Path) -> None:
+    night = simulated(tmp_path / "night", FIELD)
+    table, places = frames_known(
+        merged(scan([night.lights], tmp_path, Recorder()).frames, (), ()), {}, equal_weights=True
+    )
+    many = tuple(table) * 150
+    pieces = list(separated(many, places))
+    assert sum((piece.rows for piece in pieces), ()) == many and all(len(piece.rows) <= PART for piece in pieces)
+    assert [piece.first for piece in pieces] == [True, False, False] and [p.last for p in pieces] == [
+        False,
+        False,
+        True,
+    ]
+    lone: list[SkyFrame] = []
+    assert [(piece.first, piece.last) for piece in separated((), lone)] == [(True, True)]
+
+
+def test_files_to_leave_out_join_the_patterns() -> None:
+    assert exclusion("", ()) == "" and exclusion("*cloud*; ", ()) == "*cloud*"
+    assert patterns(exclusion("*cloud*", ["/b/2.fit", "/a/1.fit"])) == ("*cloud*", "/a/1.fit", "/b/2.fit")
