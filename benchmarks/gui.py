@@ -17,15 +17,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
+from tkinter import ttk
 
 import numpy as np
 import sv_ttk
 
-from zemosaic.gui.frames_page import FramesPage
-from zemosaic.gui.frames_seen import FramesSeen
+from zemosaic.gui.choice import FrameChoice
+from zemosaic.gui.frame_table import FrameTable
 from zemosaic.gui.presets import Presets
 from zemosaic.gui.settings_form import SettingsForm
 from zemosaic.gui.skygeometry import SkyFrame
+from zemosaic.gui.skyview import SkyView
 from zemosaic.imaging.projection import tan_deproject
 from zemosaic.messages import Messages
 from zemosaic.quality import FrameQuality
@@ -41,7 +43,7 @@ ROW = FrameQuality(
 )  # fmt: skip
 
 
-def made_up(count: int) -> FramesSeen:
+def made_up(count: int) -> tuple[list[FrameQuality], list[SkyFrame]]:
     """A night of an alt-azimuth telescope over some panels."""
     chance, rows, places = random.Random(1), [], []
     for k in range(count):
@@ -68,7 +70,7 @@ def made_up(count: int) -> FramesSeen:
         v = (panel // PANELS[0] - 1.5) * 0.75 * HEIGHT + chance.gauss(0, 0.03) + x * math.sin(turn) + y * math.cos(turn)
         ra, dec = (tuple(each.tolist()) for each in tan_deproject(u, v, *CENTRE))
         places.append(SkyFrame(file, panel, "M 31", ra, dec, True))  # type: ignore[arg-type]
-    return FramesSeen(tuple(rows), tuple(places))
+    return rows, places
 
 
 class Watch:
@@ -97,7 +99,7 @@ class Watch:
 
 
 def main(count: int) -> None:
-    seen = made_up(count)
+    rows, places = made_up(count)
     root = tk.Tk()
     root.geometry("1280x720+0+0")
     sv_ttk.set_theme("dark", root)
@@ -112,11 +114,14 @@ def main(count: int) -> None:
     watch("settings: other theme", lambda: sv_ttk.set_theme("light", root))
     watch("settings: other language", form.retranslate)
     form.destroy()
-    page = FramesPage(root, tr, len)
+    page, choice = ttk.PanedWindow(root, orient="vertical"), FrameChoice()
+    sky, table = SkyView(page, tr, choice), FrameTable(page, tr, choice)
+    page.add(sky, weight=3)
+    page.add(table, weight=2)
     page.pack(fill="both", expand=True)
-    table, sky = page.table, page.sky
     watch("frames: open", root.update_idletasks)
-    watch("frames: show", lambda: page.show(seen))
+    watch("table: show", lambda: table.set_rows(rows))
+    watch("sky: show", lambda: sky.set_frames(places))
     watch("table: sort by number", lambda: table.sort("fwhm"))
     watch("table: sort by name", lambda: table.sort("file"))
     watch("table: search", lambda: table.search("fwhm>9 clouds"))
@@ -124,15 +129,16 @@ def main(count: int) -> None:
     watch("table: focus", table.tree.focus_force)
     watch("table: to the end", lambda: table.tree.event_generate("<End>"))
     watch("select all", lambda: table.tree.event_generate("<Control-a>"))
-    watch("leave out all selected", lambda: page.choice.exclude(page.choice.selected))
-    watch("take all back", lambda: page.choice.include(page.choice.excluded))
+    watch("leave out all selected", lambda: choice.exclude(choice.selected))
+    watch("take all back", lambda: choice.include(choice.excluded))
     watch("sky: wheel", lambda: sky.canvas.event_generate("<Button-4>", x=300, y=150))
     watch("sky: drag", lambda: _drag(sky.canvas))
     watch("sky: lasso", lambda: _drag(sky.canvas, "Shift-"))
     watch("sky: one panel", lambda: sky.look_at(*CENTRE, 1.5))
     watch("sky: 80 degrees", lambda: sky.look_at(*CENTRE, 80.0))
     watch("other theme", lambda: sv_ttk.set_theme("dark", root))
-    watch("other language", page.retranslate)
+    watch("table: other language", table.retranslate)
+    watch("sky: other language", sky.retranslate)
     root.destroy()
 
 

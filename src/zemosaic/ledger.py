@@ -292,11 +292,6 @@ class Ledger:
         query = "SELECT value FROM run WHERE (key = ? OR substr(key, 1, ?) = ?) AND value <> 'null' ORDER BY key"
         return [from_json(kind, text) for (text,) in self._read(query, [what, len(what) + 1, f"{what}/"])]
 
-    def keys(self, start: str) -> list[str]:
-        """Under which values are kept whose keys begin like that."""
-        found = self._read("SELECT key FROM run WHERE substr(key, 1, ?) = ? ORDER BY key", [len(start), start])
-        return [key for (key,) in found]
-
     def record_phase(self, phase: str, seconds: float, items: int) -> None:
         """How long a phase took, and for how many frames or blocks."""
         self._write("INSERT INTO phases VALUES (?, ?, ?)", [(phase, seconds, items)], now=True)

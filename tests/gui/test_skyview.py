@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tkinter as tk
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -203,6 +204,17 @@ def test_targets_are_found_by_name(sky: SkyView) -> None:
     sky.targets.event_generate("<<ComboboxSelected>>")
     drawn(sky)
     assert sky.view.field < 10 and abs(sky.view.ra - CENTRE[0] - 30) < 0.5
+
+
+def test_panels_of_two_targets_are_two_panels(sky: SkyView) -> None:
+    both = tuple(replace(place, panel=place.panel % 4) for place in sky_frames(80, targets=2))
+    show(sky, both)
+    sky.fit("T1")
+    drawn(sky)
+    sky._unit.set("panels")
+    press(sky, at(sky, CENTRE[0] + 30.33, CENTRE[1] - 0.45))
+    chosen = [each for each in both if each.file in sky.choice.selected]
+    assert len(chosen) == 10 and {(each.target, each.panel) for each in chosen} == {("T1", chosen[0].panel)}
 
 
 def test_the_line_below_tells_where_the_pointer_is(sky: SkyView) -> None:

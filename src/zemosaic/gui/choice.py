@@ -39,10 +39,6 @@ class FrameChoice:
         """Leave these out no longer."""
         self._become(self._selected, self._excluded.difference(files))
 
-    def become_excluded(self, files: Iterable[str]) -> None:
-        """Leave these out and no others."""
-        self._become(self._selected, frozenset(files))
-
     def toggle(self, files: Iterable[str]) -> None:
         """Leave them all out; take them all back when they all were."""
         files = frozenset(files)

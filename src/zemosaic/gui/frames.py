@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from zemosaic.catalogue import load_catalogue
 from zemosaic.gui.skygeometry import SkyFrame, footprint
 from zemosaic.ledger import FrameRow, Ledger
 from zemosaic.model import Frame, FrameState, LeftOut
+from zemosaic.patterns import as_pattern
 from zemosaic.quality import FrameQuality, Matching, frame_table
 
 __all__ = ["PART", "Frames", "exclusion", "frames_known", "known_matching", "merged", "separated"]
@@ -29,10 +29,8 @@ class Frames:
 
 def known_matching(ledger: Ledger) -> dict[int, Matching]:
     """What the last run found out while it matched, by frame id."""
-    found: dict[int, Matching] = {}
-    for key in ledger.keys("matching"):
-        found.update(ledger.get(key, dict[int, Matching]) or {})
-    return found
+    parts = ledger.get_all("matching", dict[int, Matching])
+    return {i: each for part in parts for i, each in part.items()}
 
 
 def merged(frames: Sequence[Frame], left_out: Sequence[LeftOut], known: Sequence[FrameRow]) -> list[FrameRow]:
@@ -74,4 +72,4 @@ def separated(table: Sequence[FrameQuality], places: Sequence[SkyFrame]) -> Iter
 
 def exclusion(pattern: str, excluded: Iterable[str]) -> str:
     """The setting `exclude_files` with these files besides."""
-    return "; ".join(filter(None, (pattern.strip().rstrip(";"), *(Path(each).as_posix() for each in sorted(excluded)))))
+    return "; ".join(filter(None, (pattern.strip().rstrip(";"), *map(as_pattern, sorted(excluded)))))
