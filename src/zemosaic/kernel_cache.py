@@ -1,25 +1,48 @@
-"""Where numba keeps compiled kernels when its usual places cannot be written."""
+"""Where numba keeps compiled kernels: a folder for each state of their source, wherever one can be written.
+
+numba compiles a kernel again when its own file has changed, not when that of a kernel which it calls has: the machine code of
+both is one, and a new edition would go on with a part of the old.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable
+import time
 from pathlib import Path
 
 import platformdirs
 
-__all__ = ["CACHE_VARIABLE", "cache_folder", "provide_cache"]
+from zemosaic import __version__
+
+__all__ = ["CACHE_VARIABLE", "cache_folder", "provide_cache", "source_of"]
 
 CACHE_VARIABLE = "NUMBA_CACHE_DIR"
+OLD = 30 * 86400  # s since a folder was last begun or used, after which it goes
 
 
 def provide_cache(module: str) -> None:
     """See to it, before numba is imported, that kernels beside the file `module` can be cached; workers inherit it."""
-    usual = [Path(module).parent / "__pycache__", platformdirs.user_cache_path("numba", appauthor=False)]
-    folder = cache_folder(usual)
-    if folder is not None:
-        os.environ[CACHE_VARIABLE] = str(folder)
+    if os.environ.get(CACHE_VARIABLE):
+        return
+    sources = Path(module).parent
+    folder = cache_folder(sources / "__pycache__") / f"kernels-{source_of(sources)}"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    folder.touch()
+    for other in folder.parent.glob("kernels-*"):
+        if time.time() - other.stat().st_mtime > OLD:
+            shutil.rmtree(other, ignore_errors=True)
+    os.environ[CACHE_VARIABLE] = str(folder)
+
+
+def source_of(folder: Path) -> str:
+    """What tells the source of the kernels in a folder from any other, 12 hexadecimal digits."""
+    digest = hashlib.sha256(__version__.encode())  # alone in an executable, which has no source files
+    for file in sorted(folder.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _writable(folder: Path) -> bool:
@@ -41,16 +64,15 @@ def _private(folder: Path) -> bool:
     return not folder.is_symlink() and about.st_uid == os.getuid() and not about.st_mode & 0o022
 
 
-def cache_folder(usual: Iterable[Path]) -> Path | None:
-    """Where numba is to keep compiled kernels; None: it was told, or one of its usual places can be written.
+def cache_folder(beside: Path) -> Path:
+    """Where compiled kernels can be kept: beside their source, in the user's cache, or in a private temporary folder.
 
-    Without any it refuses to compile ("no locator available"), as in a read-only installation of a user without a home.
+    Without any of its own numba refuses to compile ("no locator available") in a read-only installation of a user without a
+    home.
     """
-    if os.environ.get(CACHE_VARIABLE) or any(map(_writable, usual)):
-        return None
-    own = platformdirs.user_cache_path("zemosaic", appauthor=False) / "numba"
-    if _writable(own):
-        return own
+    for folder in (beside, platformdirs.user_cache_path("zemosaic", appauthor=False) / "numba"):
+        if _writable(folder):
+            return folder
     user = os.getuid() if hasattr(os, "getuid") else "user"
     shared = Path(tempfile.gettempdir()) / f"zemosaic-numba-{user}"
     return shared if _private(shared) else Path(tempfile.mkdtemp(prefix="zemosaic-numba-"))
