@@ -42,6 +42,7 @@ from zemosaic.settings import Settings
 from zemosaic.simulate import NightPlan, simulate_night
 
 CHANNELS = "rgb"
+PEERS = ("SWarp CLIPPED", "SWarp WEIGHTED", "reproject")
 SHARE = np.sqrt([0.25, 0.5, 0.25])  # of the pixels that see a colour: noise of a debayered plane over large areas
 FIGURES = (
     "astrometry, median", "photometry, rms", "FWHM over that of the subs", "background, rms without plane",
@@ -241,6 +242,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="empty folder for the night and everything made of it")
     parser.add_argument("--subs", type=int, default=48)
     parser.add_argument("--memory", type=int, default=2048, help="MB that SWarp may use for combining")
+    parser.add_argument("--beside", nargs="+", choices=PEERS, default=PEERS, help="the other programs (all)")
     options = parser.parse_args()
     night = simulate_night(options.folder / "night", NightPlan(subs=options.subs, distortion=0.0), Silent())
     watch = AssemblyWatch()
@@ -249,12 +251,10 @@ def main() -> None:
     peers = options.folder / "peers"
     peers.mkdir(exist_ok=True)
     job = prepare(options.folder / "night", outputs.mosaic, peers)
-    for combine in ("CLIPPED", "WEIGHTED"):
-        name = f"SWarp {combine}"
-        costs[name], cube = swarp(job, combine, options.memory)
-        scores[name] = judged(job, f"swarp_{combine.lower()}", cube, night.truth)
-    costs["reproject"], cube = coadd(job)
-    scores["reproject"] = judged(job, "reproject", cube, night.truth)
+    for name in options.beside:
+        program, _, combine = name.partition(" ")
+        costs[name], cube = swarp(job, combine, options.memory) if program == "SWarp" else coadd(job)
+        scores[name] = judged(job, name.lower().replace(" ", "_"), cube, night.truth)
     table(costs, scores)
 
 
