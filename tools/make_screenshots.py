@@ -88,6 +88,7 @@ def pictures(lights: Path, folder: Path, output: Path) -> None:
     window._start_run(fresh=False)
     assemble = window._run.progress.phases
     until(root, lambda: assemble["assemble"].share > 0.7 or window._run.status in ENDS, PATIENCE)
+    until(root, lambda: window.running._view.has_picture)
     take(window, "run", folder, "run")
     until(root, lambda: window._run.status in ENDS, PATIENCE)
     until(root, lambda: window.result._view.has_picture)
