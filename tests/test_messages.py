@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from zemosaic.errors import OutputError
+from zemosaic.events import Note, Warned
 from zemosaic.messages import Messages, load_locale, recognised, sentence
+from zemosaic.sentences import Sentences
+from zemosaic.settings_files import load_settings
 
 SOURCE = Path(__file__).parents[1] / "src" / "zemosaic"
 ENGLISH, FRENCH = Messages("en"), Messages("fr")
@@ -58,6 +63,76 @@ def test_every_reason_of_a_frame_is_said_in_french(module: str, text: str) -> No
 
 def test_enough_was_found_to_be_tested() -> None:
     assert len(CASES) > 45 and len({module for module, _ in CASES}) >= 8
+
+
+TOLD_MODULES = [
+    *sorted((SOURCE / "phases").glob("*.py")), *SOLVERS,
+    *(SOURCE / f"{name}.py" for name in (
+        "diskroom", "folders", "ledger", "mosaics", "picture", "pipeline", "recipes", "reporters", "settings_files", "survey",
+    )),
+]  # fmt: skip
+FOR_THE_COMMAND_LINE = ("cannot read the settings file", "7, line 7", "7: expected an object in braces")
+TELLERS = ("why_no_output", "_nothing_found", "no_lines")
+TESTED_BELOW = ("7: 7 = 7 7: 7", "7: there is no setting 7; it is ignored7")
+
+
+def told(path: Path) -> Iterator[str]:
+    """Sentences of a module that a person reads in the log or when a run ends: warnings, notes, and errors that stop it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        if (
+            isinstance(node, ast.Call)
+            and name in (*NOT_REASONS, "notes.append")
+            and name not in ("Cancelled", "ValueError")
+        ):
+            for value in node.args:
+                if " " in skeleton(value):
+                    yield skeleton(value)
+        elif isinstance(node, ast.FunctionDef) and (node.name in TELLERS or path.name == "_calibrate_rules.py"):
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.Return) and inner.value is not None and " " in skeleton(inner.value):
+                    yield skeleton(inner.value)
+
+
+TOLD = sorted({(path.name, text) for path in TOLD_MODULES for text in told(path)})
+
+
+@pytest.mark.parametrize(("module", "text"), TOLD)
+def test_every_note_warning_and_error_of_a_run_is_said_in_french(module: str, text: str) -> None:
+    if not text.startswith(FOR_THE_COMMAND_LINE) and text not in TESTED_BELOW:
+        assert recognised(text) is not None and sentence(text, FRENCH) != text
+        assert sentence(text, ENGLISH) == text
+
+
+def test_enough_is_told() -> None:
+    assert len(TOLD) > 40 and len({module for module, _ in TOLD}) >= 12
+
+
+def test_a_full_disk_and_an_unused_flat_are_told_in_french() -> None:
+    full = OutputError.writing(Path("/no such/a.fits"), OSError(28, "No space left on device"), 5 * 2**20)
+    assert sentence(str(full), FRENCH).startswith("/no such/a.fits : écriture impossible (Plus de place sur le disque")
+    lights = sentence("The flat is not used: it was taken through LP, the lights through IRCUT.", FRENCH)
+    assert lights == "Le flat n'est pas utilisé : il a été pris avec LP, les brutes avec IRCUT."
+    note = "a.json: no effect of use_gpu_phase5: there is no GPU path"
+    assert (
+        Sentences(FRENCH, None).line(Note(note))
+        == "a.json : sans effet : use_gpu_phase5 : il n'y a pas de calcul sur GPU"
+    )
+    astap = "ASTAP was not found: install it, or set astap_executable_path, or use solver_method = auto"
+    warned = Sentences(FRENCH, None).line(Warned(f"{astap}; the run goes on without it"))
+    assert warned is not None and warned.startswith("Attention : ASTAP est introuvable") and "the" not in warned.split()
+
+
+def test_notes_on_settings_of_the_first_release_are_told_in_french(tmp_path: Path) -> None:
+    file = tmp_path / "old.json"
+    old = {"solver_method": "ansvr", "use_gpu_phase5": True, "memory_limitt": 3, "zzz": 1}
+    file.write_text(json.dumps(old))
+    _, notes = load_settings(files=[file], folder=tmp_path)
+    assert len(notes) == 5
+    for note in notes:
+        assert sentence(note, FRENCH) != note and not {"the", "is", "no", "read"} & set(
+            sentence(note, FRENCH).split()
+        ), note
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,7 @@ class Lights:
     exposure: float  # s, all together, where it is known
     single: tuple[float, ...]  # s, of one sub, each value once
     subs: int = 0  # how many frames, where these are not there
+    excluded: tuple[Frame, ...] = ()  # by the user; among `left_out` too
 
 
 @dataclass(frozen=True)

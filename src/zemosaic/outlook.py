@@ -61,6 +61,7 @@ def look_at_headers(inputs: Sequence[Path], output: Path, settings: Settings, re
         _nights([f.date_obs for f in frames if f.date_obs]),
         sum(exposures),
         tuple(sorted(set(exposures))),
+        excluded=found.excluded,
     )
 
 

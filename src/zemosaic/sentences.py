@@ -76,7 +76,7 @@ class Sentences:
             case events.TargetStarted():
                 return self._target("event.TargetStarted", event.target, number=event.number, of=event.of)
             case events.TargetFailed():
-                return self._target("event.TargetFailed", event.target, reason=event.reason)
+                return self._target("event.TargetFailed", event.target, reason=sentence(event.reason, self.messages))
             case events.Forecast():
                 return self._forecast(event)
             case events.BlocksKept():
@@ -84,9 +84,9 @@ class Sentences:
             case events.Outturn():
                 return self._outturn(event)
             case events.Note():
-                return self.messages("event.Note", text=event.text)
+                return self.messages("event.Note", text=sentence(event.text, self.messages))
             case events.Warned():
-                return self.messages("event.Warned", text=event.text)
+                return self.messages("event.Warned", text=sentence(event.text, self.messages))
             case events.RunFinished():
                 return self._finished(event)
             case events.PhaseProgress() | events.BlockMade():

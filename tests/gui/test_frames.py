@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nights import FIELD, Recorder, assembled, simulated
-from zemosaic.gui.frames import PART, exclusion, frames_known, known_matching, merged, separated
+from zemosaic.gui.frames import PART, exclusion, frames_known, known_matching, merged, parted, separated
 from zemosaic.gui.skygeometry import SkyFrame
 from zemosaic.ledger import Ledger
 from zemosaic.model import FrameState, LeftOut
@@ -49,3 +49,9 @@ def test_pieces_make_up_the_whole(tmp_path: Path) -> None:
 def test_files_to_leave_out_join_the_patterns() -> None:
     assert exclusion("", ()) == "" and exclusion("*cloud*; ", ()) == "*cloud*"
     assert patterns(exclusion("*cloud*", ["/b/2.fit", "/a/1.fit"])) == ("*cloud*", "/a/1.fit", "/b/2.fit")
+
+
+def test_single_files_part_from_patterns() -> None:
+    text = "*cloud*; /a/1.fit; M31/2.fit; C:\\subs\\3.fit; /a/?.fit; 4.fit"
+    assert parted(text) == ("*cloud*; M31/2.fit; /a/?.fit; 4.fit", ("/a/1.fit", "C:\\subs\\3.fit"))
+    assert parted("") == ("", ())

@@ -196,6 +196,40 @@ def test_what_is_wrong_with_folders_is_told_where_they_are_chosen(
     assert any("were input and output swapped?" in text for text in person.read())
 
 
+def test_what_is_left_out_on_the_sky_is_one_with_the_patterns_of_the_settings(
+    open_window: Open, person: Person, night: Night, tmp_path: Path
+) -> None:
+    first, second = map(str, night.subs[:2])
+    elsewhere = str(tmp_path / "other" / "a.fit")
+    pattern = f"*{night.subs[0].stem[-3:]}*.fit"
+    values = {"exclude_files": f"{pattern}; {second}; {elsewhere}"}
+    remembered.save(remembered.Remembered(settings=values))
+    window = open_window(night.subs[0].parent, output=tmp_path / "out")
+    assert window.form.values()["exclude_files"] == pattern  # single files do not crowd the form
+    person.until(lambda: window._frames is not None and first in window.choice.excluded, 60.0)
+    assert window.choice.excluded == {first, second, elsewhere}
+    assert window._frames is not None and len(window._frames.places) == 5  # what is left out has its place on the sky
+    assert not any(row.state == FrameState.EXCLUDED for row in window._frames.rows)
+    window.show_page("sky")
+    person.until(lambda: "Include" in person.read())
+    window.choice.select([first, second])
+    person.click(person.button("Include"))
+    person.until(lambda: any(pattern in text and "Files to leave out" in text for text in person.read()))
+    assert window.choice.excluded == {first, elsewhere}
+    run = window._settings_of_run()
+    assert run is not None and run.exclude_files == pattern
+    person.click(person.button("Settings"))
+    window.form.show_setting("exclude_files")
+    person.wait(0.2)
+    person.press("ctrl+a", "BackSpace")
+    person.until(lambda: window.choice.excluded == {elsewhere})
+    window.choice.exclude([first])
+    run = window._settings_of_run()
+    assert run is not None and run.exclude_files == first
+    window._remember()
+    assert remembered.load().settings["exclude_files"] == f"{first}; {elsewhere}"
+
+
 def test_closing_asks_and_remembers(open_window: Open, person: Person, night: Night, tmp_path: Path) -> None:
     output = tmp_path / "out"
     window = open_window(night.subs[0].parent, output=output)

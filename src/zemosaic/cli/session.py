@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from zemosaic.events import Reporter
-    from zemosaic.messages import Messages
+    from zemosaic.messages import Messages, sentence
     from zemosaic.settings import Settings
 
 __all__ = [
@@ -102,7 +102,7 @@ def _of_disk(error: Exception, output: Path) -> Exception:
 def _in_words(error: BaseException, messages: Messages, log: Path) -> tuple[str, int]:
     """What a person reads about an error, and the exit code."""
     if isinstance(error, ZeMosaicError):
-        return messages(f"error.{type(error).__name__}", text=error), code_of(error)
+        return messages(f"error.{type(error).__name__}", text=sentence(str(error), messages)), code_of(error)
     if isinstance(error, MemoryError):
         return messages("error.memory"), FAILED
     return messages("error.unexpected", kind=type(error).__name__, text=error, log=log), FAILED

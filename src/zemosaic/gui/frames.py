@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,11 +10,24 @@ from zemosaic.catalogue import load_catalogue
 from zemosaic.gui.skygeometry import SkyFrame, footprint
 from zemosaic.ledger import FrameRow, Ledger
 from zemosaic.model import Frame, FrameState, LeftOut
-from zemosaic.patterns import as_pattern
+from zemosaic.patterns import Patterns, as_pattern
 from zemosaic.quality import FrameQuality, Matching, frame_table
+from zemosaic.settings import patterns
 
-__all__ = ["PART", "Frames", "exclusion", "frames_known", "known_matching", "merged", "separated"]
+__all__ = [
+    "PART",
+    "Frames",
+    "exclusion",
+    "frames_known",
+    "known_matching",
+    "merged",
+    "parted",
+    "ruled_out",
+    "separated",
+]
 
+ANCHORED = re.compile(r"[A-Za-z]:[\\/]|[\\/]")  # how a whole path begins
+CHUNK = 200  # rows that are compared with patterns at once: 1 ms
 PART = 400  # frames that are sent at once: a larger piece would hold up the window while it is unpacked
 
 
@@ -34,8 +48,11 @@ def known_matching(ledger: Ledger) -> dict[int, Matching]:
 
 
 def merged(frames: Sequence[Frame], left_out: Sequence[LeftOut], known: Sequence[FrameRow]) -> list[FrameRow]:
-    """A row for each file that is there now: as an earlier run left it, else as its header says."""
-    before = {str(row.path): row for row in known}
+    """A row for each file that is there now: as an earlier run left it, else as its header says.
+
+    What that run was told to leave out is as its header says: whether it is left out now is the user's choice of today.
+    """
+    before = {str(row.path): row for row in known if row.state != FrameState.EXCLUDED}
     rows = [before.get(str(f.path), _found(f)) for f in frames]
     return rows + [before.get(str(each.path), _left_out(each)) for each in left_out]
 
@@ -68,6 +85,22 @@ def separated(table: Sequence[FrameQuality], places: Sequence[SkyFrame]) -> Iter
         some = tuple(table[start : start + PART])
         there = tuple(of_file[row.file] for row in some if row.file in of_file)
         yield Frames(some, there, start == 0, start == starts[-1])
+
+
+def parted(text: str) -> tuple[str, tuple[str, ...]]:
+    """Patterns of the setting `exclude_files` that a person wrote, and the single files that it names by their whole paths."""
+    own = {each: bool(ANCHORED.match(each)) and not any(wild in each for wild in "*?") for each in patterns(text)}
+    return "; ".join(each for each in own if not own[each]), tuple(each for each in own if own[each])
+
+
+def ruled_out(rows: Sequence[FrameQuality], text: str, found: dict[str, str]) -> Iterator[None]:
+    """Put the files that fit a pattern, each with the first such pattern, into `found`; some rows a step."""
+    known = Patterns(patterns(text))
+    for first in range(0, len(rows) if known.all else 0, CHUNK):
+        for row in rows[first : first + CHUNK]:
+            if fits := known.of(row.file):
+                found[row.file] = fits[0]
+        yield
 
 
 def exclusion(pattern: str, excluded: Iterable[str]) -> str:

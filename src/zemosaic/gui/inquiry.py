@@ -9,6 +9,7 @@ from zemosaic.gui.headers import Fact, facts_of_lights, facts_of_outlook
 from zemosaic.gui.skygeometry import SkyFrame
 from zemosaic.gui.translator import Translator
 from zemosaic.gui.work import Question, look
+from zemosaic.messages import sentence
 from zemosaic.model import Lights, Outlook
 from zemosaic.quality import FrameQuality
 
@@ -83,7 +84,7 @@ class Inquiry:
     def words(self, tr: Translator) -> str:
         """What is going on, or went wrong."""
         if isinstance(self._failure, Failed):
-            return self._failure.text or tr("error.memory")
+            return sentence(self._failure.text, tr) or tr("error.memory")
         if self._failure is not None:
             return tr("gui.start.look_crashed")
         if self.busy and self.lights is None:

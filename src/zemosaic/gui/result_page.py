@@ -17,6 +17,7 @@ from zemosaic.gui.picture_view import ZoomedView
 from zemosaic.gui.pictures import KINDS, Shown, Still, View
 from zemosaic.gui.theme import Theme
 from zemosaic.gui.translator import Texts, Translator
+from zemosaic.messages import sentence
 from zemosaic.model import LeftOut
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ class ResultPage(ttk.Frame):
     def _fill_more(self, rest: list[LeftOut]) -> None:
         for each in rest[:A_TICK]:
             state = self._tr.messages.word("state", each.state)
-            self._table.insert("", "end", values=(each.path.name, state, each.reason))
+            self._table.insert("", "end", values=(each.path.name, state, sentence(each.reason, self._tr)))
         self._filling = self.after(PAUSE, lambda: self._fill_more(rest[A_TICK:])) if rest[A_TICK:] else ""
 
     # ---- other programs

@@ -15,7 +15,7 @@ from zemosaic import events
 from zemosaic.events import BlockMade, Event, FrameLeftOut, Made, PhaseProgress, RunFinished, SeamsGraded
 from zemosaic.gui.engine import Crashed, End, Failed, Finished, Held, Stopped
 from zemosaic.gui.progress import Progress
-from zemosaic.messages import Messages
+from zemosaic.messages import Messages, sentence
 from zemosaic.model import LeftOut
 from zemosaic.sentences import SERIOUS, Sentences
 
@@ -142,7 +142,7 @@ def end_in_words(end: End, say: Messages) -> str:
         case Failed(kind="unexpected"):
             return say("gui.end.unexpected", text=end.text, log=end.log or "")
         case Failed():
-            return say(f"error.{end.kind}", text=end.text)
+            return say(f"error.{end.kind}", text=sentence(end.text, say))
         case Crashed():
             return say(f"gui.end.crashed.{_cause(end.code)}", code=end.code)
 

@@ -12,7 +12,7 @@ from zemosaic.events import BlockMade, Event
 from zemosaic.gui import dialog, remembered
 from zemosaic.gui.choice import FrameChoice
 from zemosaic.gui.engine import PAUSE, RESUME, STOP, Engine, Job, Result
-from zemosaic.gui.frames import Frames, exclusion
+from zemosaic.gui.frames import Frames, exclusion, parted, ruled_out
 from zemosaic.gui.inquiry import Inquiry
 from zemosaic.gui.launch import Opening
 from zemosaic.gui.progress import Progress, TimeLeft
@@ -22,6 +22,7 @@ from zemosaic.gui.run_page import RunPage
 from zemosaic.gui.settings_form import SettingsForm
 from zemosaic.gui.sidebar import SideBar
 from zemosaic.gui.sky_page import SkyPage
+from zemosaic.gui.slices import Sliced
 from zemosaic.gui.start_page import StartPage
 from zemosaic.gui.state import LogLines, Run, Status, end_in_words
 from zemosaic.gui.theme import Theme
@@ -29,7 +30,6 @@ from zemosaic.gui.translator import Translator, system_language
 from zemosaic.gui.usage import Usage, UsageWatch
 from zemosaic.gui.work import Question, make
 from zemosaic.ledger import WORKSPACE
-from zemosaic.model import FrameState
 from zemosaic.settings import Settings
 
 __all__ = ["Window"]
@@ -39,6 +39,8 @@ SLICE = 0.010  # s of a look, at most
 SHOW_EVERY = 4  # ticks between two times that figures are written anew
 PAGES = ("start", "sky", "settings", "run", "result")
 SIZE, LEAST = (1180, 700), (980, 600)  # px at 96 dpi
+NOTICE = 15_000  # ms that it is shown
+NAMED = 3  # patterns in a line
 RESTLESS = 400  # ms without a change before headers are looked at
 
 
@@ -54,7 +56,7 @@ class Window:
         self._inquiry = Inquiry()
         self._run = Run()
         self._log = LogLines(self.tr.language)
-        self._ticks, self._due = 0, ""
+        self._ticks, self._due, self._fading = 0, "", ""
         self._shown: Result | None = None
         self._asked: Settings | None = None  # of the look at headers
         self._frames: Frames | None = None  # that are on the sky
@@ -93,10 +95,17 @@ class Window:
         self.start = StartPage(body, self.tr, self.theme, self._folders_changed, self._start_run)
         self.running = RunPage(body, self.tr, self.theme, self._order)
         self.result = ResultPage(body, self.tr, self.theme, self.tell_trouble)
-        self.choice = FrameChoice()
+        values = self._first_values()
+        self._rules, files = parted(str(values["exclude_files"]))  # patterns stand in the form, single files on the sky
+        self.choice = FrameChoice(files, self._tell_rules)
+        self._ruling = Sliced(body)
         self.sky = SkyPage(body, self.tr, self.theme, self.choice)
         self.form = SettingsForm(
-            body, self.tr, values=self._first_values(), on_change=self._allow_start, hidden=("language",)
+            body,
+            self.tr,
+            values=values | {"exclude_files": self._rules},
+            on_change=self._setting_changed,
+            hidden=("language",),
         )
         self.pages: dict[str, StartPage | SkyPage | SettingsForm | RunPage | ResultPage] = {
             "start": self.start,
@@ -169,8 +178,10 @@ class Window:
     def tell_trouble(self, text: str) -> None:
         """A line at the top, until the next thing is done."""
         self._notice.configure(text=text)
-        self._notice.pack(side="top", fill="x", before=next(p for p in self.pages.values() if p.winfo_ismapped()))
-        self.root.after(15_000, self._notice.pack_forget)
+        self._notice.pack(side="top", fill="x", before=self.pages[self.bar.page.get()])
+        if self._fading:
+            self.root.after_cancel(self._fading)
+        self._fading = self.root.after(NOTICE, self._notice.pack_forget)
 
     def _on_error(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """What goes wrong in the window itself is told, and the window lives."""
@@ -210,13 +221,36 @@ class Window:
             self.result.show(earlier)
 
     def _show_frames(self) -> None:
-        """On the sky and in the table; what an earlier run was told to leave out is left out until it is taken back."""
+        """On the sky and in the table."""
         frames = self._inquiry.frames
         if frames is None or frames is self._frames:
             return
         self._frames = frames
-        self.choice.exclude(row.file for row in frames.rows if row.state == FrameState.EXCLUDED)
         self.sky.show(frames.rows, frames.places)
+        self._rule_out()
+
+    def _setting_changed(self) -> None:
+        self._allow_start()
+        rules = str(self.form.values()["exclude_files"])
+        if rules != self._rules:
+            self._rules = rules
+            self._rule_out()
+
+    def _rule_out(self) -> None:
+        """Mark the frames that the patterns of the form leave out."""
+        rows, found = () if self._frames is None else self._frames.rows, dict[str, str]()
+        self._ruling.start(ruled_out(rows, self._rules, found), lambda: self.choice.rule(found))
+
+    def _tell_rules(self, files: frozenset[str]) -> None:
+        """Frames were to be taken back, and a pattern keeps them out."""
+        tr, rules = self.tr, self.choice.rules
+        where = {
+            "page": tr("gui.page.settings"),
+            "group": tr("group.frame quality"),
+            "setting": tr("setting.exclude_files"),
+        }
+        some = ", ".join(sorted({f"“{rules[file]}”" for file in files if file in rules})[:NAMED])
+        self.tell_trouble(tr("gui.table.ruled", count=len(files), patterns=some, **where))
 
     def _allow_start(self) -> None:
         why = ""
@@ -237,19 +271,30 @@ class Window:
 
     def _asking(self) -> Settings | None:
         """What the look at headers depends on."""
-        found = self.form.settings()
+        found = self.settings()
         return None if found is None else found.model_copy(update={"language": "en"})
 
     def settings(self) -> Settings | None:
-        """Of the next run; None while something is wrong with them."""
+        """All of them, with what is left out on the sky; None while something is wrong with them."""
         found = self.form.settings()
-        return None if found is None else found.model_copy(update={"language": self.tr.language})
+        if found is None:
+            return None
+        excluded = exclusion(found.exclude_files, self.choice.own)
+        return found.model_copy(update={"language": self.tr.language, "exclude_files": excluded})
+
+    def _settings_of_run(self) -> Settings | None:
+        """Without what is left out in other folders, where that is known: no run need wonder about it."""
+        found, frames = self.settings(), self._inquiry.frames
+        if found is None or frames is None:
+            return found
+        here = self.choice.own.intersection(row.file for row in frames.rows)
+        return found.model_copy(update={"exclude_files": exclusion(str(self.form.values()["exclude_files"]), here)})
 
     # ---- a run
 
     def _start_run(self, fresh: bool) -> None:
         inputs, output = self.start.inputs, self.start.output_folder
-        settings = self.settings()
+        settings = self._settings_of_run()
         if output is None or not inputs or settings is None or self._run.at_work:
             return
         outlook = self._inquiry.outlook
@@ -259,9 +304,6 @@ class Window:
         self._run.begin()
         self._log = LogLines(self.tr.language)
         self.running.begin()
-        there = () if self._frames is None else (row.file for row in self._frames.rows)
-        excluded = exclusion(settings.exclude_files, self.choice.excluded.intersection(there))
-        settings = settings.model_copy(update={"exclude_files": excluded})
         job = Job(inputs, output, settings, self._opening.notes, fresh)
         engine = self._engine = Engine(make, job)
         self._usage = UsageWatch(lambda: engine.pid, output, output / WORKSPACE)
@@ -355,9 +397,9 @@ class Window:
         """Those that differ from the user's files."""
         kept = _values(self._opening.kept)
         problems = self.form.problems()
-        return {
-            name: value for name, value in self.form.values().items() if name not in problems and value != kept[name]
-        }
+        values: dict[str, object] = dict(self.form.values())
+        values["exclude_files"] = exclusion(str(values["exclude_files"]), self.choice.own)
+        return {name: value for name, value in values.items() if name not in problems and value != kept[name]}
 
     def _remember(self) -> None:
         memory = Remembered(

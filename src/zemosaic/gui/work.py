@@ -154,7 +154,7 @@ def look(question: Question, pipe: Connection) -> None:
         from zemosaic.outlook import look_ahead, look_at_headers
 
         lights = look_at_headers(inputs, output or Path(os.devnull), question.settings, Counting())
-        pipe.send(replace(lights, frames=(), subs=len(lights.frames)))
+        pipe.send(replace(lights, frames=(), excluded=(), subs=len(lights.frames)))
         for value in _known(lights, output, question.settings):
             pipe.send(value)
         pipe.send(Finished(look_ahead(lights, output, question.settings)))
@@ -174,5 +174,7 @@ def _known(lights: Lights, output: Path | None, settings: Settings) -> Iterator[
             known, matching = ledger.rows(), known_matching(ledger)
         left_out = tuple(LeftOut(row.path, row.state, row.reason) for row in known if row.reason)
         yield Result(output, tuple(each for each in made if each.mosaic.is_file()), left_out)
-    rows = merged(lights.frames, lights.left_out, known)
+    there = {frame.path for frame in lights.excluded}
+    rest = [each for each in lights.left_out if each.path not in there]
+    rows = merged([*lights.frames, *lights.excluded], rest, known)
     yield from separated(*frames_known(rows, matching, equal_weights=settings.stacking_weighting_method == "none"))
