@@ -5,18 +5,27 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
+import time
 import tkinter as tk
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from astropy.io import fits
+from frames import frames
 from person import Person
 
 from nights import FIELD, simulated
+from zemosaic.events import Made
 from zemosaic.gui import remembered
+from zemosaic.gui.engine import Result
+from zemosaic.gui.frames import separated
 from zemosaic.gui.launch import Opening
+from zemosaic.gui.skygeometry import SkyFrame
 from zemosaic.gui.theme import Theme
 from zemosaic.gui.window import Window
 from zemosaic.ledger import Ledger
@@ -228,6 +237,121 @@ def test_what_is_left_out_on_the_sky_is_one_with_the_patterns_of_the_settings(
     assert run is not None and run.exclude_files == first
     window._remember()
     assert remembered.load().settings["exclude_files"] == f"{first}; {elsewhere}"
+
+
+def test_a_wrong_value_is_marked_where_it_is_typed_and_nothing_starts(
+    open_window: Open, person: Person, night: Night, tmp_path: Path
+) -> None:
+    window = open_window(night.subs[0].parent, output=tmp_path / "out")
+    person.until(lambda: window.start._start.instate(["!disabled"]), 60.0)
+    person.click(person.button("Settings"))
+    window.form.show_setting("max_elongation")
+    row = window.form.row("max_elongation")
+    person.wait(0.2)
+    person.click(row.editor, 0.3)
+    person.press("ctrl+a")
+    person.type("99")
+    person.until(lambda: "1.1 to 10" in " ".join(person.read()))
+    assert row.variable.get() == "99" and list(window.form.problems()) == ["max_elongation"]
+    person.click(person.button("Start"))
+    person.until(lambda: "Start Hierarchical Mosaic" in person.read())
+    person.click(person.button("Start Hierarchical Mosaic"))
+    person.wait(0.3)
+    assert window._engine is None and not (tmp_path / "out").exists()
+    assert window.tr("gui.start.wrong_setting") in person.read()
+    person.click(person.button("Settings"))
+    person.click(row.editor, 0.3)
+    person.press("ctrl+a")
+    person.type("2,5")  # a decimal comma will do
+    person.until(lambda: not window.form.problems())
+    settings = window.settings()
+    assert settings is not None and settings.max_elongation == 2.5 and window.start._start.instate(["!disabled"])
+
+
+def test_the_tk_thread_is_never_busy_for_long_with_20_000_frames(open_window: Open, tmp_path: Path) -> None:
+    window = open_window(settings=FAST.model_copy(update={"exclude_files": "*_00*; *7.fit"}))
+    rows = frames(20_000)
+    places = [
+        SkyFrame(row.file, row.panel, row.target, (a := n / 9e3, a + 0.7, a + 0.7, a), (41.0, 41.0, 42.2, 42.2), True)
+        for n, row in enumerate(rows)
+    ]
+    window.choice.exclude(row.file for row in rows[::2])
+    took = dict[str, float]()
+
+    def timed(what: str, act: Callable[[], object]) -> None:
+        """The longest event, ms of the processor; the best of some tries, since others work here too."""
+        for _ in range(3):
+            longest, until = spent(act), time.perf_counter() + 0.4
+            while time.perf_counter() < until or window._ruling.busy:
+                longest = max(longest, spent(lambda: window.root.tk.dooneevent(2)))  # 2: do not wait
+            took[what] = min(longest, took.get(what, longest))
+            if took[what] < 40.0:
+                break
+
+    def spent(act: Callable[[], object]) -> float:
+        before = time.thread_time()
+        act()
+        return 1000.0 * (time.thread_time() - before)
+
+    window._tick = lambda: None  # type: ignore[method-assign]
+    window.show_page("sky")
+    for piece in separated(rows, places):
+        took["piece"] = max(took.get("piece", 0.0), spent(lambda piece=piece: window._inquiry._collect(piece)))  # type: ignore[misc]
+    timed("all on the sky and marked", window._show_frames)
+    assert len(window.choice.rules) > 2000 and len(window.choice.excluded) > 11_000
+    timed("another pattern", lambda: window.form.row("exclude_files").variable.set("*3.fit"))
+    timed("settings", lambda: window.show_page("settings"))
+    timed("what a run is asked", window._settings_of_run)
+    timed("start page", lambda: window.show_page("start"))
+    timed("sky page", lambda: window.show_page("sky"))
+    timed("remembered", window._remember)
+    timed("other language", lambda: window.use_language("fr"))
+    assert max(took.values()) < 50.0, took
+
+
+def test_buttons_of_the_result_open_what_they_say(
+    open_window: Open, person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, programs, opened = tmp_path / "out 1", tmp_path / "programs", tmp_path / "opened"
+    output.mkdir()
+    programs.mkdir()
+    names = ("m.fits", "m_preview.png", "m_report.html", "zemosaic_worker.log")
+    mosaic, preview, report, log = (output / name for name in names)
+    fits.PrimaryHDU(np.random.default_rng(1).normal(100.0, 5.0, (3, 64, 64)).astype("f4")).writeto(mosaic)
+    for file in (preview, report, log):
+        file.write_text("")
+    for name in ("xdg-open", "open", "siril"):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\necho "{name} $1" >> "{opened}"\n')
+        program.chmod(0o755)
+    before = os.environ["PATH"]
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{before}")
+    window = open_window()
+    window.result.show(Result(output, (Made("", mosaic, preview, 3, report),), ()))
+    person.click(person.button("Result"))
+    usual = "open" if sys.platform == "darwin" else "xdg-open"
+    wanted = []
+    for text, line in (
+        ("Open folder", f"{usual} {output}"), ("Open report", f"{usual} {report}"), ("Open log", f"{usual} {log}"),
+        ("Open preview", f"{usual} {preview}"), ("Open in Siril", f"siril {mosaic}"),
+    ):  # fmt: skip
+        person.until(lambda text=text: text in person.read())  # type: ignore[misc]
+        person.click(person.button(text))
+        wanted.append(line)
+        person.until(lambda: opened.is_file() and opened.read_text().splitlines() == wanted)
+    for program in programs.iterdir():
+        program.unlink()
+    monkeypatch.setattr(
+        "zemosaic.gui.result_page.find_siril", lambda: programs / "siril"
+    )  # that was there a moment ago
+    with monkeypatch.context() as without:
+        without.setenv("PATH", str(programs))
+        window.result._open["folder"].invoke()
+        window.root.update()
+        assert f"{output} cannot be opened from here: no program for it was found" in " ".join(person.read())
+        window.result._open["siril"].invoke()
+        window.root.update()
+    assert f"{programs / 'siril'} cannot be started" in " ".join(person.read())
 
 
 def test_closing_asks_and_remembers(open_window: Open, person: Person, night: Night, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 __all__ = ["find_siril", "open_with", "show_path"]
@@ -40,11 +41,12 @@ def show_path(path: Path) -> bool:
 def open_with(program: str | Path, path: Path) -> bool:
     """Begin a program with a file, and leave it to itself; whether that could be done."""
     try:
-        subprocess.Popen(
+        process = subprocess.Popen(
             [str(program), str(path)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
     except OSError:
         return False
+    threading.Thread(target=process.wait, daemon=True).start()  # else it stays as a zombie when it has ended
     return True

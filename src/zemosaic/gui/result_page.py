@@ -183,7 +183,7 @@ class ResultPage(ttk.Frame):
         if painted is not None and painted[0] is self._still:
             self._view.show(painted[1])
         for failure in filter(None, (self._measurer.failure(), self._painter.failure())):
-            self._on_trouble(failure)
+            self._on_trouble(sentence(failure, self._tr))
         self.after(SIZE_PAUSE, self._look_for_pictures)
 
     def _paint(self) -> None:
@@ -262,7 +262,7 @@ class ResultPage(ttk.Frame):
     def _open_siril(self) -> None:
         siril = find_siril()
         if self._still is not None and siril is not None and not open_with(siril, self._still.made.mosaic):
-            self._on_trouble(self._tr("gui.result.cannot_open", path=siril))
+            self._on_trouble(self._tr("gui.result.cannot_start", program=siril))
 
     def _begin(self, path: Path) -> None:
         if not show_path(path):

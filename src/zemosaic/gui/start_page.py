@@ -219,7 +219,7 @@ class StartPage(ttk.Frame):
         labels.clear()
         for row, fact in enumerate(facts):
             name = ttk.Label(box, text=self._tr(fact.key), style="Dim.TLabel")
-            value = ttk.Label(box, text=fact.value, wraplength=self._theme.px(240), justify="left")
+            value = ttk.Label(box, text=fact.value, wraplength=self._theme.px(216), justify="left")
             if fact.bad:
                 value.configure(foreground=shades(self).wrong)
             name.grid(row=row, column=0, sticky="nw", pady=self._theme.px(2))
