@@ -15,6 +15,7 @@ __all__ = ["LogView"]
 
 LEVELS = {"all": ("note", "left_out", "warning"), "left_out": ("left_out", "warning"), "warnings": ("warning",)}
 A_TICK = 60  # lines that are shown at once, at most: Tk takes about 0.1 ms for one
+END = 0.999  # of all that is there
 PAUSE = 30  # ms between two such
 
 
@@ -28,6 +29,7 @@ class LogView(ttk.Frame):
         self._shown = 0  # of these
         self._waiting = ""
         self._level = "all"
+        self._at_end = True  # the newest line is seen
         self._make(theme)
         self.retranslate()
         theme.on_change(self._colour)
@@ -86,7 +88,8 @@ class LogView(ttk.Frame):
             highlightthickness=1, font="TkFixedFont", cursor="arrow",
         )  # fmt: skip
         bar = ttk.Scrollbar(body, command=self._text.yview, takefocus=False)
-        self._text.configure(yscrollcommand=bar.set)
+        self._text.configure(yscrollcommand=lambda first, last: self._scrolled(bar, first, last))
+        self._text.bind("<Configure>", lambda _: self._resized())
         bar.pack(side="right", fill="y")
         self._text.pack(side="left", fill="both", expand=True)
 
@@ -101,6 +104,15 @@ class LogView(ttk.Frame):
         self._text.tag_configure("found", background=colours.accent, foreground=colours.ground)
 
     # ---- what happens
+
+    def _scrolled(self, bar: ttk.Scrollbar, first: float, last: float) -> None:
+        bar.set(first, last)
+        self._at_end = float(last) > END
+
+    def _resized(self) -> None:
+        """Stay at the end: Tk keeps the upper line, and tells of another place only afterwards."""
+        if self._at_end:
+            self._text.see("end")
 
     def copy(self) -> None:
         """What is selected, else all that is shown."""
@@ -125,7 +137,7 @@ class LogView(ttk.Frame):
         if self._waiting:
             self.after_cancel(self._waiting)
             self._waiting = ""
-        at_end = self._text.yview()[1] > 0.999
+        at_end = self._at_end
         wanted = LEVELS[self._level]
         some = self._lines[self._shown : self._shown + A_TICK]
         self._shown += len(some)

@@ -65,7 +65,14 @@ class SideBar(ttk.Frame):
         self._languages = ttk.Combobox(self, state="readonly", width=13)
         self._languages.pack(side="bottom", fill="x")
         self._languages.bind("<<ComboboxSelected>>", lambda _: self._on_language(LANGUAGES[self._languages.current()]))
+        for chooser in (self._themes, self._languages):
+            chooser.bind("<<ComboboxSelected>>", _unmark, add=True)
         language = ttk.Label(self, style="Caption.TLabel")
         language.pack(side="bottom", anchor="w", pady=(0, px(2)))
         self._texts.bind(look, "gui.theme")
         self._texts.bind(language, "gui.language")
+
+
+def _unmark(event: tk.Event[ttk.Combobox]) -> None:
+    """Tk marks what was chosen as if it were to be copied."""
+    event.widget.selection_clear()
