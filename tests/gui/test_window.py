@@ -160,6 +160,8 @@ def test_an_engine_that_is_killed_is_told_and_the_window_lives(
     person.until(lambda: "The engine has gone" in person.read())
     assert any("want of memory" in text and "press Resume" in text for text in person.read())
     assert person.button("Resume") and not window._run.at_work
+    text = window.running.end_text  # all of it can be read
+    assert 0 < text.winfo_reqwidth() <= text.winfo_width() and text.winfo_width() <= window.running.winfo_width()
     _, alive = psutil.wait_procs(workers, timeout=10.0)
     assert not alive
     person.click(person.button("Start"))
@@ -188,6 +190,12 @@ def test_languages_change_at_once_everywhere(open_window: Open, person: Person, 
     assert not texts & english
     settings = window.settings()
     assert settings is not None and settings.language == "fr"
+    window.root.geometry("{}x{}".format(*window.root.minsize()))  # the smallest that it can be
+    window.show_page("settings")
+    person.wait(0.3)
+    reset = window.form.row("cluster_panel_threshold").reset
+    assert reset.winfo_rootx() + reset.winfo_width() < window.root.winfo_rootx() + window.root.winfo_width() - 10
+    assert window.form.search_entry.winfo_width() > 100
 
 
 def test_what_is_wrong_with_folders_is_told_where_they_are_chosen(

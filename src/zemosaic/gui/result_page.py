@@ -114,7 +114,8 @@ class ResultPage(ttk.Frame):
             button = self._open[name] = ttk.Button(buttons, command=command)
             button.pack(side="left", padx=(px(6), 0))
             self._texts.bind(button, f"gui.result.open_{name}")
-        self._facts = ttk.Label(head, style="Dim.TLabel", wraplength=px(1020), justify="left")
+        self._facts = ttk.Label(head, style="Dim.TLabel", justify="left")
+        head.bind("<Configure>", lambda event: self._facts.configure(wraplength=event.width))
         self._facts.grid(row=1, column=0, columnspan=4, sticky="w", pady=(px(4), 0))
         head.columnconfigure(2, weight=1)
 

@@ -130,7 +130,8 @@ class RunPage(ttk.Frame):
             button.bind("<Return>", lambda event: event.widget.invoke())
         self._overall = ttk.Progressbar(head, maximum=STEPS)
         self._overall.grid(row=1, column=0, columnspan=3, sticky="ew", pady=(px(8), 0))
-        self.end_text = ttk.Label(head, wraplength=px(1000), justify="left")
+        self.end_text = ttk.Label(head, justify="left")
+        head.bind("<Configure>", lambda event: self.end_text.configure(wraplength=event.width))
         self.end_text.grid(row=2, column=0, columnspan=3, sticky="w", pady=(px(8), 0))
         self.end_text.grid_remove()
         head.columnconfigure(1, weight=1)
@@ -201,7 +202,7 @@ class RunPage(ttk.Frame):
         label.configure(style="Head.TLabel" if view.at_work else "TLabel" if view.finished else "Dim.TLabel")
 
     def _time_text(self, run: Run) -> str:
-        if run.status in ENDS or run.status is Status.IDLE:
+        if run.status in ENDS or run.status in (Status.IDLE, Status.STOPPING):
             return ""
         left = run.progress.left
         return self._tr("gui.run.left_unknown") if left is None else left_in_words(left, self._tr)

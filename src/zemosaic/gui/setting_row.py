@@ -14,7 +14,7 @@ from zemosaic.gui.words import Words
 
 __all__ = ["SettingRow"]
 
-LABEL, EDITOR, REST = 262, 240, 250  # px at 96 dpi: least widths
+LABEL, EDITOR, REST = 262, 240, 190  # px at 96 dpi: least widths
 FILES = ("astap_executable_path",)  # paths that are files
 ALL_FILES = "*.*"
 
