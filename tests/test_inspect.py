@@ -21,6 +21,7 @@ from zemosaic.imaging.projection import sky_to_pixel
 from zemosaic.ledger import WORKSPACE, FrameRow, Ledger
 from zemosaic.messages import Messages
 from zemosaic.model import Correction, FrameState, Measurement
+from zemosaic.phases.measure import trailed
 from zemosaic.quality import FrameQuality, Matching, frame_table, in_words
 from zemosaic.simulate import Night, load_truth
 
@@ -157,3 +158,10 @@ def test_nothing_is_written_into_an_input(night: Night, capsys) -> None:
         with pytest.raises(SystemExit) as stop:
             main(["inspect", str(night.lights), flag, str(night.lights / "x")])
         assert stop.value.code == 2 and "lies in an input" in capsys.readouterr().err
+
+
+def test_the_limit_of_trailed_stars_is_told_as_it_was_set() -> None:
+    shaken = row(1, elongation=1.4)
+    assert shaken.frame is not None and shaken.measurement is not None
+    left_out = trailed(shaken.frame, shaken.measurement, 1.25)
+    assert left_out is not None and "at most 1.25 is used" in left_out.reason

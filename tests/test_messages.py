@@ -155,6 +155,12 @@ def test_notes_on_settings_of_the_first_release_are_told_in_french(tmp_path: Pat
             "The WCS in its header is not used: CRVAL1 = CRVAL2 = 0 says that nobody knew the position.",
             "Le WCS de son en-tête n'est pas utilisé : CRVAL1 = CRVAL2 = 0 dit que personne ne connaissait la position.",
         ),
+        (
+            'No part of the sky within 1 degrees of RA 10.0 Dec 41.0 fits its 30 stars at 2.4"/px (+-10 %); none. '
+            "ASTAP: it ended with code 7. astrometry.net: no solution.",
+            'Aucune partie du ciel à moins de 1 degrés de AD 10.0 Déc 41.0 ne convient à ses 30 étoiles à 2.4"/px '
+            "(+-10 %) ; none. ASTAP : il s'est terminé avec le code 7. astrometry.net : pas de solution.",
+        ),
         ("Something that nobody has translated.", "Something that nobody has translated."),
         ("", ""),
     ],

@@ -48,7 +48,8 @@ class Messages:
         return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-FILE_BEFORE = re.compile(r"(.*\.(?:fits?|fts)(?:\.[gf]z)?: )(.+)", re.IGNORECASE | re.DOTALL)
+FILE_BEFORE = re.compile(r"(.*?\.(?:fits?|fts)(?:\.[gf]z)?: )(.+)", re.IGNORECASE | re.DOTALL)
+NEXT = re.compile(r"(?<=[.?]) (?=[A-Z]|astrometry\.net: )")  # between two sentences
 
 
 def recognised(english: str) -> tuple[str, dict[str, str]] | None:
@@ -65,15 +66,27 @@ def sentence(english: str, tr: Callable[..., str]) -> str:
 
     tr : gives the text of a key, as `Messages` does
     """
-    found = recognised(english)
-    if found is not None:
-        key, places = found
+    parts = NEXT.split(english)
+    if (begun := _begun(parts)) is not None:
+        key, places, end = begun
         text = tr(key, **{name: sentence(place, tr) for name, place in places.items()})
-        return text[:1].upper() + text[1:] if english[:1].isupper() else text
+        text = text[:1].upper() + text[1:] if english[:1].isupper() else text
+        return f"{text} {sentence(' '.join(parts[end:]), tr)}" if end < len(parts) else text
     if before := FILE_BEFORE.fullmatch(english):
         return before[1] + sentence(before[2], tr)
-    parts = re.split(r"(?<=[.?]) (?=[A-Z])", english)
-    return " ".join(sentence(part, tr) for part in parts) if len(parts) > 1 else english
+    return f"{parts[0]} {sentence(' '.join(parts[1:]), tr)}" if len(parts) > 1 else english
+
+
+def _begun(parts: list[str]) -> tuple[str, dict[str, str], int] | None:
+    """The text that the first sentences are, its places, and how many sentences it takes; None where nobody wrote it.
+
+    As many as one text has, but what fills a place takes the next sentence in only where nothing else fits.
+    """
+    found = {end: recognised(" ".join(parts[:end])) for end in range(len(parts), 0, -1)}
+    whole = {end: text for end, text in found.items() if text is not None}
+    alone = (end for end, text in whole.items() if not any(NEXT.search(place) for place in text[1].values()))
+    end = next(alone, min(whole, default=0))
+    return (*whole[end], end) if end else None
 
 
 @cache

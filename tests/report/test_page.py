@@ -86,6 +86,24 @@ def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
     assert told["rows"][0][0] == EVIL.rpartition("/")[2] + ".fit" and EVIL in told["lists"]["instrument"]
 
 
+def test_no_folder_of_a_disk_is_on_the_page(tmp_path: Path) -> None:
+    kept = "/home/anna/M 31 (2)/a.fit"
+    same = f"The same exposure as {kept} (pixels and DATE-OBS are equal); it counts once. ASTAP: it ended with code 7."
+    frames = (line(0, file=kept), line(1, file="/home/anna/b/b.fit", state="duplicate", reason=same))
+    paths = {
+        "calibration_folder": "/home/anna/darks",
+        "coadd_memmap_dir": "/home/anna/tmp",
+        "astap_executable_path": "",
+    }
+    report = made_up(tmp_path, frames)
+    lines = tuple(replace(each, value=paths.get(each.name, each.value)) for each in report.settings)
+    html = page(replace(report, folder="/home/anna", settings=lines), GRID, Words("fr"))
+    assert "anna" not in html and "darks" in Reader(html).text
+    assert json.loads(Reader(html).data)["rows"][1][2] == (
+        "La même pose que a.fit (pixels et DATE-OBS identiques) ; elle compte une fois. ASTAP : il s'est terminé avec le code 7."
+    )
+
+
 def test_nothing_comes_from_elsewhere(tmp_path: Path) -> None:
     found = Reader(page(made_up(tmp_path), GRID, Words()))
     for tag, attributes in found.elements:

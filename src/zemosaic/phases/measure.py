@@ -94,7 +94,7 @@ def trailed(frame: Frame, measurement: Measurement, longest: float) -> LeftOut |
     if measurement.n_stars < ENOUGH_STARS or not measurement.elongation > longest:
         return None
     reason = (
-        f"the stars are {measurement.elongation:.1f} times as long as wide, at most {longest:.1f} is used: "
+        f"the stars are {measurement.elongation:.1f} times as long as wide, at most {longest:g} is used: "
         "the telescope moved or was shaken during the exposure"
     )
     return LeftOut(frame.path, FrameState.TRAILED, reason)

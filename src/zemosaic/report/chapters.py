@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 from zemosaic.report.plots import HUES
 from zemosaic.report.values import Advice, Report, SettingLine
@@ -174,7 +175,7 @@ def phases(times: Sequence[PhaseTime], words: Words) -> Iterator[PhaseRow]:
     longest = max(seconds.values(), default=0.0) or 1.0
     for name, mine in by_name.items():
         memory = max((p.memory for p in mine if math.isfinite(p.memory)), default=math.nan)
-        held = f"{words.number(memory)} MB" if math.isfinite(memory) else UNKNOWN
+        held = f"{words.number(memory)} {words.word('unit', 'MB')}" if math.isfinite(memory) else UNKNOWN
         share = f"{100.0 * seconds[name] / longest:.1f}"
         yield PhaseRow(words.word("phase", name), share, words.time(seconds[name]), held)
 
@@ -192,6 +193,8 @@ def _value(line: SettingLine, words: Words) -> str:
     about = declared()[line.name]
     if isinstance(line.value, bool):
         return words("gui.settings.on" if line.value else "gui.settings.off")
+    if about.unit == "path" and line.value:
+        return Path(str(line.value)).name or UNKNOWN  # its folders are nobody's business
     if isinstance(line.value, str):
         return words.word(f"choice.{line.name}", line.value) if line.value else UNKNOWN
     if about.zero and line.value == 0:

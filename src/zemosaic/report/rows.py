@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from zemosaic.report.words import Words
 
 __all__ = ["data_of"]
 
+ABSOLUTE = r"(?<![\w.:/\\])(?:[a-z]:|\\)?[\\/](?:[^\\/:;()\"\n]+[\\/])+"
 Cell = Callable[[FrameLine], object]
 
 
@@ -63,7 +65,8 @@ COLUMNS = (
 def data_of(report: Report, words: Words) -> dict[str, Any]:
     """What the script needs; states, filters, telescopes and folders are numbers of lists."""
     lists: dict[str, dict[object, int]] = {c.key: {} for c in COLUMNS if c.repeats}
-    rows = [[_cell(column, column.cell(f), lists, words) for column in COLUMNS] for f in report.frames]
+    hidden = _folders(report)
+    rows = [[_cell(column, column.cell(f), lists, words, hidden) for column in COLUMNS] for f in report.frames]
     states = [str(name) for name in lists["state"]]
     shown: dict[str, list[str]] = {key: [str(each) for each in known] for key, known in lists.items()}
     shown["state"] = [words.word("state", name) for name in states]
@@ -92,7 +95,9 @@ def _head(column: Column, words: Words) -> dict[str, Any]:
     }
 
 
-def _cell(column: Column, value: object, lists: dict[str, dict[object, int]], words: Words) -> object:
+def _cell(
+    column: Column, value: object, lists: dict[str, dict[object, int]], words: Words, hidden: re.Pattern[str]
+) -> object:
     if column.repeats:
         known = lists[column.key]
         return known.setdefault(value, len(known))
@@ -101,8 +106,15 @@ def _cell(column: Column, value: object, lists: dict[str, dict[object, int]], wo
     if isinstance(value, float):
         return round(value, column.digits or 0) if math.isfinite(value) else None
     if column.said:
-        return sentence(str(value), words)
+        return sentence(hidden.sub("", str(value)), words)
     return None if value == -1 else value
+
+
+def _folders(report: Report) -> re.Pattern[str]:
+    """What of a reason tells of someone's disk: folders of frames, and the folders of any absolute path."""
+    folders = sorted({str(Path(f.quality.file).parent) for f in report.frames}, key=len, reverse=True)
+    known = [re.escape(folder) + r"[\\/]" for folder in folders if Path(folder).is_absolute()]
+    return re.compile("|".join([*known, ABSOLUTE]), re.IGNORECASE)
 
 
 def _clock(time: float) -> str:
