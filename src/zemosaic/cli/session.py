@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from zemosaic import __version__
 from zemosaic.errors import Cancelled, InputError, OutputError, SettingsError, ZeMosaicError
+from zemosaic.messages import sentence
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from zemosaic.events import Reporter
-    from zemosaic.messages import Messages, sentence
+    from zemosaic.messages import Messages
     from zemosaic.settings import Settings
 
 __all__ = [
