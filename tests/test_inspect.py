@@ -82,6 +82,13 @@ def test_the_stars_of_a_lonely_frame_are_expected_from_the_catalogue() -> None:
     assert lost.expected == 205.0 and math.isnan(lost.weight) and lost.panel == -1
 
 
+def test_panels_of_the_same_number_are_those_of_another_target() -> None:
+    rows = [replace(row(k, n_stars=100 if k < 3 else 900), target="M 94" if k < 3 else "M 27") for k in range(6)]
+    found = table(rows, dict.fromkeys(range(6), 0))
+    assert [each.expected for each in found] == [100.0] * 3 + [900.0] * 3
+    assert not any(each.remarks for each in found)
+
+
 def test_columns_for_what_the_files_differ_in() -> None:
     rows = [row(0), row(1), replace(row(2), state=FrameState.UNSOLVED, target="")]
     head, *lines = as_text(table(rows, {0: 0, 1: 1}), Messages("en")).splitlines()

@@ -18,6 +18,7 @@ from zemosaic.model import Correction, Frame, FrameKind, Grid, Group, Measuremen
 from zemosaic.phases.match import MatchResult
 from zemosaic.reporters import PlainLines
 from zemosaic.seams import GRADES, SeamReport, grade_of, labels, seam_report, write_seams
+from zemosaic.sentences import Sentences
 
 SCALE = 2.4 / 3600.0
 FRAMES = [
@@ -68,7 +69,7 @@ def test_what_is_certain_of_a_step_counts_against_the_noise_of_a_pixel() -> None
     assert [(seam.first, seam.second, seam.grade) for seam in found.seams] == [(0, 1, "C"), (1, 2, "A")]
     assert found.seams[0].residual == pytest.approx((27.0, 0.0, -0.5))
     assert found.residual == pytest.approx(np.sqrt(np.mean(np.square([27.0, 0.0, -0.5, -1.5, 0.0, -0.5]))))
-    assert found.frames == ()
+    assert found.frames == report(30.0, 0.1).frames and report(1.0).frames == ()  # named from C on
     assert report(5.4, error=2.7).grade == "A"  # nobody knows
     assert report(0.1, ripple=2.0).visible == pytest.approx(0.2)  # what turns its sign along the seam shows as well
 
@@ -103,6 +104,12 @@ def test_the_summary_begins_with_a_bad_grade(capsys: pytest.CaptureFixture[str])
         assert (
             "20" in lost and "60" in lost and word in first and "2.50" in first and rest[:2] == ["  a.fit", "  b.fit"]
         )
+
+
+def test_a_warning_names_its_mosaic() -> None:
+    for language, words in (("en", "20 of 60 lights of M 27 LP"), ("fr", "20 brutes sur 60 de M 27 LP")):
+        line = Sentences(Messages(language), None).line(ManyLeftOut(20, 60, (("clouded", 20),), "M 27 LP"))
+        assert line is not None and words in line
 
 
 def test_the_summary_says_that_a_vignetting_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from nights import Recorder, all_assembled, assembled, rows, same_bits, simulated
+from nights import Recorder, all_assembled, assembled, rewrite, rows, same_bits, simulated
 from star_lists import frame_at, solution_at
 from zemosaic.errors import Cancelled, InputError
-from zemosaic.events import Assembled, RunFinished, StrayTarget, TargetFailed, TargetsFound, TargetStarted, Unchanged
+from zemosaic.events import (
+    Assembled,
+    ManyLeftOut,
+    RunFinished,
+    StrayTarget,
+    TargetFailed,
+    TargetsFound,
+    TargetStarted,
+    Unchanged,
+)
 from zemosaic.imaging.grouping import connected_footprints, unit_vectors
 from zemosaic.imaging.projection import angular_separation
-from zemosaic.ledger import WORKSPACE
-from zemosaic.model import FrameState
+from zemosaic.ledger import WORKSPACE, Ledger
+from zemosaic.model import FrameState, LeftOut
+from zemosaic.mosaics import Mosaics
+from zemosaic.report.names import JSON, report_path
+from zemosaic.settings import Settings
 from zemosaic.simulate import NightPlan
-from zemosaic.targets import find_targets, folder_name, in_words, is_stray, target_gap
+from zemosaic.targets import find_targets, folder_name, in_words, is_stray, target_gap, with_unplaced
 
 SIDES = (0.7, 1.2)  # deg
 
@@ -122,6 +136,61 @@ def test_a_gap_of_its_own_and_strays() -> None:
     assert [is_stray(t, found) for t in found] == [False, True]
 
 
+def lost_frames():
+    """Two targets of three solved frames and 9 lights in all: what the others say of where they belong."""
+    frames, solutions = frames_of(("M 94", 190.0, 3), ("M 27", 300.0, 3))
+    frames = [replace(f, path=Path(f"in/{f.target}/{f.id}.fit")) for f in frames]
+    nowhere = {"ra": math.nan, "dec": math.nan, "target": "", "path": Path("else/x.fit")}
+    for clues in ({"target": "m 27"}, {"path": Path("in/M 94/y.fit")}, {"ra": 301.0, "dec": 30.5},
+                  {}, {"target": "M 94", "path": Path("in/M 27/z.fit")}):  # fmt: skip
+        frames.append(replace(frames[0], id=len(frames), **(nowhere | clues)))
+    return frames, solutions
+
+
+def test_unsolved_frames_go_where_all_clues_agree() -> None:
+    frames, solutions = lost_frames()
+    found = find_targets(frames[:6], solutions, 3.0)
+    whole = with_unplaced(found, frames, solutions, 3.0)
+    assert [(t.name, [f.id for f in t.frames]) for t in whole] == [("M 94", [0, 1, 2, 7]), ("M 27", [3, 4, 5, 6, 8])]
+    (one,) = with_unplaced(found[:1], frames, solutions, 3.0)
+    assert one.frames == tuple(frames)
+
+
+def test_losses_of_nobody_are_counted_once_over_all_lights(tmp_path: Path) -> None:
+    frames, solutions = lost_frames()
+    recorder = Recorder()
+    with Ledger(tmp_path) as ledger:
+        survey = Mosaics(ledger, Settings(), recorder)
+        survey.leave_out(LeftOut(f.path, FrameState.UNSOLVED, "no position") for f in frames[6:])
+        survey.warn_of_unplaced(frames, survey.targets(frames, solutions))
+        survey.warn_of_unplaced(frames[:9], survey.targets(frames[:9], solutions))  # each says so of its own
+    told = [e for e in recorder.events if isinstance(e, ManyLeftOut)]
+    assert told == [ManyLeftOut(5, 11, (("unsolved", 5),), "")]
+
+
+def test_a_target_that_fails_at_assembly_does_not_take_the_others_with_it(tmp_path: Path, monkeypatch) -> None:
+    frames, solutions = frames_of(("M 94", 190.0, 3), ("M 27", 300.0, 3))
+
+    class Failing(SimpleNamespace):
+        def make(self, folder: Path) -> str:
+            if folder.name == "M 94":
+                raise InputError("no frame is left")
+            return "written"
+
+    monkeypatch.setattr("zemosaic.mosaics.Picture", lambda *_: Failing())
+    recorder = Recorder()
+    with Ledger(tmp_path) as ledger:
+        run = Mosaics(ledger, Settings(), recorder)
+        corrections = SimpleNamespace(corrections=solutions)
+        monkeypatch.setattr(run, "matched", lambda part, *_: SimpleNamespace(part=part, result=corrections))
+        night = SimpleNamespace(measurements={}, solved=SimpleNamespace(solutions=solutions))
+        targets = run.targets(frames, solutions)
+        assert run.mosaics(targets, night, tmp_path) == ([("M 27", "written")], ["M 94 (no frame is left)"])
+        with pytest.raises(InputError, match="no frame is left"):  # there is nothing else to make
+            run.mosaics(targets[:1], night, tmp_path)
+    assert [e.target.name for e in recorder.events if isinstance(e, TargetFailed)] == ["M 94"]
+
+
 # ---- for real
 
 PLAN = NightPlan(panels_x=1, panels_y=1, subs=5, width=360, height=480, seed=4, ra=299.9, dec=22.7)
@@ -198,10 +267,19 @@ def test_again_nothing_is_made_and_a_lost_frame_is_missed_in_its_target_only(
     assert recorder.outcomes.count(Unchanged(5)) == 2
     shutil.copytree(inputs, tmp_path / "in")
     (tmp_path / "in" / "M 27" / "M 27 0.fit").unlink()
+    blank = tmp_path / "in" / "M 27" / "M 27 1.fit"
+    rewrite(blank, np.random.default_rng(0).normal(1500, 20, fits.getdata(blank).shape).astype(np.uint16))
     fewer = Recorder()
-    made = all_assembled(tmp_path / "in", tmp_path / "out", fewer)
-    assert {e.name: e.used for e in fewer.events[-1].mosaics} == {"M 27": 4, "NGC 6888": 5}
-    assert {o.mosaic.parent.name: fits.getheader(o.mosaic)["NRAWPROC"] for o in made} == {"M 27": 4, "NGC 6888": 5}
+    made = all_assembled(tmp_path / "in", tmp_path / "out", fewer, report=True)
+    assert {e.name: e.used for e in fewer.events[-1].mosaics} == {"M 27": 3, "NGC 6888": 5}
+    headers = {o.mosaic.parent.name: fits.getheader(o.mosaic) for o in made}
+    assert {name: (h["NRAWINIT"], h["NRAWPROC"]) for name, h in headers.items()} == {"M 27": (4, 3), "NGC 6888": (5, 5)}
+    told = [(e.lost, e.lights, e.mosaic) for e in fewer.events if isinstance(e, ManyLeftOut)]
+    assert told == [(1, 4, "M 27")]  # a quarter of its own, a ninth of all
+    for o in made:
+        table = json.loads(report_path(o.preview, JSON).read_text(encoding="utf-8"))["frames"]
+        lost = [Path(row["file"]).name for row in table if row["state"] != "used"]
+        assert lost == (["M 27 1.fit"] if o.mosaic.parent.name == "M 27" else [])
 
 
 def test_stopped_in_the_second_target_it_goes_on_to_the_same_bits(both, inputs: Path, tmp_path: Path) -> None:

@@ -261,6 +261,7 @@ class ManyLeftOut:
     lost: int
     lights: int
     states: tuple[tuple[str, int], ...]  # FrameState and how many
+    mosaic: str = ""  # target and filter; "" where there is one mosaic, or all lights of a run are counted
 
 
 @dataclass(frozen=True)

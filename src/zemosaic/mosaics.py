@@ -55,7 +55,12 @@ class Mosaics(Survey):
             room = self._room(matched, kept, solutions)
         except InputError as error:
             return [], failed + [self._failed(m.part, error, lone=lone) for m in matched]
-        made = [(each.part.title, Picture(self, night, each, room).make(folder)) for each in matched]
+        made = list[Made]()
+        for each in matched:
+            try:
+                made.append((each.part.title, Picture(self, night, each, room).make(folder)))
+            except InputError as error:
+                failed.append(self._failed(each.part, error, lone=lone))
         return made, failed
 
     def _room(self, matched: Sequence[MatchedPart], frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> Room:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from zemosaic.catalogue import load_catalogue
@@ -59,9 +58,8 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
             solved = run.solve(frames, measurements, external, executor)
             night = Night(measurements, masters, solved, memory, executor, ledger.get(PACE, Pace))
             targets = run.targets(frames, solved.solutions)
-            if len(targets) == 1:  # then it has the unsolved ones too
-                targets = (replace(targets[0], frames=frames),)
             made, failed = run.mosaics(targets, night, output)
+            run.warn_of_unplaced(frames, targets)
         told = tuple(_told(name, each, settings) for name, each in made)
         ledger.put(MADE, told)
     if made:
@@ -104,5 +102,6 @@ def inspect_frames(
                 reporter.emit(Warned(str(error)))
                 solutions, targets = {}, ()
         matching = survey.matching(targets, measurements, solutions)
+        survey.warn_of_unplaced(frames, targets)
         equal = settings.stacking_weighting_method == "none"
         return frame_table(ledger.rows(), matching, load_catalogue(), equal_weights=equal)

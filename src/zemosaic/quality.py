@@ -80,6 +80,7 @@ class _Known:
     frame: Frame
     measurement: Measurement
     solution: Solution | None
+    target: str  # panels are numbered anew in each
     gain: float  # green; NaN before matching
     quality: float  # factor on its weight
 
@@ -132,7 +133,7 @@ def _known(row: FrameRow) -> _Known:
         raise ValueError(f"{row.path} was not measured")
     gain = NAN if row.correction is None else row.correction.gain[row.frame.reference]
     quality = NAN if row.correction is None else row.correction.weight
-    return _Known(row.frame, row.measurement, row.solution, gain, quality)
+    return _Known(row.frame, row.measurement, row.solution, row.target, gain, quality)
 
 
 def _weight(k: _Known) -> float:
@@ -161,13 +162,14 @@ def _expected_stars(
     Of a panel with fewer frames: the stars of the catalogue in the frame, times the median of stars over catalogue stars.
     Of a frame without a place: the median of its telescope.
     """
+    place = {i: (known[i].sensor, known[i].target, matching[i].panel) for i in known if i in matching}
     places: dict[Hashable, list[int]] = defaultdict(list)
     sensors: dict[Hashable, list[int]] = defaultdict(list)
     for i, k in known.items():
         sensors[k.sensor].append(k.measurement.n_stars)
-        if i in matching:
-            places[k.sensor, matching[i].panel].append(k.measurement.n_stars)
-    lonely = {k.sensor for i, k in known.items() if i in matching and len(places[k.sensor, matching[i].panel]) < ENOUGH}
+        if i in place:
+            places[place[i]].append(k.measurement.n_stars)
+    lonely = {known[i].sensor for i in place if len(places[place[i]]) < ENOUGH}
     listed = {
         i: n
         for i, k in known.items()
@@ -178,7 +180,7 @@ def _expected_stars(
         richness[known[i].sensor].append(known[i].measurement.n_stars / n)
     expected = {}
     for i, k in known.items():
-        here = places[k.sensor, matching[i].panel] if i in matching else []
+        here = places[place[i]] if i in place else []
         if len(here) >= ENOUGH:
             expected[i] = float(median(here))
         elif listed.get(i, 0) >= FEWEST_STARS:

@@ -28,9 +28,10 @@ from zemosaic.imaging.warp import footprint
 from zemosaic.model import Correction, Frame, Grid, Group, Measurement, Overlap, Solution
 from zemosaic.phases.match import MatchResult
 
-__all__ = ["GRADES", "Seam", "SeamReport", "draw_seams", "grade_of", "labels", "seam_report", "write_seams"]
+__all__ = ["GRADES", "WARNED", "Seam", "SeamReport", "draw_seams", "grade_of", "labels", "seam_report", "write_seams"]
 
 GRADES = (("A", "good", 0.1), ("B", "fair", 0.3), ("C", "poor", 1.0), ("D", "bad", math.inf))
+WARNED = ("C", "D")  # grades that the report begins with
 CERTAIN = 2.0  # errors that are taken off a step before it counts
 NAMED = 5  # frames of a bad seam
 SIZE = 1400  # px, longer side of the map
@@ -67,7 +68,7 @@ class SeamReport:
     visible: float  # of the worst seam
     residual: float  # rms of step over error: 1 when noise explains all
     seams: tuple[Seam, ...]
-    frames: tuple[str, ...]  # files that contribute most to seams that are graded bad
+    frames: tuple[str, ...]  # files that contribute most to its worst seams, where these are poor or bad
 
 
 def grade_of(visible: float) -> tuple[str, str]:
@@ -90,7 +91,7 @@ def seam_report(
     seams = sorted((_seam(o, noise) for o in matched.overlaps), key=lambda seam: -seam.visible)
     residuals = np.array([r for seam in seams for r in seam.residual])
     worst = seams[0]
-    bad = {p for seam in seams if seam.grade == GRADES[-1][0] for p in (seam.first, seam.second)}
+    bad = {p for seam in seams if worst.grade == seam.grade in WARNED for p in (seam.first, seam.second)}
     names = {f.id: str(f.path) for f in frames}
     members = [i for g in groups if g.id in bad for i in g.frames if i in matched.frame_steps]
     members.sort(key=lambda i: -matched.frame_steps[i])

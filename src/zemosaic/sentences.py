@@ -103,7 +103,8 @@ class Sentences:
 
     def _many_left_out(self, event: events.ManyLeftOut) -> str:
         states = self._counts(Counter(dict(event.states)))
-        text = self.messages("event.ManyLeftOut", lost=event.lost, lights=event.lights, states=states)
+        key = "event.ManyLeftOut" + (".mosaic" if event.mosaic else "")
+        text = self.messages(key, **(vars(event) | {"states": states}))
         self._headlines.append(text)
         return text
 

@@ -52,7 +52,7 @@ from zemosaic.seams import seam_report
 from zemosaic.settings import Settings, patterns
 from zemosaic.solvers.external import External, find_external
 from zemosaic.stopwatch import Stopwatch
-from zemosaic.targets import Target, find_targets, in_words, is_stray, target_gap
+from zemosaic.targets import Target, find_targets, in_words, is_stray, target_gap, with_unplaced
 from zemosaic.wcs import solution_header
 
 __all__ = ["PACE", "MatchedPart", "Survey", "ledger_key", "no_lines", "seen"]
@@ -204,18 +204,19 @@ class Survey:
             raise OutputError.writing(folder / "*.wcs", error) from error
 
     def targets(self, frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> tuple[Target, ...]:
-        """The targets that become mosaics of their own: all on one canvas if the user wants that."""
+        """The targets that become mosaics of their own, all on one canvas if the user wants that, and their unsolved frames."""
         usable = [f for f in frames if f.id in solutions]
         gap = 360.0 if self.settings.targets == "one" else target_gap(usable, solutions, self.settings.target_gap)
         found = find_targets(usable, solutions, gap)
         if len(found) > 1 and self.settings.targets == "error":
             raise InputError(in_words(found, gap))
-        self.ledger.record_targets({f.id: target.name for target in found for f in target.frames})
         if len(found) > 1:
             self.reporter.emit(TargetsFound(gap, tuple(seen(target) for target in found)))
             for target in found:
                 if is_stray(target, found):
                     self.reporter.emit(StrayTarget(seen(target), len(usable)))
+        found = with_unplaced(found, frames, solutions, gap)
+        self.ledger.record_targets({f.id: target.name for target in found for f in target.frames})
         return found
 
     def parts(self, target: Target) -> list[Target]:
@@ -301,14 +302,21 @@ class Survey:
             self.reporter.emit(SeamsGraded(*told, report.frames))
         if not result.corrections:
             raise InputError("every frame was left out while brightness and sky were matched; the log says why")
-        self._warn_of_losses(frames, len(result.corrections))
+        self._warn_of_losses(name.replace("/", " "), frames, len(result.corrections))
         return result
 
-    def _warn_of_losses(self, frames: Sequence[Frame], kept: int) -> None:
+    def warn_of_unplaced(self, frames: Sequence[Frame], targets: Sequence[Target]) -> None:
+        """Count losses over all lights of the run where nobody knows to which target some of them belong."""
+        known = {f.id for target in targets for f in target.frames}
+        if targets and len(known) < len(frames):
+            lost = {each.path for each in self.left_out}
+            self._warn_of_losses("", frames, sum(f.path not in lost for f in frames))
+
+    def _warn_of_losses(self, title: str, frames: Sequence[Frame], kept: int) -> None:
         if len(frames) - kept > 0.01 * self.settings.many_left_out * len(frames):
             lights = {f.path for f in frames}
             states = Counter(each.state.value for each in self.left_out if each.path in lights)
-            self.reporter.emit(ManyLeftOut(len(frames) - kept, len(frames), tuple(states.most_common())))
+            self.reporter.emit(ManyLeftOut(len(frames) - kept, len(frames), tuple(states.most_common()), title))
 
 
 def seen(target: Target) -> TargetSeen:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -22,7 +22,7 @@ from zemosaic.imaging.grouping import connected_footprints, diagonals, mean_dire
 from zemosaic.imaging.projection import pixel_to_sky
 from zemosaic.model import Frame, Solution
 
-__all__ = ["Target", "find_targets", "folder_name", "in_words", "is_stray", "target_gap"]
+__all__ = ["Target", "find_targets", "folder_name", "in_words", "is_stray", "target_gap", "with_unplaced"]
 
 DIAGONALS = 2.0  # of a frame, the default gap
 STRAY = (10, 0.1)  # a target of fewer frames, and of less than this share of the largest, may be a mistake
@@ -115,6 +115,46 @@ def folder_name(text: str) -> str:
     name = " ".join(re.sub(r'[<>:"/\\|?*]', "_", name).split())[:LONGEST_NAME].strip(" .")
     reserved = name.split(".")[0].rstrip().upper() in RESERVED or name.casefold().startswith("zemosaic_w")
     return f"_{name}" if reserved else name
+
+
+def with_unplaced(
+    targets: Sequence[Target], frames: Sequence[Frame], solutions: Mapping[int, Solution], gap: float
+) -> tuple[Target, ...]:
+    """Targets with those frames without a solution that can only be theirs; each in the order of `frames`.
+
+    A single target has them all. Of several, the object's name, the folder and the commanded position (nearer than `gap`
+    degrees to a frame) each tell which targets are possible; a frame joins a target when all that leave one
+    choice leave this one.
+    """
+    if len(targets) == 1:
+        return (replace(targets[0], frames=tuple(frames)),)
+    place = {f.id: k for k, target in enumerate(targets) for f in target.frames}
+    homes: dict[Hashable, set[int]] = defaultdict(set)
+    solved = [f for f in frames if f.id in place]
+    for f in solved:
+        for clue in _clues(f):
+            homes[clue].add(place[f.id])
+    sky = unit_vectors(np.array([solutions[f.id].ra for f in solved]), np.array([solutions[f.id].dec for f in solved]))
+    label = np.array([place[f.id] for f in solved])
+    for f in frames:
+        if f.id not in solutions:
+            pointed = unit_vectors(np.array([f.ra]), np.array([f.dec]))[0]  # NaN is near nothing
+            near = {int(k) for k in label[sky @ pointed > np.cos(np.radians(gap))]}
+            choices = [near, *(homes.get(clue, set()) for clue in _clues(f))]
+            sure = {k for choice in choices if len(choice) == 1 for k in choice}
+            if len(sure) == 1:
+                place[f.id] = sure.pop()
+    return tuple(
+        replace(target, frames=tuple(f for f in frames if place.get(f.id) == k)) for k, target in enumerate(targets)
+    )
+
+
+def _clues(frame: Frame) -> Iterator[Hashable]:
+    """What frames of one target have in common: the name of the object and the folder."""
+    name = " ".join(frame.target.split()).casefold()
+    if name not in NO_NAME:
+        yield "object", name
+    yield "folder", frame.path.parent
 
 
 def is_stray(target: Target, targets: Sequence[Target]) -> bool:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from reports import DIM, FACTS, GRID, NAN, PANELS, clouded, line, made_up
+from reports import DIM, FACTS, GRID, NAN, PANELS, SEAMS, clouded, line, made_up
 
 from zemosaic.messages import LANGUAGES, load_locale
 from zemosaic.report.files import as_csv, as_json
@@ -67,6 +67,29 @@ def test_every_text_is_there_in_its_language(tmp_path: Path, language: str) -> N
     assert "{" not in found.text  # no place-holder is left
     reason = next(row for row in json.loads(found.data)["rows"] if row[1] == 1)[2]
     assert reason == DIM if language == "en" else reason.startswith("ses 40 étoiles communes ont 5 % de la lumière")
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("bad", "and 1 more", "10 of 22")),
+        ("fr", ("mauvais", "et 1 de plus", "10 brutes sur 22")),
+    ],
+)
+def test_bad_seams_and_many_losses_stand_at_the_top(tmp_path: Path, language: str, words: tuple[str, ...]) -> None:
+    fine = made_up(tmp_path)
+    assert "warning" not in [a.get("class") for _, a in Reader(page(fine, GRID, Words(language))).elements]
+    named = fine.frames[9].quality.file
+    seam = replace(SEAMS.seams[0], visible=2.5, grade="D")
+    bad = replace(
+        fine, seams=replace(SEAMS, grade="D", seams=(seam,), frames=(named,)), facts=replace(FACTS, frames=12)
+    )
+    bad = replace(bad, frames=(*bad.frames, line(24)))  # eleven of panels 0 and 1
+    html = page(bad, GRID, Words(language))
+    top = Reader(html[: html.index('<dl class="cards">')]).text
+    assert all(word in top for word in words)
+    files = re.findall(r"Light_\d+", top)
+    assert len(files) == 10 and files[0] in named and not {"Light_00002", "Light_00003"} & {*files}
 
 
 def test_names_are_text_and_never_markup(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from zemosaic.model import Grid
 from zemosaic.report import chapters, figures
+from zemosaic.report.headlines import headlines
 from zemosaic.report.images import picture
 from zemosaic.report.rows import data_of
 from zemosaic.report.skyfigures import Sky
@@ -36,6 +37,7 @@ def page(report: Report, grid: Grid, words: Words) -> str:
         style=_asset("style.css"),
         script=_asset("frames.js"),
         chapters=CHAPTERS,
+        headlines=list(headlines(report, words)),
         cards=list(chapters.cards(report, words)),
         advice=[chapters.sentence(each, words) for each in report.advice],
         depth=list(figures.depth(report, sky, words)),
