@@ -52,6 +52,7 @@ from zemosaic.seams import seam_report
 from zemosaic.settings import Settings, patterns
 from zemosaic.solvers.external import External, find_external
 from zemosaic.stopwatch import Stopwatch
+from zemosaic.taken_over import forget_solved, keep_solved, solve_key, solved_before
 from zemosaic.targets import Target, find_targets, in_words, is_stray, target_gap, with_unplaced
 from zemosaic.wcs import solution_header
 
@@ -165,20 +166,33 @@ class Survey:
         external: External,
         executor: Executor,
     ) -> SolveResult:
+        """Where the frames point: taken over from an earlier run when nothing that decides it has changed."""
         usable = [f for f in frames if f.id in measurements]
-        with self.phase("solve", len(usable)) as outcome:
-            result = solve(
-                usable,
-                tuple(measurements.values()),
-                method=self.settings.solver_method,
-                search_radius=self.settings.astap_default_search_radius,
-                external=external,
-                executor=executor,
-                reporter=self.reporter,
-            )
+        key = solve_key(usable, measurements, self.settings, external)
+        before = solved_before(self.ledger, key)
+        with self.phase("solve", 0 if before else len(usable)) as outcome:
+            if before is None:
+                forget_solved(self.ledger)
+                result = solve(
+                    usable,
+                    tuple(measurements.values()),
+                    method=self.settings.solver_method,
+                    search_radius=self.settings.astap_default_search_radius,
+                    external=external,
+                    executor=executor,
+                    reporter=self.reporter,
+                )
+            else:
+                result = before
+                told = (
+                    f"solutions of {len(result.solutions)} frames taken over: nothing that they depend on has changed"
+                )
+                self.reporter.emit(Note(told))
             self.leave_out(result.left_out)
             self.ledger.record_solved(result.solutions)
-            self._write_solutions(usable, result.solutions)
+            self._write_solutions(usable, result.solutions, taken_over=before is not None)
+            if before is None:
+                keep_solved(self.ledger, key, result, external)
             outcome.append(
                 Solved(len(result.solutions), len(usable), median(result.residuals.values()), result.catalogue_rms)
             )
@@ -189,9 +203,12 @@ class Survey:
             )
         return result
 
-    def _write_solutions(self, frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> None:
-        """The solution of each frame as a header of cards, one a line, for other programs."""
+    def _write_solutions(self, frames: Sequence[Frame], solutions: Mapping[int, Solution], *, taken_over: bool) -> None:
+        """The solution of each frame as a header of cards, one a line, for other programs; those taken over lie there."""
         folder = self.ledger.workspace / "wcs"
+        files = {f.id: folder / f"{f.id:05d}_{f.path.name}.wcs" for f in frames if f.id in solutions}
+        if taken_over and all(path.is_file() for path in files.values()):
+            return
         try:
             folder.mkdir(exist_ok=True)
             for old in folder.glob("*.wcs"):
@@ -199,7 +216,7 @@ class Survey:
             for f in frames:
                 if f.id in solutions:
                     header = solution_header(solutions[f.id], f.width, f.height)
-                    header.totextfile(folder / f"{f.id:05d}_{f.path.name}.wcs")
+                    header.totextfile(files[f.id])
         except OSError as error:
             raise OutputError.writing(folder / "*.wcs", error) from error
 

@@ -38,9 +38,10 @@ from zemosaic.solvers.header import HeaderSolver
 from zemosaic.solvers.neighbour import NeighbourSolver
 from zemosaic.tables import load_stars
 
-__all__ = ["SolveResult", "SolveTask", "solve", "solve_one"]
+__all__ = ["SOLVE_VERSION", "SolveResult", "SolveTask", "solve", "solve_one"]
 
 PHASE = "solve"
+SOLVE_VERSION = 1  # raise it with any change of how frames are solved or refined: all are then solved anew
 NEIGHBOURS = 4  # pointings that are tried
 OVERLAPS = 3  # solved neighbours whose stars serve as a catalogue at last, by either measure
 RETRIES = 4  # rounds: what a neighbour solved in one is a neighbour itself in the next

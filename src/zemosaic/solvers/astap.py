@@ -32,7 +32,7 @@ from zemosaic.solvers import Hint
 from zemosaic.solvers.claim import check_claim
 from zemosaic.solvers.programs import Finished, find_program, run_program, scratch_folder
 
-__all__ = ["Astap", "AstapSolver", "Database", "find_astap", "find_database"]
+__all__ = ["Astap", "AstapSolver", "Database", "astap_files", "find_astap", "find_database"]
 
 NAMES = ("astap_cli", "astap")
 FIRST_FILES = ("*_0101.1476", "*_0101.290", "*_0101.001")
@@ -89,6 +89,11 @@ def find_database(setting: str, program: Path) -> Database | None:
         if found:
             return max(found, key=lambda database: database.density)
     return None
+
+
+def astap_files(astap: Astap) -> list[Path]:
+    """Its program and the files of its star database."""
+    return [astap.program, *astap.database.folder.glob(f"{astap.database.name}_*")]
 
 
 def _places() -> list[Path]:

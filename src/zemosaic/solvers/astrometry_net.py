@@ -10,6 +10,7 @@ import importlib.util
 import math
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,12 +34,14 @@ __all__ = [
     "WebSolver",
     "find_solve_field",
     "has_web_client",
+    "solve_field_files",
     "web_client",
     "web_request",
 ]
 
 BRIGHTEST = 200  # stars that are handed over
 SIZES = (0.05, 180.0)  # deg, width of frames whose scale is unknown
+CONFIG = "astrometry.cfg"
 LAST_SECONDS = 10.0  # that solve-field has beyond the limit that it keeps by itself
 
 
@@ -72,6 +75,20 @@ def find_solve_field(setting: str) -> tuple[Path | None, tuple[Path, ...], Path 
     if given is not None and given.is_dir() and any(given.glob("index-*.fits")):
         return find_program("", ("solve-field",), _places()), (given.absolute(),), None
     return find_program(setting, ("solve-field",), _places()), (), None
+
+
+def solve_field_files(solve_field: SolveField) -> list[Path]:
+    """Its program, its configuration and all its index files."""
+    folders, configs = list(solve_field.indexes), [solve_field.config] if solve_field.config else []
+    if not folders and not configs:  # where it looks by itself
+        configs = [solve_field.program.resolve().parent.parent / "etc" / CONFIG, Path("/etc") / CONFIG]
+    for config in configs:
+        with suppress(OSError):
+            words = [line.split(None, 1) for line in config.read_text(errors="replace").splitlines()]
+            folders += [
+                config.parent / rest[0].strip() for word, *rest in filter(None, words) if word == "add_path" and rest
+            ]
+    return [solve_field.program, *configs, *(path for folder in folders for path in folder.glob("index-*"))]
 
 
 def _places() -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +11,7 @@ from typing import TypeVar
 from zemosaic.errors import SettingsError
 from zemosaic.settings import Settings
 from zemosaic.solvers import Solver
-from zemosaic.solvers.astap import Astap, AstapSolver, find_astap, find_database
+from zemosaic.solvers.astap import Astap, AstapSolver, astap_files, find_astap, find_database
 from zemosaic.solvers.astrometry_net import (
     AstrometryNetSolver,
     SolveField,
@@ -19,9 +19,11 @@ from zemosaic.solvers.astrometry_net import (
     WebSolver,
     find_solve_field,
     has_web_client,
+    solve_field_files,
 )
+from zemosaic.solvers.programs import Trace, traces
 
-__all__ = ["NOBODY", "External", "external_solvers", "find_external"]
+__all__ = ["NOBODY", "External", "external_solvers", "find_external", "installed"]
 
 Found = TypeVar("Found")
 
@@ -101,6 +103,22 @@ def _astrometry_net(settings: Settings, scratch: Path) -> External:
     if not has_web_client():
         raise SettingsError("the web service of astrometry.net needs astroquery: pip install 'zemosaic[web]'")
     return External(web=WebService(settings.astrometry_api_key, settings.solver_timeout))
+
+
+def installed(external: External) -> tuple[External, tuple[Trace, ...]]:
+    """What the answers of these programs depend on: how they are set, and their files; another version has others."""
+    astap, solve_field = external.astap, external.solve_field
+    files = [
+        *(astap_files(astap) if astap is not None else ()),
+        *(solve_field_files(solve_field) if solve_field is not None else ()),
+    ]
+    nowhere = Path()  # scratch lies in the output folder, which may be moved
+    set_so = replace(
+        external,
+        astap=None if astap is None else replace(astap, scratch=nowhere),
+        solve_field=None if solve_field is None else replace(solve_field, scratch=nowhere),
+    )
+    return set_so, traces(files)
 
 
 @lru_cache(maxsize=4)

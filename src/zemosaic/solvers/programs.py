@@ -13,17 +13,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from zemosaic.errors import FrameError, SettingsError
 
-__all__ = ["Finished", "find_program", "run_program", "scratch_folder"]
+__all__ = ["Finished", "Trace", "find_program", "run_program", "scratch_folder", "traces"]
 
 WINDOWS = sys.platform == "win32"
 OUTPUT_KEPT = 20_000  # characters of what a program said
+
+Trace = tuple[str, int, int]  # name, bytes and modification time in ns of a file
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,16 @@ def find_program(setting: str, names: Sequence[str], places: Sequence[Path]) -> 
 
 def _runs(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
+
+
+def traces(paths: Iterable[Path]) -> tuple[Trace, ...]:
+    """By which it shows that files have been replaced, added or removed; those that cannot be looked at are left out."""
+    found = []
+    for path in sorted(set(paths)):
+        with suppress(OSError):
+            stat = path.stat()
+            found.append((str(path), stat.st_size, stat.st_mtime_ns))
+    return tuple(found)
 
 
 @contextmanager
