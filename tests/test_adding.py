@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from astropy.io import fits
 
 from nights import BRIGHT, FIELD, Recorder, assembled, pixels, rows, same_bits, simulated
-from zemosaic.events import BlocksKept
+from zemosaic.events import BlocksKept, Note, Planned, RunFinished
 from zemosaic.ledger import Ledger
 from zemosaic.model import FrameState
+from zemosaic.names import base_name, beside
 from zemosaic.phases import _assemble_blocks as blocks
 from zemosaic.phases import _assemble_kept as kept
 from zemosaic.phases import _assemble_reject as reject
@@ -144,6 +146,36 @@ def test_the_seams_are_those_of_the_corrections_that_were_used(joined, three):
     before = file.read_text()
     assembled(three, outputs.mosaic.parent)
     assert file.read_text() == before
+
+
+def test_other_forms_of_a_mosaic_go_and_older_mosaics_stay(first, three, panels, tmp_path):
+    """Planes, then packed, then with another sub: only files that are as the program wrote them are removed."""
+    folder = tmp_path / "mosaic"
+    shutil.copytree(first.mosaic.parent, folder)
+    for path in first.files:
+        (folder / path.name).unlink()
+    planes = assembled(three[:-1], folder, fits_layout="planes")
+    name = base_name(planes.preview)
+    assert planes.mosaic.name == f"{name}_R.fits" and beside(planes.preview, "seams.png").is_file()
+    assert not list(folder.glob("*_R_seams*"))
+    green = planes.planes[0]
+    os.utime(green, (1, 1))  # somebody else has been at it
+    recorder = Recorder()
+    packed = assembled(three[:-1], folder, recorder, fits_compression=True)
+    assert set(folder.glob("*.fits*")) == {*packed.files, green} - {packed.preview}
+    integer = assembled(three[:-1], folder, recorder, save_final_as_uint16=True)
+    assert set(folder.glob("*.fits*")) == {*integer.files, green} - {integer.preview}
+    told = [
+        e.text.rpartition(" ")[2] for e in recorder.events if isinstance(e, Note) and "form it had before" in e.text
+    ]
+    assert told == ["2", "4"]  # red and blue; mosaic, coverage, weight, exposure
+    recorder = Recorder()
+    wider = assembled([*three[:-1], panels[0][0]], folder, recorder)
+    (finished,) = (e for e in recorder.events if isinstance(e, RunFinished))
+    assert finished.mosaics[0].earlier == (name,) and wider.mosaic.is_file() and all(p.is_file() for p in integer.files)
+    (plan,) = (each for each in recorder.outcomes if isinstance(each, Planned))
+    header = fits.getheader(wider.mosaic)
+    assert (plan.width, plan.height) == (header["NAXIS1"], header["NAXIS2"])  # not those of the canvas
 
 
 def test_what_stays_is_what_would_have_been_made(first, joined, three, tmp_path, monkeypatch):

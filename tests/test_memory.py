@@ -13,10 +13,13 @@ import pytest
 from nights import FIELD, Inline, Recorder, assembled, same_bits, simulated
 from zemosaic.chunks import reserve
 from zemosaic.errors import OutputError, SettingsError
-from zemosaic.events import Forecast, Outturn
-from zemosaic.forecast import LOOK, Pace, forecast, pace, widths
+from zemosaic.events import Forecast, Outturn, Silent
+from zemosaic.execution import MAIN_MEMORY
+from zemosaic.forecast import LOOK, Pace, forecast, over_limit, pace, widths
 from zemosaic.ledger import Ledger
+from zemosaic.messages import recognised
 from zemosaic.model import Grid, Plan, Superblock
+from zemosaic.outlook import look_ahead, look_at_headers
 from zemosaic.phases._assemble_canvas import Checkpoint
 from zemosaic.phases.assemble import Assembly, Widths
 from zemosaic.recipes import assembly_recipe
@@ -105,6 +108,31 @@ def test_forecast_grows_with_what_there_is_to_do():
     assert np.sqrt(known.least * known.most) == pytest.approx(100 * 0.2 / 2)
 
 
+def test_kernels_that_have_to_be_compiled_are_in_the_forecast():
+    """30.7 s where 1.5 to 9.9 s were forecast: those of measuring were known, those of the assembly not."""
+    known, new = (forecast(plan_of(0), 17.0, 2, None, Pace(0.3, 1.0), compiled=each) for each in (True, False))
+    assert known.least == new.least < 2.0 < 6.0 < known.most and new.most > 31.0
+
+
+@pytest.mark.parametrize(("limit", "wanted"), [(1.0, 1), (1.0, 4), (2.0, 2), (2.0, 4), (3.0, 4)])
+def test_a_plan_keeps_to_the_limit_with_the_process_that_leads(night, tmp_path, limit, wanted):
+    """On 19 megapixels that no limit here lets a worker hold as one block."""
+    settings = Settings(memory_limit=limit, num_processing_workers=wanted, output_scale=0.3)
+    lights = look_at_headers([night.lights], tmp_path, settings, Silent())
+    told = look_ahead(lights, None, settings)
+    assert told is not None and told.width * told.height > 15e6
+    assert 0.8 * 1024 * limit < told.memory <= 1024 * limit
+
+
+def test_a_forecast_beyond_the_limit_is_said():
+    """Of an older plan, which goes on as it is."""
+    told = forecast(plan_of(0, 884 * 2**20), 100.0, 1, None, None)
+    assert over_limit(told, Settings(memory_limit=2.0)) == over_limit(told, Settings()) == ""
+    said = over_limit(told, Settings(memory_limit=1.0))
+    assert "1234 MB" in said and "1024 MB" in said
+    assert recognised(said) == ("said.over_limit", {"need": "1234", "limit": "1024"})
+
+
 def test_the_pace_is_that_of_workers_which_have_begun():
     """Two workers that compile for 20 s, then take 0.5 s a frame."""
     ends = [20.5 + 0.5 * (k // 2) for k in range(40)]
@@ -129,7 +157,9 @@ def test_samples_on_the_disk_are_those_in_memory(night, plain, tmp_path, monkeyp
         reserve(path, size)
 
     monkeypatch.setattr("zemosaic.phases._assemble_blocks.reserve", spy)
-    monkeypatch.setattr("zemosaic.phases.plan.TASK_OVERHEAD", 2 * 2**30 - 10 * 2**20)  # leaves 10 MB for samples
+    monkeypatch.setattr(
+        "zemosaic.phases.plan.TASK_OVERHEAD", 2 * 2**30 - MAIN_MEMORY - 10 * 2**20
+    )  # leaves 10 MB for samples
     monkeypatch.setattr("zemosaic.workers.LEAST_PER_WORKER", 1)
     outputs = assembled(
         night.lights,
@@ -144,12 +174,12 @@ def test_samples_on_the_disk_are_those_in_memory(night, plain, tmp_path, monkeyp
 
 
 def test_without_a_file_the_mosaic_is_cut_until_it_fits(night, plain, tmp_path, monkeypatch):
-    monkeypatch.setattr("zemosaic.phases.plan.TASK_OVERHEAD", 2 * 2**30 - 30 * 2**20)
+    monkeypatch.setattr("zemosaic.phases.plan.TASK_OVERHEAD", 2 * 2**30 - MAIN_MEMORY - 30 * 2**20)
     monkeypatch.setattr("zemosaic.workers.LEAST_PER_WORKER", 1)
     without = {"auto_limit_frames_per_master_tile": False, "coadd_use_memmap": False}
     outputs = assembled(night.lights, tmp_path, **COADD, **without)
     assert same_bits(outputs, plain[0])
-    monkeypatch.setattr("zemosaic.phases.plan.TASK_OVERHEAD", 2 * 2**30 - 4 * 2**20)
+    monkeypatch.setattr("zemosaic.phases.plan.TASK_OVERHEAD", 2 * 2**30 - MAIN_MEMORY - 4 * 2**20)
     with pytest.raises(SettingsError, match=r"5 subs overlap .*coadd_use_memmap"):
         assembled(night.lights, tmp_path / "small", **COADD, **without)
 

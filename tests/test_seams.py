@@ -155,8 +155,8 @@ def test_no_label_lies_on_another_where_four_panels_meet() -> None:
 
 
 def test_files_beside_the_mosaic(tmp_path: Path) -> None:
-    mosaic = tmp_path / "zemosaic_MT3_R12.fits"
-    write_seams(report(30.0, 0.1), mosaic, GRID, GROUPS, FRAMES, SOLUTIONS)
+    preview = tmp_path / "zemosaic_MT3_R12_preview.png"
+    write_seams(report(30.0, 0.1), preview, GRID, GROUPS, FRAMES, SOLUTIONS)
     told = json.loads((tmp_path / "zemosaic_MT3_R12_seams.json").read_text())
     assert told["grade"] == "D" and told["seams"][0]["step"][0] == 30.0 and told["grades"]["B"]["visible"] == 0.3
     with Image.open(tmp_path / "zemosaic_MT3_R12_seams.png") as picture:
@@ -168,5 +168,5 @@ def test_files_beside_the_mosaic(tmp_path: Path) -> None:
     # east is left: panel 2 lies left of panel 1, the good seam left of the bad one
     assert np.median(pixels.shape[1] - lines[0]) < np.median(pixels.shape[1] - lines[1])
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    write_seams(report(30.0, 0.1), mosaic, GRID, GROUPS, FRAMES, SOLUTIONS)
+    write_seams(report(30.0, 0.1), preview, GRID, GROUPS, FRAMES, SOLUTIONS)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before

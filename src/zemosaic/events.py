@@ -351,6 +351,7 @@ class Made:
     coverage: Path | None = None
     weight: Path | None = None
     planes: tuple[Path, ...] = ()  # green and blue, where each colour has a file; `mosaic` is red then
+    earlier: tuple[str, ...] = ()  # what the names begin with of older mosaics that still lie beside it
 
 
 @dataclass(frozen=True)

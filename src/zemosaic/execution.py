@@ -25,6 +25,7 @@ from zemosaic.errors import Cancelled, WorkerError
 from zemosaic.spread import Spread, one_by_one
 
 __all__ = [
+    "MAIN_MEMORY",
     "WorkerPool",
     "Workers",
     "cores",
@@ -41,6 +42,7 @@ Result = TypeVar("Result")
 
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 MOST_WORKERS = 61  # Windows waits for no more than 63 handles at a time
+MAIN_MEMORY = 350 * 2**20  # bytes, of the process that leads
 WORKER_MEMORY = 600 * 2**20  # bytes: interpreter with its libraries ~250 MB, one S50 frame in work ~350 MB
 AUTOMATIC_SHARE = 0.6  # of the free memory; the rest is for the page cache and the user's other programs
 LEAST_MEMORY = 2**30  # bytes

@@ -17,7 +17,7 @@ import platformdirs
 
 from zemosaic import __version__
 
-__all__ = ["CACHE_VARIABLE", "cache_folder", "provide_cache", "source_of"]
+__all__ = ["CACHE_VARIABLE", "cache_folder", "is_compiled", "provide_cache", "source_of"]
 
 CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 OLD = 30 * 86400  # s since a folder was last begun or used, after which it goes
@@ -35,6 +35,12 @@ def provide_cache(module: str) -> None:
         if time.time() - other.stat().st_mtime > OLD:
             shutil.rmtree(other, ignore_errors=True)
     os.environ[CACHE_VARIABLE] = str(folder)
+
+
+def is_compiled(module: str) -> bool:
+    """Whether kernels of a module, such as "coadd", lie in the cache; False where nobody has provided one."""
+    folder = os.environ.get(CACHE_VARIABLE)
+    return folder is not None and any(Path(folder).rglob(f"{module}.*.nbi"))
 
 
 def source_of(folder: Path) -> str:

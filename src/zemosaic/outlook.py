@@ -15,10 +15,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from zemosaic.events import Reporter
-from zemosaic.execution import memory_budget, worker_count
+from zemosaic.execution import MAIN_MEMORY
 from zemosaic.filters import by_filter
 from zemosaic.folders import existing_parent
-from zemosaic.forecast import GUESSED_SPREAD, KNOWN_SPREAD, LOOK, MAIN_MEMORY, MEGA, USUAL, Pace
+from zemosaic.forecast import GUESSED_SPREAD, KNOWN_SPREAD, LOOK, MEGA, USUAL, Pace
 from zemosaic.ledger import WORKSPACE, Ledger
 from zemosaic.model import Frame, Lights, Outlook, Plan, Solution
 from zemosaic.phases.assemble import assembly_looks
@@ -28,6 +28,7 @@ from zemosaic.recipes import crop, side_by_side
 from zemosaic.settings import Settings, patterns
 from zemosaic.survey import PACE
 from zemosaic.targets import Target, find_targets, target_gap
+from zemosaic.workers import local_workers, memory_for_tasks
 
 __all__ = ["free_disk", "look_ahead", "look_at_headers"]
 
@@ -105,8 +106,8 @@ def look_ahead(lights: Lights, output: Path | None, settings: Settings) -> Outlo
         The settings cannot be combined, or the frames lie too far apart for one mosaic: so would the run.
     """
     places = _places(lights.frames)
-    memory = memory_budget(settings.memory_limit)
-    workers = worker_count(settings.num_processing_workers, memory)
+    memory = memory_for_tasks(settings)
+    workers = local_workers(settings, memory)
     known, measured, pace = _known(output, lights.frames)
     size = sum(f.width * f.height for f in lights.frames) / len(lights.frames) / S50_PIXELS
     each = USUAL * size if measured is None else measured.frame

@@ -25,8 +25,9 @@ from zemosaic.events import (
 )
 from zemosaic.execution import Workers
 from zemosaic.filters import may_show_lines
-from zemosaic.forecast import ENOUGH_LOOKS, LOOK, MEGA, Pace, forecast, widths
+from zemosaic.forecast import ENOUGH_LOOKS, LOOK, MEGA, Pace, forecast, over_limit, widths
 from zemosaic.imaging.lines import LineMix
+from zemosaic.kernel_cache import is_compiled
 from zemosaic.ledger import to_json
 from zemosaic.model import FrameState, Grid, LeftOut, Masters, Measurement, Mosaic, Plan
 from zemosaic.phases.assemble import Assembly, Exposure, Fate, Finished, Recipe, Rejected, Result, Verdict, common_hash
@@ -98,6 +99,7 @@ class Written:
     outputs: Outputs
     stamps: tuple[tuple[int, int], ...]  # size and modification time of each file
     used: tuple[int, ...]  # frames
+    earlier: tuple[Path, ...] = ()  # previews of mosaics with other names that this output was given before
 
 
 class Picture:
@@ -119,7 +121,7 @@ class Picture:
         report = self._ledger.get(self._key("made_seams"), SeamReport)
         if report is not None:
             frames, solutions = self._part.frames, self._night.solved.solutions
-            write_seams(report, written.outputs.mosaic, self._room.part, self._groups, frames, solutions)
+            write_seams(report, written.outputs.preview, self._room.part, self._groups, frames, solutions)
         if self._settings.report:
             write_report(self._source(plan, written))
         return written
@@ -183,7 +185,7 @@ class Picture:
                 )
                 frozen = _Frozen(key, plan)
                 self._ledger.put(self._key("frozen_plan"), frozen)
-            outcome.append(_as_planned(frozen.plan))
+            outcome.append(_as_planned(frozen.plan, self._room.part))
         return frozen.plan
 
     def _cuts(self) -> Cuts | None:
@@ -264,11 +266,27 @@ class Picture:
             self._ledger.put(self._key("finished"), replace(before, manifest=""))
         outputs = self._exported(mosaic, plan, matched, lines, folder)
         self._ledger.put(self._key("made_from"), replace(made_from, way=self._way, solved=solved))
-        written = Written(manifest, outputs, _stamps(outputs), mosaic.frames)
+        earlier = _earlier(before, outputs) if before else ()
+        written = Written(manifest, outputs, _stamps(outputs), mosaic.frames, earlier)
         self._ledger.put(self._key("finished"), written)
+        if before:
+            self._remove_other_forms(before, outputs)
         if self._settings.coadd_cleanup_memmap:
             remove(self._planes, self._ledger.workspace)
         return written
+
+    def _remove_other_forms(self, before: Written, outputs: Outputs) -> None:
+        """Remove files of the mosaic in the form it had before: those only that are as this program has left them."""
+        stamps, removed = dict(zip(before.outputs.files, before.stamps, strict=True)), 0
+        for path in before.outputs.replaced_by(outputs):
+            if path.is_file() and _stamp(path) == stamps[path]:
+                try:
+                    path.unlink()
+                    removed += 1
+                except OSError as error:
+                    self._reporter.emit(Warned(f"cannot remove {path}: {error.strerror}; remove it by hand"))
+        if removed:
+            self._reporter.emit(Note(f"files of this mosaic in the form it had before, removed: {removed}"))
 
     def _graded_again(self, held: MatchResult, before: SeamReport | None) -> SeamReport | None:
         """The seams as the corrections leave them that the finished mosaic keeps."""
@@ -324,9 +342,12 @@ class Picture:
         """Assemble; what it will take is told before, what it took after, and the pace is kept for the next forecast."""
         width = widths(self._settings, work.plan, work.recipe, self._night.memory, executor.workers)
         workers, looks = min(executor.workers, width.others or executor.workers), work.looks
-        before = forecast(work.plan, looks, workers, self._ledger.get(LOOK, float), self._night.pace)
+        known, compiled = self._ledger.get(LOOK, float), is_compiled("coadd")
+        before = forecast(work.plan, looks, workers, known, self._night.pace, compiled=compiled)
         if looks:
             self._reporter.emit(before)
+            if said := over_limit(before, self._settings):
+                self._reporter.emit(Warned(said))
         began = self._reporter.clock()
         result = work.run(executor, self._reporter, width)
         seconds = self._reporter.clock() - began
@@ -374,12 +395,22 @@ def _deciding(plan: Plan) -> tuple[object, ...]:
 
 def _stamps(outputs: Outputs) -> tuple[tuple[int, int], ...]:
     """Size and modification time of each file; (0, 0) for one that is gone."""
-    stats = [path.stat() if path.is_file() else None for path in outputs.files]
-    return tuple((stat.st_size, stat.st_mtime_ns) if stat else (0, 0) for stat in stats)
+    return tuple(_stamp(path) for path in outputs.files)
 
 
-def _as_planned(plan: Plan) -> Planned:
-    grid = plan.grid
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat() if path.is_file() else None
+    return (stat.st_size, stat.st_mtime_ns) if stat else (0, 0)
+
+
+def _earlier(before: Written, outputs: Outputs) -> tuple[Path, ...]:
+    """Previews of the mosaics that lie beside this one, made by earlier runs of fewer or other subs."""
+    previews = dict.fromkeys((*before.earlier, before.outputs.preview))
+    return tuple(path for path in previews if path != outputs.preview and path.parent == outputs.preview.parent)
+
+
+def _as_planned(plan: Plan, grid: Grid) -> Planned:
+    """What is told of a plan; `grid` is what will be written of its canvas."""
     return Planned(
         grid.width, grid.height, 3600.0 * grid.scale, len(plan.groups), len(plan.superblocks),
         plan.memory / MEGA, plan.disk / MEGA,

@@ -15,6 +15,7 @@ from zemosaic.events import Made, Reporter, RunFinished, Warned
 from zemosaic.forecast import Pace
 from zemosaic.ledger import Ledger
 from zemosaic.mosaics import Mosaics
+from zemosaic.names import base_name
 from zemosaic.phases.export import Outputs
 from zemosaic.phases.plan import check_scale
 from zemosaic.picture import Night, Written
@@ -73,7 +74,8 @@ def _told(name: str, made: Written, settings: Settings) -> Made:
     """What the edges are told of a mosaic."""
     o = made.outputs
     report = report_path(o.preview) if settings.report else None
-    return Made(name, o.mosaic, o.preview, len(made.used), report, o.coverage, o.weight, o.planes)
+    earlier = tuple(base_name(path) for path in made.earlier if path.is_file())
+    return Made(name, o.mosaic, o.preview, len(made.used), report, o.coverage, o.weight, o.planes, earlier)
 
 
 def inspect_frames(

@@ -26,10 +26,23 @@ from zemosaic.errors import OutputError
 from zemosaic.imaging.projection import pixel_scale
 from zemosaic.imaging.warp import footprint
 from zemosaic.model import Correction, Frame, Grid, Group, Measurement, Overlap, Solution
+from zemosaic.names import beside
 from zemosaic.phases.match import MatchResult
 
-__all__ = ["GRADES", "WARNED", "Seam", "SeamReport", "draw_seams", "grade_of", "labels", "seam_report", "write_seams"]
+__all__ = [
+    "GRADES",
+    "SEAMS",
+    "WARNED",
+    "Seam",
+    "SeamReport",
+    "draw_seams",
+    "grade_of",
+    "labels",
+    "seam_report",
+    "write_seams",
+]
 
+SEAMS = ("seams.json", "seams.png")  # endings of the files about them
 GRADES = (("A", "good", 0.1), ("B", "fair", 0.3), ("C", "poor", 1.0), ("D", "bad", math.inf))
 WARNED = ("C", "D")  # grades that the report begins with
 CERTAIN = 2.0  # errors that are taken off a step before it counts
@@ -136,7 +149,7 @@ def _seam(overlap: Overlap, noise: Mapping[int, np.ndarray]) -> Seam:
 
 
 def write_seams(
-    report: SeamReport, mosaic: Path, grid: Grid, groups: Sequence[Group], frames: Sequence[Frame],
+    report: SeamReport, preview: Path, grid: Grid, groups: Sequence[Group], frames: Sequence[Frame],
     solutions: Mapping[int, Solution],
 ) -> None:  # fmt: skip
     """Write `..._seams.json` and `..._seams.png` beside the mosaic, unless they are there with the same content.
@@ -148,8 +161,7 @@ def write_seams(
     """
     scale = {letter: {"word": word, "visible": None if math.isinf(most) else most} for letter, word, most in GRADES}
     text = json.dumps({"grades": scale} | asdict(report), indent=1, ensure_ascii=False) + "\n"
-    file = mosaic.with_name(f"{mosaic.stem}_seams.json")
-    picture = mosaic.with_name(f"{mosaic.stem}_seams.png")
+    file, picture = (beside(preview, ending) for ending in SEAMS)
     try:
         if picture.is_file() and file.is_file() and file.read_text(encoding="utf-8", errors="replace") == text:
             return

@@ -189,9 +189,11 @@ class Sentences:
     def _made(self, made: events.Made, *, several: bool) -> str:
         key = "event.RunFinished.made" + (".target" if several else "")
         text = self.messages(key, name=made.name, mosaic=made.mosaic, preview=made.preview, used=made.used)
-        if made.report is None:
-            return text
-        return f"{text}\n{self.messages('event.RunFinished.made.report', report=made.report)}"
+        if made.report is not None:
+            text += "\n" + self.messages("event.RunFinished.made.report", report=made.report)
+        if made.earlier:
+            text += "\n" + self.messages("event.RunFinished.made.earlier", names=", ".join(made.earlier))
+        return text
 
     def _target(self, key: str, target: events.TargetSeen, **more: object) -> str:
         return self.messages(key, name=target.name, frames=target.frames, ra=target.ra, dec=target.dec, **more)

@@ -19,6 +19,7 @@ from zemosaic.gui.theme import Theme
 from zemosaic.gui.translator import Texts, Translator
 from zemosaic.messages import sentence
 from zemosaic.model import LeftOut
+from zemosaic.names import base_name, beside
 
 if TYPE_CHECKING:
     from zemosaic.imaging.display import Look
@@ -64,7 +65,7 @@ class ResultPage(ttk.Frame):
 
     def show(self, result: Result) -> None:
         self._result = result
-        names = [made.name or made.mosaic.stem for made in result.made]
+        names = [made.name or base_name(made.preview) for made in result.made]
         self._chooser.configure(values=names)
         if len(names) > 1:
             self._chooser.grid()
@@ -272,7 +273,7 @@ class ResultPage(ttk.Frame):
 
 def seams_of(made: Made) -> Path:
     """The map of the seams; it is there where panels overlap."""
-    return made.mosaic.with_name(f"{made.mosaic.stem}_seams.png")
+    return beside(made.preview, "seams.png")
 
 
 def grade_of(made: Made) -> str:

@@ -16,6 +16,7 @@ from zemosaic.chunks import opened
 from zemosaic.events import Reporter
 from zemosaic.imaging.lines import LineMix
 from zemosaic.model import Frame, Mosaic
+from zemosaic.names import PREVIEW
 from zemosaic.phases._export_files import Format, Writer
 from zemosaic.phases._export_header import Provenance, add_history, companion_header, mosaic_header, total_exposure
 from zemosaic.phases._export_preview import write_preview
@@ -47,6 +48,20 @@ class Outputs:
             + self.planes
             + self.lines
         )
+
+    def replaced_by(self, new: Outputs) -> tuple[Path, ...]:
+        """Those of these files that `new` has in another form under the same name: another ending, or a file a colour."""
+        if self.preview != new.preview:
+            return ()
+        pairs = (
+            ((self.mosaic, *self.planes), (new.mosaic, *new.planes)),
+            ((self.coverage,), (new.coverage,)),
+            ((self.weight,), (new.weight,)),
+            ((self.rejected,), (new.rejected,)),
+            ((self.exposure,), (new.exposure,)),
+            (self.lines, new.lines),
+        )
+        return tuple(path for old, now in pairs if any(now) for path in old if path and path not in now)
 
 
 def export(
@@ -165,7 +180,7 @@ class _Files:
         return self._writer.companion(path, header, shape, map(no_data_is_zero, rows), dtype)
 
     def preview(self) -> Path:
-        path = self._path("_preview.png")
+        path = self._path(PREVIEW)
         self._progress.item = path.name
         write_preview(path, self._mosaic, self._provenance.version, self._progress)
         return path

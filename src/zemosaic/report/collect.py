@@ -18,6 +18,7 @@ from zemosaic.imaging.projection import grid_to_sky
 from zemosaic.imaging.warp import footprint
 from zemosaic.ledger import FrameRow
 from zemosaic.model import FrameState, Grid, Group
+from zemosaic.names import beside
 from zemosaic.quality import FrameQuality, frame_table
 from zemosaic.report.advice import advice
 from zemosaic.report.depth import limiting_magnitude, middle_of
@@ -25,6 +26,7 @@ from zemosaic.report.maps import blocks, factor_of
 from zemosaic.report.names import ENDINGS, report_path
 from zemosaic.report.sources import Source
 from zemosaic.report.values import Facts, FloatArray, FrameLine, Maps, Outline, PanelDepth, Report, SettingLine
+from zemosaic.seams import SEAMS
 from zemosaic.settings import Settings, declared
 
 __all__ = ["collect", "moment"]
@@ -69,8 +71,7 @@ def _names(source: Source) -> Iterator[str]:
     """The files of the mosaic, and those about it."""
     yield from (path.name for path in source.outputs.files)
     if source.seams is not None:
-        stem = source.outputs.mosaic.stem
-        yield from (f"{stem}_seams.json", f"{stem}_seams.png")
+        yield from (beside(source.outputs.preview, ending).name for ending in SEAMS)
     yield from (report_path(source.outputs.preview, ending).name for ending in ENDINGS)
 
 
