@@ -12,8 +12,11 @@ from astropy.io import fits
 from nights import BRIGHT, Recorder, assembled, pixels, rewrite, rows, simulated
 from zemosaic.events import Warned
 from zemosaic.imaging.calibrate import STEP, Feather, calibration
-from zemosaic.model import Correction, Grid, Solution
+from zemosaic.model import Correction, Frame, FrameKind, Grid, Solution
+from zemosaic.phases.match import MatchResult
+from zemosaic.recipes import weighted_by_hand
 from zemosaic.score.scene import boxes_of, load_scene
+from zemosaic.settings import Settings
 from zemosaic.simulate import Night
 
 SHAPE = (480, 640)
@@ -56,6 +59,36 @@ def test_radial_feathering_falls_as_the_power_of_a_cosine_to_its_floor(
     cosine = np.cos(0.5 * np.pi * np.minimum(rho / fraction, 1.0)) ** power
     assert share == pytest.approx(np.maximum(cosine, floor), abs=1e-6)
     assert share[rho > fraction] == pytest.approx(floor, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "factors", "idle"),
+    [
+        ("*S30*=2", (1.0, 2.0, 1.0), ()),
+        ("light_1.FIT=3; *=2; Light_1.fit=5", (3.0, 2.0, 3.0), ()),  # the first that fits, plain or not
+        ("*=2; light_1.fit=3", (2.0, 2.0, 2.0), ()),
+        ("a/*=4; b/Light_1.fit=5; c/*=6", (4.0, 4.0, 5.0), ("c/*",)),  # ends of paths
+    ],
+)
+def test_patterns_of_weights_are_those_of_files_to_leave_out(
+    text: str, factors: tuple[float, ...], idle: tuple[str, ...]
+) -> None:
+    paths = ("/n/a/Light_1.fit", "/n/a/x_S30_2.fit", "/n/b/Light_1.fit")
+    corrections = {k: Correction(k, (1.0,), ((0.0,),), (), 10.0) for k in range(3)}
+    made = MatchResult(
+        corrections=corrections, left_out=(), overlaps=(), sky_level=(0.0,), zero_point=22.0, zero_point_scatter=0.1,
+        zero_point_stars=20, zero_point_channel="luminance", gain_residual_mmag={}, frame_steps={}, common_stars={},
+        response={}, pedestal={}, pedestal_error={}, response_error={}, star_groups=1, sky_groups=1,
+    )  # fmt: skip
+    frames = [
+        Frame(
+            k, Path(path), 0, 0, "", FrameKind.MONO, 640, 480, "", "one", "", "", "", "", 10.0, 80.0, 20.0, "", 0.0, 0.0, 2.4,
+            65535.0,
+        )
+        for k, path in enumerate(paths)
+    ]  # fmt: skip
+    result, found = weighted_by_hand(made, frames, Settings(file_weights=text))
+    assert tuple(result.corrections[k].weight for k in range(3)) == factors and found == idle
 
 
 # ---- for real

@@ -18,7 +18,10 @@ class Patterns:
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self.all = tuple(dict.fromkeys(patterns))
-        self._plain = {_folded(each): each for each in self.all if not _is_wild(each)}
+        self._plain: dict[str, list[str]] = {}  # those that differ in capitals only are one and the same
+        for each in self.all:
+            if not _is_wild(each):
+                self._plain.setdefault(_folded(each), []).append(each)
         self._wild = {each: re.compile(_expression(each)) for each in self.all if _is_wild(each)}
 
     def of(self, path: str) -> tuple[str, ...]:
@@ -28,7 +31,7 @@ class Patterns:
         if self._plain:
             parts = whole.split("/")
             ends = ("/".join(parts[k:]) for k in range(len(parts)))
-            fits += [self._plain[end] for end in ends if end in self._plain]
+            fits += [each for end in ends for each in self._plain.get(end, ())]
         return tuple(fits)
 
 

@@ -8,7 +8,6 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from zemosaic.imaging.gauge import held, stepped
 from zemosaic.imaging.lines import LineMix, flux_ratio, hydrogen, oxygen
 from zemosaic.imaging.projection import pixel_scale
 from zemosaic.model import Correction, Frame, Grid, Group, Measurement, Overlap, Plan, Solution
+from zemosaic.patterns import Patterns
 from zemosaic.phases.assemble import Exposure, Finished, Ingredient, Recipe
 from zemosaic.phases.export import Format, Provenance
 from zemosaic.phases.match import MatchResult
@@ -206,12 +206,14 @@ def weighted_by_hand(
     matched: MatchResult, frames: Sequence[Frame], settings: Settings
 ) -> tuple[MatchResult, tuple[str, ...]]:
     """The corrections with the user's own weights of files, and the patterns that fit none."""
-    factors, idle = dict[int, float](), []
-    for pattern, weight in weights_by_pattern(settings.file_weights):
-        fitting = [f.id for f in frames if fnmatchcase(f.path.name.lower(), pattern.lower())]
-        factors = dict.fromkeys(fitting, weight) | factors
-        if not fitting:
-            idle.append(pattern)
+    given = weights_by_pattern(settings.file_weights)
+    weights = dict(reversed(given))  # of a pattern that is given twice, and of several that fit, the first counts
+    known, factors, busy = Patterns(pattern for pattern, _ in given), dict[int, float](), set[str]()
+    for f in frames:
+        if found := known.of(str(f.path)):
+            factors[f.id] = weights[min(found, key=known.all.index)]
+            busy.update(found)
+    idle = [pattern for pattern, _ in given if pattern not in busy]
     corrections = {i: replace(c, weight=c.weight * factors.get(i, 1.0)) for i, c in matched.corrections.items()}
     return replace(matched, corrections=corrections), tuple(idle)
 

@@ -171,8 +171,8 @@ class Settings(BaseModel):
         "",
         "stacking",
         "Weights of files",
-        "Weights of your own, as in `old_panel*=0.5; *S30*=2`: the weight of a file whose name fits a pattern (`*` and `?`, "
-        "capitals or not; the first that fits counts) is multiplied by that number.",
+        "Weights of your own, as in `old_panel*=0.5; S30/*=2`: the weight of a file that fits a pattern (as for "
+        "`exclude_files`: names, or ends of paths; the first that fits counts) is multiplied by that number.",
         unit="text",
     )
     stacking_rejection_algorithm: Literal["kappa_sigma", "winsorized_sigma_clip", "linear_fit_clip", "none"] = setting(
