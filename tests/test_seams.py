@@ -85,6 +85,16 @@ def test_a_bad_one_names_its_frames() -> None:
     assert found.grade == "D" and found.frames == ("sub5.fit", "sub7.fit", "sub6.fit", "sub4.fit", "sub3.fit")
 
 
+def test_a_seam_of_which_nothing_is_known_has_no_grade() -> None:
+    with pytest.raises(ValueError, match="nothing is known"):
+        grade_of(float("nan"))
+    both, unknown = matched(5.4, 0.1), (float("nan"),) * 3
+    silent = replace(both.overlaps[1], difference=unknown)
+    found = seam_report(FRAMES, GROUPS, replace(both, overlaps=(silent, both.overlaps[0])), MEASURED, SOLUTIONS)
+    assert found is not None and found.grade == "C" and [(s.first, s.second) for s in found.seams] == [(0, 1)]
+    assert seam_report(FRAMES, GROUPS, replace(both, overlaps=(silent,)), MEASURED, SOLUTIONS) is None
+
+
 def test_without_overlaps_there_is_nothing_to_grade() -> None:
     assert seam_report(FRAMES, GROUPS, matched(), MEASURED, SOLUTIONS) is None
 

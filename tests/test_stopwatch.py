@@ -7,6 +7,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 
 from zemosaic.stopwatch import Stopwatch
@@ -41,6 +42,19 @@ def test_processes_that_were_started_count(monkeypatch: pytest.MonkeyPatch) -> N
         child.kill()
     alone, together = watch.times
     assert together.memory - alone.memory > 180
+
+
+@pytest.mark.parametrize("error", [psutil.AccessDenied(1), psutil.NoSuchProcess(1), PermissionError(13, "no")])
+def test_a_system_that_lists_no_processes_ends_no_run(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def hidden(_process: psutil.Process, recursive: bool = False) -> list[psutil.Process]:
+        raise error
+
+    monkeypatch.setattr("zemosaic.stopwatch.EVERY", 0.01)
+    monkeypatch.setattr(psutil.Process, "children", hidden)
+    watch = Stopwatch()
+    with watch.phase("scan", 0):
+        time.sleep(0.05)
+    assert watch.times[0].memory > 20
 
 
 def test_a_phase_that_failed_is_not_kept() -> None:

@@ -85,7 +85,9 @@ class SeamReport:
 
 
 def grade_of(visible: float) -> tuple[str, str]:
-    """Letter and word."""
+    """Letter and word; ValueError where nothing is known (NaN)."""
+    if math.isnan(visible):
+        raise ValueError("a seam of which nothing is known has no grade")
     return next((letter, word) for letter, word, most in GRADES if visible <= most)
 
 
@@ -96,12 +98,15 @@ def seam_report(
     measurements: Mapping[int, Measurement],
     solutions: Mapping[int, Solution],
 ) -> SeamReport | None:
-    """The report of a mosaic; None when no two panels overlap, or nothing was matched."""
+    """The report of a mosaic, without seams of which nothing is known; None when there are no others, or nothing was matched."""
     if not matched.overlaps:
         return None
     scale = float(np.median([pixel_scale(solutions[i]) for i in matched.corrections]))
     noise = {g.id: _pixel_noise(g, matched.corrections, measurements, solutions, scale) for g in groups}
-    seams = sorted((_seam(o, noise) for o in matched.overlaps), key=lambda seam: -seam.visible)
+    known = (seam for o in matched.overlaps if (seam := _seam(o, noise)) is not None)
+    seams = sorted(known, key=lambda seam: -seam.visible)
+    if not seams:
+        return None
     residuals = np.array([r for seam in seams for r in seam.residual])
     worst = seams[0]
     bad = {p for seam in seams if worst.grade == seam.grade in WARNED for p in (seam.first, seam.second)}
@@ -136,11 +141,15 @@ def _pixel_noise(
     return np.asarray(1.0 / np.sqrt(np.sum(information, axis=0)))
 
 
-def _seam(overlap: Overlap, noise: Mapping[int, np.ndarray]) -> Seam:
+def _seam(overlap: Overlap, noise: Mapping[int, np.ndarray]) -> Seam | None:
+    """None where no channel's step, or no pixel's noise, is known."""
     step, error = np.array(overlap.difference), np.array(overlap.error)
     pixel = np.fmax(noise[overlap.first], noise[overlap.second])
     certain = np.maximum(np.abs(step) - CERTAIN * error, np.array(overlap.ripple))
-    visible = float(np.nanmax(np.maximum(certain, 0.0) / pixel))
+    shown = np.maximum(certain, 0.0) / pixel
+    if np.all(np.isnan(shown)):
+        return None
+    visible = float(np.nanmax(shown))
     residual = tuple((step / error).tolist())
     return Seam(
         overlap.first, overlap.second, overlap.n_cells, overlap.difference, overlap.error, overlap.ripple, residual,

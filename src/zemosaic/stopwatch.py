@@ -53,14 +53,18 @@ def _watch(over: threading.Event, peak: list[int]) -> None:
 
 
 def _resident() -> int:
-    """Bytes of this process and of all that it has started."""
+    """Bytes of this process and of all that it has started; of this one alone where the system does not list the others."""
     me = psutil.Process()
-    return sum(map(_held, (me, *me.children(recursive=True))))
+    try:
+        started = me.children(recursive=True)
+    except (psutil.Error, OSError):  # a table of processes that changes while it is read, or that a container hides
+        started = []
+    return sum(map(_held, (me, *started)))
 
 
 def _held(process: psutil.Process) -> int:
-    """Resident bytes; 0 of a process that has just ended."""
+    """Resident bytes; 0 of a process that has just ended, or of which the system does not tell."""
     try:
         return int(process.memory_info().rss)
-    except psutil.Error:
+    except (psutil.Error, OSError):
         return 0
