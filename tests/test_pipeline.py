@@ -43,6 +43,7 @@ from zemosaic.events import (
 from zemosaic.imaging.demosaic import bilinear
 from zemosaic.imaging.projection import angular_separation, pixel_to_sky
 from zemosaic.ledger import Ledger
+from zemosaic.messages import Messages, sentence
 from zemosaic.model import FrameState
 from zemosaic.phases.export import Outputs
 from zemosaic.score import Score, score
@@ -444,6 +445,24 @@ def test_second_run_does_nothing(field):
     assert "export" not in recorder.items
     assert {name: what for name, what in listing(field.folder).items() if name in before} == before
     assert {row.state for row in rows(field.folder)} == {FrameState.USED}
+
+
+def test_the_report_again_tells_of_the_run_that_made_the_mosaic_and_ends_no_run_where_it_fails(field):
+    assembled(field.night.lights, field.folder, report=True)
+    (page,) = field.folder.glob("*_report.html")
+    told = {p["name"]: p["items"] for p in json.loads(page.with_suffix(".json").read_text())["phases"]}
+    assert {name: told[name] for name in ("measure", "assemble")} == {
+        name: field.recorder.items[name] for name in ("measure", "assemble")
+    }
+    page.unlink()
+    page.mkdir()
+    recorder = Recorder()
+    assert assembled(field.night.lights, field.folder, recorder, report=True) == field.outputs
+    page.rmdir()
+    (warned,) = [e.text for e in recorder.events if isinstance(e, Warned)]
+    assert warned.startswith(f"the mosaic is whole, but {page}: cannot be written (")
+    assert sentence(warned, Messages("fr")).startswith(f"la mosaïque est complète, mais {page} : écriture impossible")
+    assert [m.report for e in recorder.events if isinstance(e, RunFinished) for m in e.mosaics] == [None]
 
 
 @pytest.mark.parametrize("phase", ["measure", "plan"])

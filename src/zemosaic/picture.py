@@ -11,6 +11,7 @@ from pathlib import Path
 
 from zemosaic import __version__
 from zemosaic.diskroom import check_room, made_folder, remove, room_for_samples
+from zemosaic.errors import OutputError
 from zemosaic.events import (
     Assembled,
     BlocksKept,
@@ -49,6 +50,7 @@ from zemosaic.recipes import (
 )
 from zemosaic.report import Source, write_report
 from zemosaic.seams import SeamReport, seam_report, write_seams
+from zemosaic.stopwatch import PhaseTime
 from zemosaic.survey import MatchedPart, Survey, ledger_key, no_lines
 from zemosaic.workers import assemblers
 
@@ -123,8 +125,15 @@ class Picture:
             frames, solutions = self._part.frames, self._night.solved.solutions
             write_seams(report, written.outputs.preview, self._room.part, self._groups, frames, solutions)
         if self._settings.report:
-            write_report(self._source(plan, written))
+            self._reported(plan, written)
         return written
+
+    def _reported(self, plan: Plan, written: Written) -> None:
+        """Write the report; a mosaic that is on the disk needs none to be whole."""
+        try:
+            write_report(self._source(plan, written))
+        except OutputError as error:
+            self._reporter.emit(Warned(f"the mosaic is whole, but {error}"))
 
     def _source(self, plan: Plan, written: Written) -> Source:
         """What the report is made from: the frames of this mosaic, and the files that belong to none."""
@@ -136,6 +145,7 @@ class Picture:
         ]
         rejected = self._ledger.get(self._key("rejected"), tuple[Rejected, ...]) or ()
         errors, response = self._result.response_error, self._result.response
+        phases = self._ledger.get(self._key("phases"), tuple[PhaseTime, ...])  # of the run that made the mosaic
         return Source(
             outputs=written.outputs,
             target=self._part.name,
@@ -147,7 +157,7 @@ class Picture:
             placed=self._night.solved.residuals,
             rejected={each.frame_id: 100.0 * each.pixels / each.total for each in rejected},
             seams=self._ledger.get(self._key("made_seams"), SeamReport),
-            phases=tuple(self._survey.stopwatch.times),
+            phases=phases or tuple(self._survey.stopwatch.times),
             settings=self._settings,
             vignettes=tuple(
                 i for i, e in errors.items() if not response[i] and Vignetting(i, math.nan, 100.0 * e).unknown
@@ -266,6 +276,7 @@ class Picture:
             self._ledger.put(self._key("finished"), replace(before, manifest=""))
         outputs = self._exported(mosaic, plan, matched, lines, folder)
         self._ledger.put(self._key("made_from"), replace(made_from, way=self._way, solved=solved))
+        self._ledger.put(self._key("phases"), tuple(self._survey.stopwatch.times))
         earlier = _earlier(before, outputs) if before else ()
         written = Written(manifest, outputs, _stamps(outputs), mosaic.frames, earlier)
         self._ledger.put(self._key("finished"), written)

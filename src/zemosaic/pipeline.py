@@ -73,9 +73,10 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
 def _told(name: str, made: Written, settings: Settings) -> Made:
     """What the edges are told of a mosaic."""
     o = made.outputs
-    report = report_path(o.preview) if settings.report else None
+    report = report_path(o.preview)
+    written = report if settings.report and report.is_file() else None
     earlier = tuple(base_name(path) for path in made.earlier if path.is_file())
-    return Made(name, o.mosaic, o.preview, len(made.used), report, o.coverage, o.weight, o.planes, earlier)
+    return Made(name, o.mosaic, o.preview, len(made.used), written, o.coverage, o.weight, o.planes, earlier)
 
 
 def inspect_frames(

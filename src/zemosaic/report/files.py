@@ -6,6 +6,8 @@ import dataclasses
 import json
 from pathlib import Path
 
+from jinja2 import TemplateError
+
 from zemosaic.errors import FrameError, OutputError
 from zemosaic.frame_report import csv_text, known, plain_rows
 from zemosaic.frame_report import write_report as write_text
@@ -25,15 +27,15 @@ def write_report(source: Source) -> Path:
     Raises
     ------
     OutputError
-        A file cannot be written, or one of the mosaic's not be read.
+        A file cannot be written, one of the mosaic's not be read, or the page not be made.
     """
     preview = source.outputs.preview
     target = report_path(preview)
     try:
         report = collect(source)
         text = page(report, source.grid, Words(source.settings.language))
-    except (FrameError, OSError) as error:
-        raise OutputError(f"{target}: no report could be made of the mosaic's files ({error}); run again.") from error
+    except (FrameError, OSError, TemplateError) as error:
+        raise OutputError(f"{target}: no report could be made of the mosaic's files ({error}); run again") from error
     write_text(target, text)
     write_text(report_path(preview, JSON), as_json(report))
     write_text(report_path(preview, CSV), as_csv(report))
