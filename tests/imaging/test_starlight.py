@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zemosaic.imaging.skycells import MaskStars
-from zemosaic.imaging.starlight import Sightings, cell_light, sky_stars
+from zemosaic.imaging.starlight import Sightings, _apart, _shared, cell_light, sky_stars
 from zemosaic.kernels.render import add_stars
 
 FWHM = 3.4  # px
@@ -65,6 +65,37 @@ def test_saturated_stars_and_those_seen_once_are_masked_and_not_taken_off() -> N
     known = sky_stars(stars, Sightings(**columns), gain[once], FWHM * SCALE)
     np.testing.assert_array_equal(np.rint((known.place.ra - 10.0) / SCALE), [200.0, 300.0, 100.0])
     assert known.light[0, 0] == known.light[1, 0] == 0.0 < known.light[2, 0]
+
+
+def test_stars_of_frames_of_which_nothing_is_known_are_masked_last() -> None:
+    """They have no light that is known, like saturated ones, but are as faint as any."""
+    x = np.array([100.0, 200.0, 300.0])
+    stars, sightings, gain = night(x, np.array([9e3, 8e3, 7e3]))
+    sightings.saturated[:] = sightings.star == 1
+    known = sky_stars(stars, sightings, np.where(sightings.star[:, None] == 2, np.nan, gain), FWHM * SCALE)
+    np.testing.assert_array_equal(np.rint((known.place.ra - 10.0) / SCALE), [200.0, 100.0, 300.0])
+    assert known.light[2, 0] == 0.0
+
+
+@pytest.mark.parametrize("side", [21.0, 15.0])
+def test_crowded_fields(side: float) -> None:
+    """300 stars with 5 or 9 neighbours within 3 FWHM: far more is known than nothing, and no star gets too much light."""
+    rng, stars = np.random.default_rng(1), np.zeros((0, 2))
+    while len(stars) < 300:
+        one = rng.uniform(0.0, 1.3 * side, 2)
+        if np.hypot(*(stars - one).T).min(initial=9.0) >= 1.0 or rng.uniform() < 0.02:
+            stars = np.vstack([stars, one])
+    light = 10.0 ** (2.0 + 2.0 * rng.power(1.0, (300, 1)) ** 4)
+    apart = np.linalg.norm(stars[:, None] - stars, axis=2)
+    share = np.interp(apart, np.linspace(0.0, 3.0, 31), _shared(np.linspace(0.0, 3.0, 31)), right=0.0)
+    share *= np.where(np.eye(300, dtype=bool), 1.0, rng.normal(1.0, 0.05, share.shape))  # profiles differ
+    seen = np.maximum(share @ light + rng.normal(0.0, 20.0, light.shape), 0.0)
+    place = MaskStars(10.0 + stars[:, 0] * 1e-3, stars[:, 1] * 1e-3, np.full(300, 3e-3))
+    found, _, merged = _apart(place, seen, 1e-3)
+    error = (found - light)[~merged]
+    assert np.all(found >= 0.0) and np.all(found <= seen)
+    assert np.sqrt(np.mean(error**2)) < 0.25 * np.sqrt(np.mean(light[~merged] ** 2))
+    assert abs(error.sum()) < 0.1 * light[~merged].sum()
 
 
 def test_no_stars() -> None:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from zemosaic.imaging.linking import unit_vectors
@@ -32,6 +31,7 @@ APERTURE = 1.5  # FWHM, radius in which fluxes were measured
 WINGS = 2.0  # times the radius of its mask, where the profile of a star is cut
 CROWDED = 3.0  # FWHM: apertures that overlap
 MERGED = 1.0  # FWHM: two detections that may be one star
+SWEEPS = 100  # of the fit of fluxes; three times as many change the errors of a crowded field by a third, of others by nothing
 LEFT, LEFT_OF_BLENDS = 0.05, 0.3  # of a star's light may stay after it was taken off
 # scale of a Moffat profile of exponent 3 over the FWHM of a Gaussian with the same half-light radius
 ALPHA = 0.5 / np.sqrt(np.sqrt(2.0) - 1.0)
@@ -65,22 +65,25 @@ def sky_stars(stars: MaskStars, sightings: Sightings, scale: FloatArray, fwhm: f
     scale : (n, channels) gain times response of each sighting; NaN in frames of which nothing is known. fwhm : deg, typical.
     """
     count = len(stars.ra)
-    measured = np.where(sightings.saturated[:, None], np.nan, sightings.flux / (scale * HELD))
-    flux = np.stack([median_by(sightings.star.astype(np.int64), f, count) for f in measured.T], axis=1)
-    flux = np.maximum(np.nan_to_num(flux), 0.0)
+    unclipped = np.where(sightings.saturated[:, None], np.nan, sightings.flux / (scale * HELD))
+    measured = np.stack([median_by(sightings.star.astype(np.int64), f, count) for f in unclipped.T], axis=1)
+    measured = np.maximum(np.nan_to_num(measured), 0.0)
     seen = np.bincount(sightings.star, minlength=count)
-    flux, crowded, merged = _apart(stars, flux, fwhm)
+    flux, crowded, merged = _apart(stars, measured, fwhm)
     blended = crowded | (2 * np.bincount(sightings.star, sightings.blended, count) > seen)
     known = (seen > 1) & ~merged & (flux.max(axis=1) > 0.0)
-    left = flux.sum(axis=1) * np.where(known, np.where(blended, LEFT_OF_BLENDS, LEFT), 1.0)
-    saturated = flux.sum(axis=1) == 0.0  # most likely
+    left = np.where(known, flux.sum(axis=1) * np.where(blended, LEFT_OF_BLENDS, LEFT), measured.sum(axis=1))
+    saturated = (measured.sum(axis=1) == 0.0) & (np.bincount(sightings.star, sightings.saturated, count) > 0)
     order = np.lexsort((-left, ~saturated))
     place = MaskStars(stars.ra[order], stars.dec[order], stars.radius[order])
     return SkyStars(place, np.where(known[:, None], flux, 0.0)[order])
 
 
 def _apart(stars: MaskStars, measured: FloatArray, fwhm: float) -> tuple[FloatArray, BoolArray, BoolArray]:
-    """Fluxes (n, channels) without what neighbours shine into the apertures; which have such; which stand too close to tell."""
+    """Fluxes (n, channels) without what neighbours shine into the apertures; which have such; which stand too close to tell.
+
+    None is below 0 or above what was measured. Detections too close to tell share their light, as far as others see it.
+    """
     count = len(measured)
     crowded, merged = np.zeros(count, bool), np.zeros(count, bool)
     place = unit_vectors(stars.ra, stars.dec)
@@ -91,13 +94,29 @@ def _apart(stars: MaskStars, measured: FloatArray, fwhm: float) -> tuple[FloatAr
     )
     distance = np.degrees(np.linalg.norm(place[pairs[:, 0]] - place[pairs[:, 1]], axis=1)) / fwhm
     merged[pairs[distance < MERGED]] = True
-    pairs, distance = pairs[distance >= MERGED], distance[distance >= MERGED]
-    crowded[pairs] = True
-    share = _shared(distance)
+    crowded[pairs[distance >= MERGED]] = True
     rows, columns = np.concatenate([pairs, pairs[:, ::-1]]).T
-    mixing = sp.eye_array(count) + sp.csr_array((np.tile(share, 2), (rows, columns)), shape=(count, count))
-    flux = np.asarray(splu(sp.csc_array(mixing)).solve(measured), np.float64) if len(pairs) else measured
-    return np.maximum(flux, 0.0), crowded, merged
+    shares = sp.csr_array((np.tile(_shared(distance), 2), (rows, columns)), shape=(count, count))
+    flux = np.stack([_within(sp.eye_array(count, format="csr") + shares, each) for each in measured.T], axis=1)
+    return flux if len(pairs) else measured, crowded, merged
+
+
+def _within(mixing: sp.csr_array, measured: FloatArray) -> FloatArray:
+    """Fluxes (n,), none below 0 or above what was measured, whose mixture is nearest to it in least squares; 0 measured: unknown.
+
+    Without bounds the equations are ill-conditioned in dense fields: with 5 neighbours within 3 FWHM, of which the nearest are a
+    FWHM off, their exact solution was wrong by 14 to 35 times the mean flux, with 9 at 1.3 FWHM by 900 times.
+    Accelerated projected gradient (Beck and Teboulle 2009); for entries >= 0 row sums of the normal matrix bound its steps.
+    """
+    known = sp.diags_array((measured > 0.0).astype(float)) @ mixing
+    step = 1.0 / np.maximum(known.T @ (known @ np.ones_like(measured)), 1.0)
+    flux, ahead, momentum = measured, measured, 1.0
+    for _ in range(SWEEPS):
+        better = np.clip(ahead - step * (known.T @ (known @ ahead - measured)), 0.0, measured)
+        after = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum**2))
+        ahead = better + (momentum - 1.0) / after * (better - flux)
+        flux, momentum = better, after
+    return flux
 
 
 def _shared(distance: FloatArray) -> FloatArray:
