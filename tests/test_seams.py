@@ -157,7 +157,7 @@ def test_no_label_lies_on_another_where_four_panels_meet() -> None:
     seam = report(30.0, 0.1).seams[0]
     pairs = [(0, 3), (1, 2), (0, 1), (0, 2), (1, 3), (2, 3)]
     lines = [(replace(seam, first=a, second=b), middles[a], middles[b]) for a, b in pairs]
-    found = labels(draw, lines, middles, font)
+    found = labels(lines, middles, lambda place, text: draw.textbbox(place, text, font, "mm"))
     assert len(found) == 10
     for (_, _, one), (_, _, other) in itertools.combinations(found, 2):
         assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]

@@ -39,6 +39,7 @@ __all__ = [
     "grade_of",
     "labels",
     "seam_report",
+    "size_told",
     "write_seams",
 ]
 
@@ -206,7 +207,7 @@ def draw_seams(
     ]
     for seam, *ends in reversed(lines):  # the worst one on top
         draw.line(ends, fill=COLOURS[seam.grade], width=4)
-    for place, text, box in labels(draw, lines, middles, font):
+    for place, text, box in labels(lines, middles, lambda place, text: draw.textbbox(place, text, font, "mm")):
         draw.rectangle(box, fill=BACKGROUND)
         draw.text(place, text, fill=(235, 235, 235), font=font, anchor="mm")
     _legend(draw, report, height, font)
@@ -214,21 +215,32 @@ def draw_seams(
 
 
 def labels(
-    draw: ImageDraw.ImageDraw, lines: Sequence[tuple[Seam, Point, Point]], middles: Mapping[int, Point], font: Font
+    lines: Sequence[tuple[Seam, Point, Point]],
+    middles: Mapping[int, Point],
+    box_of: Callable[[Point, str], Rectangle],
+    told: Callable[[float], str] | None = None,
 ) -> list[tuple[Point, str, Rectangle]]:
     """Place, text and box of each panel's number and each seam's size, none over another as long as there is room on its line.
 
     lines : of the seams, worst first, which have the first choice
+    box_of : the room of a text about a place
+    told : how the size of a seam is written, see `size_told`
     """
-    placed = [(place, f"{number}", draw.textbbox(place, f"{number}", font, "mm")) for number, place in middles.items()]
+    told = told or size_told
+    placed = [(place, f"{number}", box_of(place, f"{number}")) for number, place in middles.items()]
     for seam, (x0, y0), (x1, y1) in lines:
-        text = f"{seam.visible:.2f}"
+        text = told(seam.visible)
         places = [(x0 + share * (x1 - x0), y0 + share * (y1 - y0)) for share in ALONG]
-        boxes = [draw.textbbox(place, text, font, "mm") for place in places]
+        boxes = [box_of(place, text) for place in places]
         free = [k for k, box in enumerate(boxes) if not any(_overlap(box, there) for _, _, there in placed)]
         best = free[0] if free else 0
         placed.append((places[best], text, boxes[best]))
     return placed
+
+
+def size_told(visible: float) -> str:
+    """Parts of a pixel's noise; what is below the best grade's limit is told as that, since it is a step less its errors."""
+    return f"< {GRADES[0][2]:g}" if visible < GRADES[0][2] else f"{visible:.2f}"
 
 
 def _overlap(one: Rectangle, other: Rectangle) -> bool:
@@ -249,7 +261,7 @@ def _outlines(
 
 def _legend(draw: ImageDraw.ImageDraw, report: SeamReport, height: int, font: Font) -> None:
     """The grade and what the letters mean, in signs that need no language: parts of a pixel's noise."""
-    draw.text((MARGIN, height - LEGEND), f"{report.grade}   {report.visible:.2f} sigma", (235, 235, 235), font)
+    draw.text((MARGIN, height - LEGEND), f"{report.grade}   {size_told(report.visible)} sigma", (235, 235, 235), font)
     x, above = float(MARGIN), 0.0
     for letter, _, most in GRADES:
         text = f"{letter} <= {most:g}" if math.isfinite(most) else f"{letter} > {above:g}"

@@ -93,8 +93,10 @@ def test_every_loss_has_its_words() -> None:
 
 def test_good_conditions_are_worth_more() -> None:
     frames = [line(k, weight=3.0 if k >= 17 else 1.0) for k in range(20)]
-    assert told(frames)["conditions"] == {"factor": pytest.approx(3.0), "night": "2025-06-15"}
-    assert "conditions" not in told(map(line, range(20)))
+    assert told(frames)["conditions.one_night"] == {"factor": pytest.approx(3.0)}
+    later = [replace(f, time=f.time + 86_400.0) if k >= 17 else f for k, f in enumerate(frames)]
+    assert told(later)["conditions"] == {"factor": pytest.approx(3.0), "night": "2025-06-16"}
+    assert not {"conditions", "conditions.one_night"} & {*told(map(line, range(20)))}
 
 
 def test_bad_seams_and_unknown_vignetting() -> None:

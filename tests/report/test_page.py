@@ -194,6 +194,25 @@ def test_nights_lie_side_by_side() -> None:
     assert all(before[1] <= after[0] for before, after in zip(many.spans(), many.spans()[1:]))
 
 
+def test_labels_of_crossing_seams_stand_apart_on_the_page(tmp_path: Path) -> None:
+    seams = tuple(replace(SEAMS.seams[0], first=a, second=b, visible=v) for a, b, v in ((0, 3, 0.2), (1, 2, 0.0)))
+    report = replace(made_up(tmp_path), seams=replace(SEAMS, seams=seams))
+    html = page(report, GRID, Words("fr"))
+    places = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" class="number small"[^>]*>([^<]*)</text>', html)
+    assert [shown for _, _, shown in places] == ["0,20", "&lt; 0,1"]
+    (x, y, _), (u, v, _) = places
+    assert math.hypot(float(x) - float(u), float(y) - float(v)) > 15.0
+
+
+def test_a_night_is_the_date_of_its_evening_and_a_lone_panel_no_deepest(tmp_path: Path) -> None:
+    facts = replace(FACTS, begin="2025-03-27T00:30:00", end="2025-03-27T03:00:00")
+    report = replace(made_up(tmp_path), facts=facts, panels=PANELS[:1])
+    html = page(report, GRID, Words())
+    assert "2025-03-26" in Reader(html).text and "2025-03-27" not in Reader(html).text
+    assert f">{load_locale('en')['report.panels.deepest']}<" in page(made_up(tmp_path), GRID, Words())
+    assert f">{load_locale('en')['report.panels.deepest']}<" not in html
+
+
 def test_small_things() -> None:
     assert nice_ticks(0.0, 10.0) == [0, 2, 4, 6, 8, 10] and nice_ticks(3.0, 3.0) == [3.0]
     assert embedded_json("</script>\u2028&") == '"\\u003c/script\\u003e\\u2028\\u0026"'

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from zemosaic.imaging.projection import angular_separation, grid_to_sky, pixel_s
 from zemosaic.model import FrameState, Grid
 from zemosaic.report.depth import Spot, gap, thin_spot
 from zemosaic.report.sources import Source
-from zemosaic.report.values import Advice, FrameLine, Maps, PanelDepth
+from zemosaic.report.values import Advice, FrameLine, Maps, PanelDepth, night_of
 
 __all__ = ["advice"]
 
@@ -92,16 +91,11 @@ def _losses(frames: Sequence[FrameLine]) -> Iterator[Advice]:
     for state, lines in sorted(lost.items(), key=lambda pair: -len(pair[1])):
         time = math.fsum(f.quality.exposure for f in lines if math.isfinite(f.quality.exposure))
         figures = (("lost", len(lines)), ("share", 100.0 * len(lines) / (lights + sum(map(len, lost.values())))))
-        night = Counter(_night(f.time) for f in lines if math.isfinite(f.time)).most_common(1)
+        night = Counter(night_of(f.time) for f in lines if math.isfinite(f.time)).most_common(1)
         if state == FrameState.CLOUDED and night:
             yield Advice("clouded", (*figures, ("time", time), ("night", night[0][0]), ("count", night[0][1])))
         else:
             yield Advice("lost." + state, (*figures, ("time", time)))
-
-
-def _night(time: float) -> str:
-    """The date on which the night began, by the noon of UTC."""
-    return (datetime.fromtimestamp(time, UTC) - timedelta(hours=12)).date().isoformat()
 
 
 def _conditions(frames: Sequence[FrameLine]) -> Iterator[Advice]:
@@ -116,8 +110,10 @@ def _conditions(frames: Sequence[FrameLine]) -> Iterator[Advice]:
     values = np.array([value for value, _ in per_second])
     best = float(np.quantile(values, BEST))
     factor = best / float(np.median(values))
-    nights = Counter(_night(f.time) for value, f in per_second if value >= best and math.isfinite(f.time))
-    if factor > GOOD and nights:
+    nights = Counter(night_of(f.time) for value, f in per_second if value >= best and math.isfinite(f.time))
+    if factor > GOOD and len({night_of(f.time) for _, f in per_second if math.isfinite(f.time)}) == 1:
+        yield Advice("conditions.one_night", (("factor", factor),))
+    elif factor > GOOD and nights:
         yield Advice("conditions", (("factor", factor), ("night", nights.most_common(1)[0][0])))
 
 

@@ -133,6 +133,8 @@ def panels(report: Report, words: Words) -> Iterator[PanelRow]:
         share = f"{100.0 * p.deep:.0f}" if math.isfinite(p.deep) else "0"
         place = words.place(p.ra, p.dec)
         missing = words("report.panels.deepest") if p.deep >= 1.0 else time(p.missing)
+        if len(report.panels) == 1:  # the deepest of what
+            missing = UNKNOWN
         yield PanelRow(p.id, p.id % HUES, place, cells, share, n(100.0 * p.deep), missing)
 
 
@@ -140,8 +142,8 @@ def seams(report: Report, words: Words) -> Iterator[SeamRow]:
     """The worst ones, in green or the only channel."""
     for seam in report.seams.seams[:MOST_SEAMS] if report.seams is not None else ():
         middle = len(seam.step) // 2
-        figures = (seam.step[middle], seam.error[middle], seam.ripple[middle], seam.visible)
-        cells = (words.number(seam.cells), *(words.number(value, 2) for value in figures))
+        figures = (seam.step[middle], seam.error[middle], seam.ripple[middle])
+        cells = (words.number(seam.cells), *(words.number(value, 2) for value in figures), words.seam(seam.visible))
         yield SeamRow(f"{seam.first} – {seam.second}", seam.grade, cells)
 
 

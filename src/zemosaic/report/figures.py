@@ -67,7 +67,7 @@ def seams(report: Report, sky: Sky, words: Words) -> Figure:
     name, found = words("report.seams"), report.seams
     if found is None:
         return Figure(name, words("report.seams.none"), None)
-    visible = words.number(found.visible, 2)
+    visible = words.seam(found.visible)
     note = words("report.seams.note", grade=found.grade, word=words(f"grade.{found.grade}"), visible=visible)
     return Figure(name, note, seam_map(sky, found, report.outlines, report.panels))
 

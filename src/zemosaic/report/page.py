@@ -13,12 +13,13 @@ from markupsafe import Markup
 
 from zemosaic.model import Grid
 from zemosaic.report import chapters, figures
+from zemosaic.report.collect import moment
 from zemosaic.report.headlines import headlines
 from zemosaic.report.images import picture
 from zemosaic.report.rows import data_of
 from zemosaic.report.skyfigures import Sky
 from zemosaic.report.svg import embedded_json
-from zemosaic.report.values import FrameLine, Report
+from zemosaic.report.values import FrameLine, Report, night_of
 from zemosaic.report.words import UNKNOWN, Words
 
 __all__ = ["page"]
@@ -76,11 +77,17 @@ def _lead(report: Report, words: Words) -> str:
     told = report.title.split(" · ")
     parts = [each for each in (f.object, f.telescope, f.filter) if each not in told]
     if f.begin and f.end:
-        first, last = f.begin.partition("T")[0], f.end.partition("T")[0]
+        first, last = _night(f.begin), _night(f.end)
         parts.append(first if first == last else f"{first} – {last}")
     if math.isfinite(f.ra):
         parts.append(words.place(f.ra, f.dec))
     return " · ".join(filter(None, parts))
+
+
+def _night(date_obs: str) -> str:
+    """The evening before a time in ISO 8601; its date where the time is none."""
+    time = moment(date_obs)
+    return night_of(time) if math.isfinite(time) else date_obs.partition("T")[0]
 
 
 def _states(frames: Sequence[FrameLine], words: Words) -> str:

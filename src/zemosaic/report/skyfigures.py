@@ -16,7 +16,7 @@ from zemosaic.report.plots import HUES
 from zemosaic.report.svg import figure, line, nice_ticks, polygon, rect, text
 from zemosaic.report.values import FloatArray, Outline, PanelDepth
 from zemosaic.report.words import Words
-from zemosaic.seams import SeamReport
+from zemosaic.seams import SeamReport, labels
 
 __all__ = ["Sky", "depth_map", "footprints", "seam_map"]
 
@@ -26,6 +26,7 @@ MOST_OUTLINES = 1500
 RA_STEPS = (0.25, 0.5, 1.25, 2.5, 5.0, 7.5, 15.0, 30.0)  # deg: 1, 2, 5, 10, 20, 30 minutes, 1 and 2 hours
 DEC_STEPS = (1 / 12, 1 / 6, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)  # deg
 LINES = 5
+DIGIT, LETTER = 8.0, 15.0  # room of a digit across, of a line of text up
 
 
 class Sky:
@@ -153,6 +154,12 @@ def footprints(sky: Sky, outlines: Sequence[Outline], panels: Sequence[PanelDept
     return sky.drawing(label, parts), len(shown)
 
 
+def _room(place: tuple[float, float], shown: str) -> tuple[float, float, float, float]:
+    """The rectangle that a text in the middle of a place takes, by the width of a bold digit."""
+    half = 0.5 * DIGIT * len(shown)
+    return place[0] - half, place[1] - 0.5 * LETTER, place[0] + half, place[1] + 0.5 * LETTER
+
+
 def seam_map(sky: Sky, report: SeamReport, outlines: Sequence[Outline], panels: Sequence[PanelDepth]) -> Markup:
     """Panels, and a line between two of them in the colour of their seam."""
     middles = {p.id: sky.sky(p.ra, p.dec) for p in panels}
@@ -166,10 +173,14 @@ def seam_map(sky: Sky, report: SeamReport, outlines: Sequence[Outline], panels: 
     parts = [sky.cut("panels", [polygon([p], "panel") for _, p in nearest.values()])]
     for seam in reversed(report.seams):  # the worst one on top
         if seam.first in middles and seam.second in middles:
-            a, b = middles[seam.first], middles[seam.second]
-            parts.append(line([a, b], f"seam g{seam.grade}"))
-            shown = sky.words.number(seam.visible, 2)
-            parts.append(text(0.5 * (a[0] + b[0]), 0.5 * (a[1] + b[1]) + 4, shown, "number small", "middle"))
-    parts += [text(x, y + 5, str(number), "number", "middle") for number, (x, y) in middles.items()]
+            parts.append(line([middles[seam.first], middles[seam.second]], f"seam g{seam.grade}"))
+    lines = [
+        (seam, middles[seam.first], middles[seam.second])
+        for seam in report.seams
+        if seam.first in middles and seam.second in middles
+    ]
+    for number, ((x, y), shown, _) in enumerate(labels(lines, middles, _room, sky.words.seam)):
+        kind = "number" if number < len(middles) else "number small"
+        parts.append(text(x, y + 4, shown, kind, "middle"))
     label = sky.words("report.seams.alt", grade=report.grade, count=len(report.seams))
     return sky.drawing(label, [*parts, *sky.graticule()])

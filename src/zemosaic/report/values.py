@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,14 @@ from zemosaic.quality import FrameQuality
 from zemosaic.seams import SeamReport
 from zemosaic.stopwatch import PhaseTime
 
-__all__ = ["Advice", "Facts", "FrameLine", "Maps", "Outline", "PanelDepth", "Report", "SettingLine"]
+__all__ = ["Advice", "Facts", "FrameLine", "Maps", "Outline", "PanelDepth", "Report", "SettingLine", "night_of"]
 
 FloatArray = NDArray[np.float64]
+
+
+def night_of(time: float) -> str:
+    """The date on which the night of a time (s since 1970, UTC) began, by the noon of UTC."""
+    return (datetime.fromtimestamp(time, UTC) - timedelta(hours=12)).date().isoformat()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import math
 from datetime import UTC, datetime
 
 from zemosaic.messages import Messages
+from zemosaic.seams import size_told
 
 __all__ = ["Words"]
 
@@ -25,6 +26,11 @@ class Words(Messages):
             text = text.lstrip("-")
         text = text.replace(",", NARROW_SPACE)
         return (text.replace(".", ",") if self.language == "fr" else text).replace("-", "−")
+
+    def seam(self, visible: float) -> str:
+        """The size of a seam, see `size_told`."""
+        text = size_told(visible) if math.isfinite(visible) else UNKNOWN
+        return text.replace(".", ",") if self.language == "fr" else text
 
     def time(self, seconds: float) -> str:
         """8.2 s, 3 min 20 s, 2 h 05 min; a dash when it is not known."""
