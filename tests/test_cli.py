@@ -161,9 +161,14 @@ def test_the_first_release_s_command_line_is_accepted(
         ([], "INPUT and OUTPUT are needed"),
         (["IN"], "INPUT and OUTPUT are needed"),
         (["IN", "OUT", "--edge-tapir", "3"], "did you mean --edge-taper?"),
+        (["IN", "OUT", "--kapa", "3"], "did you mean --stacking-kappa-low, --stacking-kappa-high?"),
+        (["IN", "OUT", "--no-report"], "there is no flag --no-report; write --report false"),
+        (
+            ["IN", "OUT", "--config", "absent.json"],
+            "there is no settings file absent.json; look at its name and folder",
+        ),
         (["IN", "OUT", "--edge-taper"], "expected one argument"),
         (["IN", "OUT", "--edge-taper", "many"], "edge_taper must be a whole number (got 'many')"),
-        (["IN", "OUT", "--config", "absent.json"], "absent.json"),
         ([".", "."], "input and output at once"),
         (["IN", "OUT", "--rejection-maps", "maybe"], "--rejection-maps takes true, false or nothing (got 'maybe')"),
         (["IN", "OUT", "--rejection_maps", "maybe", "--edge-taper", "3"], "takes true, false or nothing (got 'maybe')"),
@@ -447,7 +452,7 @@ def test_the_terminal_names_a_few_frames_and_the_log_all(pipeline: Callable[[Run
         patch.setattr(sys, "stdout", out)
         assert main(["run", "IN", str(tmp_path)]) == 0
     assert out.getvalue().count("elongation 2.1") == 10
-    assert "the log names all" in out.getvalue() and "40 trailed stars" in out.getvalue()
+    assert "the log names all" in out.getvalue() and "40 × trailed stars" in out.getvalue()
     assert (tmp_path / LOG_NAME).read_text().count("elongation 2.1") == 40
 
 

@@ -71,7 +71,12 @@ TOLD_MODULES = [
         "diskroom", "folders", "ledger", "mosaics", "picture", "pipeline", "recipes", "reporters", "settings_files", "survey",
     )),
 ]  # fmt: skip
-FOR_THE_COMMAND_LINE = ("cannot read the settings file", "7, line 7", "7: expected an object in braces")
+FOR_THE_COMMAND_LINE = (
+    "there is no settings file",
+    "cannot read the settings file",
+    "7, line 7",
+    "7: expected an object in braces",
+)
 TELLERS = ("why_no_output", "_nothing_found", "no_lines")
 TESTED_BELOW = ("7: 7 = 7 7: 7", "7: there is no setting 7; it is ignored7")
 
@@ -167,6 +172,16 @@ def test_notes_on_settings_of_the_first_release_are_told_in_french(tmp_path: Pat
 )
 def test_sentences(english: str, french: str) -> None:
     assert sentence(english, FRENCH) == french and sentence(english, ENGLISH) == english
+
+
+def test_one_of_a_kind_is_singular_and_french_fractions_have_commas() -> None:
+    lost = {"share": "4", "time": "10 s"}
+    assert ENGLISH("report.advice.lost.trailed", lost="1", **lost).startswith("1 frame (4 %, 10 s) has trailed")
+    assert ENGLISH("report.advice.lost.trailed", lost="12", **lost).startswith("12 frames (")
+    seams = {"grade": "A", "word": "good", "visible": 0.05, "first": 0, "second": 1, "residual": 1.0}
+    assert "; 1 overlap," in ENGLISH("event.SeamsGraded", overlaps=1, **seams)
+    assert "0,05 fois" in FRENCH("event.SeamsGraded", overlaps=3, **seams) and FRENCH.duration(8.25).startswith("8,2")
+    assert FRENCH("event.TargetStarted", number=1, of=2, name="M 31", frames=3).endswith("3 brutes")
 
 
 def test_each_sentence_is_recognised_as_itself() -> None:

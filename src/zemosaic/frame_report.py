@@ -44,7 +44,7 @@ def as_text(table: Sequence[FrameQuality], messages: Messages) -> str:
         for line in lines
     ]
     states = Counter(row.state for row in table if row.state not in USABLE)
-    left_out = ", ".join(f"{n} {messages.word('state', state)}" for state, n in states.most_common())
+    left_out = ", ".join(f"{n} × {messages.word('state', state)}" for state, n in states.most_common())
     usable = sum(row.state in USABLE for row in table)
     summary = messages("inspect.summary", usable=usable, files=len(table))
     return "\n".join([*aligned, "", summary, *([messages("inspect.left_out", states=left_out)] if states else [])])

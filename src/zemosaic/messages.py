@@ -21,6 +21,11 @@ def load_locale(language: str) -> dict[str, str]:
     return texts
 
 
+class _WithComma(float):
+    def __format__(self, spec: str) -> str:
+        return super().__format__(spec).replace(".", ",")
+
+
 class Messages:
     """Looks up texts: `messages("run.done", seconds=12.0)`."""
 
@@ -29,10 +34,15 @@ class Messages:
         self._texts = load_locale(language)
 
     def __call__(self, key: str, **values: object) -> str:
-        """The text of `key`, of `key.one` where it counts frames (`frames`, `used`), there is one, and the key is there."""
-        one = f"{key}.one"
-        lone = 1 in (values.get("frames"), values.get("used")) and one in self._texts
-        return self._texts[one if lone else key].format(**values)
+        """The text of `key`, or of `key.one.NAME` where the count NAME is 1 and there is such a text.
+
+        Counts are whole numbers, or their digits. French texts have a comma in their decimal fractions.
+        """
+        lone = (f"{key}.one.{name}" for name, value in values.items() if str(value) == "1")
+        told = next((one for one in lone if one in self._texts), key)
+        if self.language == "fr":
+            values = {name: _WithComma(value) if isinstance(value, float) else value for name, value in values.items()}
+        return self._texts[told].format(**values)
 
     def word(self, kind: str, name: str) -> str:
         """A name of the engine (phase, unit, state) in the user's words; the name itself where nobody wrote them."""
@@ -41,7 +51,7 @@ class Messages:
     def duration(self, seconds: float) -> str:
         """For people: 8.2 s, 3 min 20 s, 2 h 05 min."""
         if seconds < 60:
-            return f"{seconds:.1f} s"
+            return f"{_WithComma(seconds) if self.language == 'fr' else seconds:.1f} s"
         minutes, rest = divmod(round(seconds), 60)
         if minutes < 60:
             return f"{minutes} min {rest:02d} s"

@@ -199,4 +199,4 @@ class Sentences:
         return self.messages(key, name=target.name, frames=target.frames, ra=target.ra, dec=target.dec, **more)
 
     def _counts(self, states: Counter[str]) -> str:
-        return ", ".join(f"{n} {self.messages.word('state', state)}" for state, n in states.most_common())
+        return ", ".join(f"{n} × {self.messages.word('state', state)}" for state, n in states.most_common())

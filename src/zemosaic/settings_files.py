@@ -24,6 +24,7 @@ from zemosaic.settings import Settings, declared
 __all__ = ["CONFIG_NAME", "load_settings", "parse_json", "refused", "suggestion", "user_file"]
 
 CONFIG_NAME = "zemosaic_config.json"
+MOST_LIKE = 3  # settings that are named for one that is not there
 
 
 def user_file() -> Path:
@@ -138,13 +139,19 @@ def suggestion(name: str, known: Iterable[str] = ()) -> str:
     """'; did you mean ...?' for a name that is close to a known one, else nothing."""
     names = [*Settings.model_fields, *NO_EFFECT, *RENAMED, *known]
     close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    if not close and (word := difflib.get_close_matches(name, {w for each in names for w in each.split("_")}, n=1)):
+        close = [each for each in Settings.model_fields if word[0] in each.split("_")]
+    return f"; did you mean {', '.join(map(repr, close))}?" if 0 < len(close) <= MOST_LIKE else ""
 
 
 def _read(path: Path) -> dict[str, object]:
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except FileNotFoundError:
+        raise SettingsError(f"there is no settings file {path}; look at its name and folder") from None
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise SettingsError(f"cannot read the settings file {path}: {error}") from error
     try:
         values = parse_json(text)

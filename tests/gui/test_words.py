@@ -90,6 +90,6 @@ def test_facts_are_short_and_say_what_is_short() -> None:
     }  # fmt: skip
     outlook = Outlook(2, 4000, 3000, 2048.0, 9000.0, 61.2, 300.0, 4, 10000.0)
     forecast = {fact.key.rpartition(".")[2]: fact for fact in facts_of_outlook(outlook, Translator("fr"))}
-    assert forecast["disk"].bad and forecast["disk"].value == "8.8 Go (9.8 Go libres)"
+    assert forecast["disk"].bad and forecast["disk"].value == "8,8 Go (9,8 Go libres)"
     assert forecast["time"].value == "1 min 01 s à 5 min 00 s" and not forecast["memory"].bad
     assert forecast["size"].value == "2 mosaïques, la plus grande 4000 x 3000 px"

@@ -147,9 +147,9 @@ def simulate(arguments: list[str]) -> int:
     add_settings(parser, ["language", "num_processing_workers"])
     night = parser.add_argument_group("the night")
     defaults = {field.name: field.default for field in dataclasses.fields(NightPlan)}
-    for name, default in defaults.items():
-        reader = reader_of(type(default))
-        night.add_argument(flag(name), dest=name, metavar="X", type=reader, help=f"default: {default}")
+    for each in dataclasses.fields(NightPlan):
+        reader, about = reader_of(type(each.default)), f"{each.metadata['about']}; default: {each.default}"
+        night.add_argument(flag(each.name), dest=each.name, metavar="X", type=reader, help=about.replace("%", "%%"))
     switches = [name for name, default in defaults.items() if isinstance(default, bool)]
     given = parsed(parser, spelled_out(arguments, switches))
     output, panels = given.pop("output"), given.pop("panels", None)

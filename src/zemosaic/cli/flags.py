@@ -108,6 +108,8 @@ def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[st
             _refuse_value(parser, arguments, unknown[0])
         name = unknown[0].lstrip("-").split("=")[0].replace("-", "_")
         hint = re.sub(r"'(\w+)'", lambda found: flag(found[1]), suggestion(name))
+        if name.startswith("no_") and name[3:] in setting_switches():
+            hint = f"; write {flag(name[3:])} false"
         parser.error(f"there is no flag {unknown[0]}{hint}")
     return vars(known)
 

@@ -92,5 +92,5 @@ def _night(date_obs: str) -> str:
 
 def _states(frames: Sequence[FrameLine], words: Words) -> str:
     counts = Counter(f.quality.state for f in frames)
-    told = (f"{words.number(count)} {words.word('state', state)}" for state, count in counts.most_common())
+    told = (f"{words.number(count)} × {words.word('state', state)}" for state, count in counts.most_common())
     return ", ".join(told) + "."

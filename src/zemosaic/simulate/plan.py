@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from zemosaic.errors import SettingsError
 
 __all__ = ["NightPlan"]
+
+
+def of_night(default: Any, about: str) -> Any:
+    """A property of a night; `about` is what the command line says of it."""
+    return field(default=default, metadata={"about": about})
 
 
 @dataclass(frozen=True)
@@ -17,64 +23,75 @@ class NightPlan:
     Fluxes are ADU of a raw frame at transparency 1; surface brightness is per pixel of `scale`.
     """
 
-    seed: int = 1
-    target: str = "Sim 1"
+    seed: int = of_night(1, "number that the noise, stars and subs follow from: the same one gives the same night")
+    target: str = of_night("Sim 1", "OBJECT of the headers")
     # where and how many
-    ra: float = 312.75  # deg ICRS, centre of the mosaic
-    dec: float = 44.2  # deg
-    panels_x: int = 2
-    panels_y: int = 2
-    overlap: float = 0.2  # of the frame, between neighbouring panels
-    isolated: float = 0.0  # deg; > 0 adds one panel that far to the east, on its own
-    subs: int = 60  # over all panels
-    instruments: int = 1  # telescopes; each has its own hot pixels, angle and scale
-    second_scale: float = (
-        1.0  # pixel size of every second telescope over the first one's, at the same f-ratio; S30: 1.667
+    ra: float = of_night(312.75, "deg ICRS, right ascension of the centre of the mosaic")
+    dec: float = of_night(44.2, "deg ICRS, declination of the centre of the mosaic")
+    panels_x: int = of_night(2, "panels across")
+    panels_y: int = of_night(2, "panels up")
+    overlap: float = of_night(0.2, "share of a frame that neighbouring panels both see")
+    isolated: float = of_night(0.0, "deg; > 0 adds one panel that far to the east, on its own")
+    subs: int = of_night(60, "subs in all, over all panels")
+    instruments: int = of_night(1, "how many telescopes; each has its own hot pixels, angle and scale")
+    second_scale: float = of_night(
+        1.0, "pixel size of every second telescope over the first one's, at the same f-ratio; S30: 1.667"
     )
-    second_colour: float = 0.0  # every second telescope sees so much more red and less blue (share of the light)
-    dual_band: bool = False  # through LP: H-alpha in red, OIII in green and blue, nothing else
+    second_colour: float = of_night(
+        0.0, "every second telescope sees so much more red and less blue (share of the light)"
+    )
+    dual_band: bool = of_night(False, "taken through LP: H-alpha in red, OIII in green and blue, nothing else")
     # camera
-    width: int = 1080  # px
-    height: int = 1920  # px
-    scale: float = 2.374  # arcsec/px, true; the header says 2.393
-    bayer: str = "GRBG"
-    mirrored: bool = True  # det(CD) > 0, as real Seestars
-    gain: float = 0.1  # e-/ADU
-    read_noise: float = 1.5  # e-
-    pedestal: float = 0.0  # ADU, added after the vignetting
-    clipped: bool = False  # firmware 4.70: sky 95 ADU with a noise of 59 and cut at 0
-    vignetting: float = 0.12  # loss of light in the corners; the sky is vignetted too
-    distortion: float = 1.5  # px in the corners, cubic
-    hot_density: float = 240.0  # hot pixels of >= 6 sigma per megapixel
-    warm_density: float = 500.0  # pixels of 1 to 6 sigma per megapixel
-    pixel_response: float = 0.0  # rms of the sensitivity from pixel to pixel
-    dark_current: float = 0.0  # ADU in a sub, mean; exponential from pixel to pixel, the same in each sub
-    calibration: int = 0  # darks, biases and flats of each telescope, so many of each kind
+    width: int = of_night(1080, "px, width of a sub")
+    height: int = of_night(1920, "px, height of a sub")
+    scale: float = of_night(2.374, "arcsec/px of a sub in truth; the header says 2.393")
+    bayer: str = of_night("GRBG", "colour filter array: RGGB, BGGR, GRBG or GBRG")
+    mirrored: bool = of_night(True, "mirrored images, det(CD) > 0, as of real Seestars")
+    gain: float = of_night(0.1, "e-/ADU of the camera")
+    read_noise: float = of_night(1.5, "e-, noise of reading a pixel")
+    pedestal: float = of_night(0.0, "ADU, added after the vignetting")
+    clipped: bool = of_night(False, "firmware 4.70: sky 95 ADU with a noise of 59 and cut at 0")
+    vignetting: float = of_night(0.12, "loss of light in the corners; the sky is vignetted too")
+    distortion: float = of_night(1.5, "px of cubic distortion in the corners")
+    hot_density: float = of_night(240.0, "hot pixels of >= 6 sigma per megapixel")
+    warm_density: float = of_night(500.0, "pixels of 1 to 6 sigma per megapixel")
+    pixel_response: float = of_night(0.0, "rms of the sensitivity from pixel to pixel")
+    dark_current: float = of_night(0.0, "ADU in a sub, mean; exponential from pixel to pixel, the same in each sub")
+    calibration: int = of_night(0, "darks, biases and flats of each telescope, so many of each kind")
     # the sky
-    zero_point: float = 22.2  # VT magnitude of a star of 1 ADU in green; 22.1 on a real S50
-    star_density: float = 1500.0  # stars per square degree above `faintest`
-    faintest: float = 15.5  # mag
-    catalogue_error: float = 0.1  # arcsec per axis: the catalogue has no proper motions
-    nebula: float = 200.0  # ADU per pixel, 99th percentile in green
-    nebula_cover: float = 0.8  # share of the sky with nebula in it
-    sky: float = 220.0  # ADU per pixel, background in green
-    sky_gradient: float = 0.2  # of the sky, centre to corner
-    sky_curvature: float = 0.0  # of the sky, at a corner: up along its gradient, down across it, turning with it
-    gradient_turn: float = 720.0  # deg over the night: what does not average out is a plane that no overlap can tell
+    zero_point: float = of_night(22.2, "VT magnitude of a star of 1 ADU in green; 22.1 on a real S50")
+    star_density: float = of_night(1500.0, "stars per square degree above faintest")
+    faintest: float = of_night(15.5, "mag of the faintest stars")
+    catalogue_error: float = of_night(0.1, "arcsec per axis: the catalogue has no proper motions")
+    nebula: float = of_night(200.0, "ADU per pixel, 99th percentile in green")
+    nebula_cover: float = of_night(0.8, "share of the sky with nebula in it")
+    sky: float = of_night(220.0, "ADU per pixel, background in green")
+    sky_gradient: float = of_night(0.2, "rise of the sky from centre to corner, share of it")
+    sky_curvature: float = of_night(
+        0.0, "share of the sky at a corner: up along its gradient, down across it, turning with it"
+    )
+    gradient_turn: float = of_night(
+        720.0,
+        "deg that the gradient turns over the night: what does not average out is a plane that no overlap can tell",
+    )
     # the night
-    fwhm: tuple[float, float] = (2.9, 3.8)  # px
-    beta: float = 4.0  # of the Moffat profile
-    transparency: tuple[float, float] = (0.6, 1.0)
-    angle: float = 8.0  # deg, of the frame at mid-night
-    rotation: float = 12.0  # deg, of the field over the night
-    dispersion: float = 0.0  # px, blue above green at dusk, red 0.8 of it below; half of that at dawn
-    dither: float = 30.0  # px, each axis, not in the header
-    drift: float = 0.0  # px over the night, across both axes of the sensor, not in the header
-    pointing_error: float = 4.0  # arcmin, of the commanded position in the header
-    exposure: float = 10.0  # s
-    satellites: float = 0.2  # share of the subs with a trail
-    clouded: float = 0.0  # share of the subs behind cloud with a gradient
-    trailed: float = 0.0  # share of the subs with trailed stars
+    fwhm: tuple[float, float] = of_night((2.9, 3.8), "px, least and largest width of the stars: 2.9,3.8")
+    beta: float = of_night(4.0, "steepness of the stars' Moffat profile")
+    transparency: tuple[float, float] = of_night(
+        (0.6, 1.0), "least and largest share of the light that comes through: 0.6,1.0"
+    )
+    angle: float = of_night(8.0, "deg, angle of the frame at mid-night")
+    rotation: float = of_night(12.0, "deg that the field turns over the night")
+    dispersion: float = of_night(0.0, "px, blue above green at dusk, red 0.8 of it below; half of that at dawn")
+    dither: float = of_night(30.0, "px of dither along each axis, not in the header")
+    drift: float = of_night(
+        0.0, "px that the pointing drifts over the night, across both axes of the sensor, not in the header"
+    )
+    pointing_error: float = of_night(4.0, "arcmin, error of the commanded position in the header")
+    exposure: float = of_night(10.0, "s, of a sub")
+    satellites: float = of_night(0.2, "share of the subs with a trail")
+    clouded: float = of_night(0.0, "share of the subs behind cloud with a gradient")
+    trailed: float = of_night(0.0, "share of the subs with trailed stars")
 
     def __post_init__(self) -> None:
         wrong = [f"{name} is {getattr(self, name)}, expected {what}" for name, good, what in self._rules() if not good]
