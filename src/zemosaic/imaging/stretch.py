@@ -41,6 +41,7 @@ SATURATED_SHARE = 0.05  # of the stars, the brightest: their colour may be clipp
 BALANCE_LIMIT = 3.0
 STAR_REACH = 4.0  # sigma; what stands out more does not colour the local mean of its neighbours
 DOUBT = 3.0  # local power below so many times the noise power counts as noise: it is itself noisy
+DARKEST = 3.0  # times the grain below the sky: nothing on the sky is darker, a single frame's pixels may be
 POWER_RADIUS = 1.5  # px
 BLUR_REACH = 3.0  # sigma of a Gaussian; what is farther away has no part in it
 ARCSINH_SHARE = 0.35  # of the curve; at 0 the core of M 94 is a white disc, at 0.5 faint nebulae stay dim
@@ -128,6 +129,7 @@ def autostretch(
         channel *= np.float32(balance)
         channel[~covered] = 0
     if max(tone.noise) > 0:
+        _lift_wild_pixels(values, weight, covered, tone.noise)
         _even_noise(values, weight, covered)
     _apply_curve(values, weight, covered, background)
     picture = np.empty((*covered.shape, len(values)), np.uint8)
@@ -206,6 +208,15 @@ def _small_scale(image: FloatImage) -> FloatImage:
     return fine
 
 
+def _lift_wild_pixels(values: FloatImage, weight: FloatImage, covered: Mask, noise: tuple[float, ...]) -> None:
+    """Nothing is darker than the sky; what is by more than its noise would be black, or the colour that it lacks."""
+    typical = float(np.median(_sample(weight, covered)))
+    for band, _, _ in _bands(len(weight), 0):
+        deviation = np.sqrt(typical / np.where(covered[band], weight[band], typical)).astype(np.float32)
+        for channel, sigma in zip(values, noise):
+            np.maximum(channel[band], np.float32(-STAR_REACH * sigma) * deviation, out=channel[band])
+
+
 def _even_noise(values: FloatImage, weight: FloatImage, covered: Mask) -> None:
     """Filter luminance and colour differences in place (see `_wiener`)."""
     light = values.mean(axis=0)
@@ -242,7 +253,8 @@ def _denoised(image: FloatImage, noise: FloatImage, covered: Mask, sigma: float,
     """Local mean of the calm pixels, and the detail that stands out of the noise or is no more than the grain.
 
     Where the noise is above the typical `sigma`, so is that of the local mean: it is held to the typical one, so that the
-    eye finds no border where the number of frames changes.
+    eye finds no border where the number of frames changes. Detail of colour needs more evidence there by as much, and no
+    luminance falls far below the sky: single pixels of a single frame would be red, blue and black specks.
     """
     calm = covered & (np.abs(_detail(image, how.radius)) <= STAR_REACH * noise)
     mean = _mean_of(image, calm, how.radius)
@@ -253,7 +265,10 @@ def _denoised(image: FloatImage, noise: FloatImage, covered: Mask, sigma: float,
     power = _blurred(detail * detail, POWER_RADIUS)
     if how.level:
         mean *= np.clip(_signal_share(mean * mean, noise / np.float32(how.radius)), np.minimum(1, sigma / noise), 1)
+        power /= np.maximum(1, noise / sigma)
     detail *= np.clip(_signal_share(power, noise), np.minimum(1, how.grain * sigma / noise), 1)
+    if not how.level:
+        np.maximum(detail, -np.maximum(mean, 0) - np.float32(DARKEST * how.grain * sigma), out=detail)
     mean += detail
     return mean
 
