@@ -37,14 +37,15 @@ def plain(night):
 
 
 def test_calibrated_mosaic_is_true(night, plain, tmp_path):
-    """A faint nebula keeps its shape: its error falls from 5.4 % to 2.7 % of its 99th percentile.
+    """A faint nebula keeps its shape: its error falls from 3.2 % to 2.6 % of its 99th percentile, most of it a tilt.
 
-    It was 42 % without calibration before the sky told the vignetting where the stars do not.
+    It was 42 % without calibration before the sky told the vignetting where the stars do not, and 5.4 % before stars that no
+    mask holds were taken off the cells of the sky.
     """
     recorder = Recorder()
     score = score_of(night, tmp_path / "mosaic", recorder, calibration_folder=str(night.calibration))
     table = f"without\n{plain.table()}\nwith\n{score.table()}"
-    assert score["background, rms"] < 0.75 * plain["background, rms"] < 7.5, table
+    assert score["background, rms"] < 0.9 * plain["background, rms"] < 4.5, table
     assert score["background, rms"] < 4.0, table
     assert score["photometry, rms"] < 15.0, table
     assert score["noise efficiency"] > 0.7, (

@@ -166,7 +166,7 @@ def test_stars_keep_their_light_and_their_colours(mosaics, which) -> None:
     alone, mixed = mosaics[0].stars, mosaics[which].stars
     assert len(alone) == len(mixed) >= 7
     change = mixed / alone
-    assert np.median(change, axis=0) == pytest.approx([1.0] * 3, abs=0.015)
+    assert np.median(change, axis=0) == pytest.approx([1.0] * 3, abs=0.02)  # 7 stars, in red each known to 3 %
     for first, second in ((0, 1), (1, 2)):
         assert np.abs(np.median(change[:, first] / change[:, second]) - 1.0) < 0.02
         assert np.median(np.abs(change[:, first] / change[:, second] - 1.0)) < 0.03  # noise of the red stars
