@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from zemosaic.imaging import skycells
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky, tan_project
 from zemosaic.imaging.response import frame_coordinates, response
 from zemosaic.imaging.skycells import (
@@ -308,6 +309,17 @@ def test_panel_differences_of_many_panels_take_little_memory() -> None:
     assert [(s.first, s.second, s.n_cells) for s in steps] == [(k, k + 1, 200) for k in range(n_panels - 1)]
     np.testing.assert_allclose([s.difference[0] for s in steps], [-2 * k - 1 for k in range(n_panels - 1)])
     np.testing.assert_allclose([s.error for s in steps], np.sqrt(8.0 / 200))
+
+
+@pytest.mark.parametrize("together", [1, 3, 500])
+def test_covered_area_counts_each_place_once(monkeypatch: pytest.MonkeyPatch, together: int) -> None:
+    """Seven frames in a row, each half over the one before it: four frames' area, however many are counted at once."""
+    monkeypatch.setattr(skycells, "TOGETHER", together)
+    width, height = 1080, 1920
+    frames = [(solution_at(0.5 * k * width * SCALE, 0.0, 0.0), (width, height)) for k in range(7)]
+    area = skycells.covered_area(frames, PLANE, 0.1 * width * SCALE)
+    assert area == pytest.approx(4 * width * height * SCALE**2, rel=0.1)
+    assert area == skycells.covered_area(frames[::-1] * 2, PLANE, 0.1 * width * SCALE)
 
 
 def test_star_mask_takes_the_same_sky_in_every_frame() -> None:

