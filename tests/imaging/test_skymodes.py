@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from test_skyfit import SPACING, observe
 
 from zemosaic.imaging.schur import Modes, TwoBlockSystem
@@ -86,6 +87,22 @@ def test_masked_cells_do_not_move_the_middle_of_a_frame() -> None:
     every, left = (sky_problem(each, 3, SPACING, 1) for each in (cells, half))
     np.testing.assert_allclose(left.middle, every.middle, atol=1e-3)
     assert abs(half.x[half.frame == 1].mean() - cells.x[cells.frame == 1].mean()) > 0.05
+
+
+def test_sky_beyond_all_middles_leaves_the_coarse_space_positive() -> None:
+    """Splines that no frame's middle sees are the sky's alone, and nothing is left of them but rounding, of either sign."""
+    rng, apart = np.random.default_rng(6), 30
+    splines = SkySplines(MIDDLE, rng.uniform(-9.0, 9.0, (apart, 2)), 0.8)
+    modes = Modes(splines.on_frames(AXES, GAIN, 3), splines.on_nodes())
+    assert np.count_nonzero(abs(modes.own).sum(axis=0) == 0) > apart
+    weight = 10.0 ** rng.uniform(-12.0, 6.0, apart)
+    shared = sp.csr_array(sp.diags_array(weight))
+    cross = sp.csr_array((12, apart))
+    system = TwoBlockSystem(sp.csr_array(sp.eye_array(12)), cross, shared, coarse=modes)
+    assert system.coarse_space is not None
+    solved = system.coarse_space.solve(np.ones(12))
+    assert np.isfinite(solved).all() and solved.sum() > 0
+    assert (system.coarse_space._lu.U.diagonal() > 0).all()
 
 
 def test_the_side_of_a_frame_is_that_of_its_cells() -> None:

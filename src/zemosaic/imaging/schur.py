@@ -33,6 +33,7 @@ __all__ = ["CoarseSpace", "Modes", "TwoBlockSolution", "TwoBlockSystem"]
 FloatArray = NDArray[np.float64]
 TOLERANCE = 1e-9
 MAX_STEPS = 2000
+FAINT = 1e-6  # of the largest information in a mode: no less is taken for any
 COARSE_RIDGE = 1e-9  # of the information in a mode: what the data do not tell stays solvable
 
 
@@ -169,9 +170,12 @@ class CoarseSpace:
         answer = _answered(seen, shared, modes.answer)
         mixed = seen.T @ answer
         alone = moves.T @ (own @ moves)
-        matrix = (
-            alone + mixed + mixed.T + answer.T @ (shared @ answer) + sp.diags_array(COARSE_RIDGE * alone.diagonal())
-        )
+        matrix = alone + mixed + mixed.T + answer.T @ (shared @ answer)
+        # some splines lie beyond the middles of all frames, and the sky alone answers for them: what is left of it is rounding
+        weight = alone.diagonal()
+        if modes.answer is not None:
+            weight = weight + np.asarray(modes.answer.multiply(shared @ modes.answer).sum(axis=0)).ravel()
+        matrix = matrix + sp.diags_array(COARSE_RIDGE * np.maximum(weight, FAINT * weight.max(initial=0.0)))
         self._modes, self._lu = moves, _factorised(matrix, modes.order)
         moved = np.zeros((0, moves.shape[1])) if gauge is None else (gauge @ moves).toarray()
         self._by_gauge = self._lu.solve(np.ascontiguousarray(moved.T))
