@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 from test_skyfit import SPACING, observe
 
+from zemosaic.imaging import skymodes
 from zemosaic.imaging.schur import Modes, TwoBlockSystem
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skymodes import CURVED, SkySplines
@@ -87,6 +88,16 @@ def test_masked_cells_do_not_move_the_middle_of_a_frame() -> None:
     every, left = (sky_problem(each, 3, SPACING, 1) for each in (cells, half))
     np.testing.assert_allclose(left.middle, every.middle, atol=1e-3)
     assert abs(half.x[half.frame == 1].mean() - cells.x[cells.frame == 1].mean()) > 0.05
+
+
+def test_splines_of_a_vast_sky_lie_farther_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    middle = np.random.default_rng(7).uniform(0.0, 20.0, (400, 2))
+    every = SkySplines(middle, middle, 0.8).on_nodes()
+    assert 600 < every.shape[1] < 800
+    monkeypatch.setattr(skymodes, "MOST", 200)
+    fewer = SkySplines(middle, middle, 0.8)
+    assert 150 < fewer.on_nodes().shape[1] < 300
+    np.testing.assert_allclose(fewer.on_nodes().sum(axis=1), -1.0)  # together they still are 1 everywhere
 
 
 def test_sky_beyond_all_middles_leaves_the_coarse_space_positive() -> None:

@@ -24,6 +24,7 @@ IntArray = NDArray[np.int64]
 CURVED = PLANE + 1  # terms of a surface 1, u, v, u^2 + v^2
 # distance of the knots in short sides of a frame: 1.25 makes 55 steps of 45 for 100 000, and half the entries in the factors
 KNOTS = 1.0
+MOST = 16_000  # splines: 0.2 GB for each channel at work; of 100 000 frames knots are then 1.3 sides apart, a fifth more steps
 APART = 5  # knots: splines that far from each other share few nodes
 SPLINES = 9  # that are not 0 at a place
 
@@ -35,14 +36,21 @@ class SkySplines:
     """
 
     def __init__(self, middle: FloatArray, nodes: FloatArray, side: float) -> None:
-        self._middle, self._nodes, self._knots = middle, nodes, KNOTS * side
-        nearest = np.rint(np.concatenate([middle, nodes]) / self._knots)
-        self._first = nearest.min(axis=0)
-        self._stride = int(np.ptp(nearest[:, 0])) + 3
-        self._known = np.union1d(self._place(middle)[0], self._place(nodes)[0])
+        self._middle, self._nodes = middle, nodes
+        self._lay(KNOTS * side)
+        if len(self._known) > MOST:
+            self._lay(self._knots * np.sqrt(len(self._known) / MOST))
         self._number = np.empty(len(self._known), np.int64)
         order = dissection(self._known % self._stride, self._known // self._stride, APART)
         self._number[order] = np.arange(len(order))
+
+    def _lay(self, knots: float) -> None:
+        """Splines with knots so far apart."""
+        self._knots = knots
+        nearest = np.rint(np.concatenate([self._middle, self._nodes]) / knots)
+        self._first = nearest.min(axis=0)
+        self._stride = int(np.ptp(nearest[:, 0])) + 3
+        self._known = np.union1d(self._place(self._middle)[0], self._place(self._nodes)[0])
 
     def _place(self, at: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
         """Places (n, SPLINES) of the splines around each position (n, 2), and (3, n, 3) what they are along x and along y."""
