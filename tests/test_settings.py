@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from zemosaic.errors import SettingsError
 from zemosaic.first_release import NO_EFFECT, RENAMED, RENAMED_VALUES
 from zemosaic.messages import LANGUAGES, load_locale
-from zemosaic.settings import Settings, declared, fractions, patterns, weights_by_pattern
+from zemosaic.patterns import patterns, weights_by_pattern
+from zemosaic.settings import Settings, declared, fractions
 from zemosaic.settings_files import load_settings, parse_json, refused
 
 ROOT = Path(__file__).parents[1]

@@ -21,11 +21,12 @@ from zemosaic.folders import existing_parent
 from zemosaic.forecast import GUESSED_SPREAD, KNOWN_SPREAD, LOOK, MEGA, USUAL, Pace
 from zemosaic.ledger import WORKSPACE, Ledger
 from zemosaic.model import Frame, Lights, Outlook, Plan, Solution
+from zemosaic.patterns import patterns
 from zemosaic.phases.assemble import assembly_looks
 from zemosaic.phases.plan import group_frames, make_grid, make_plan
 from zemosaic.phases.scan import scan
 from zemosaic.recipes import crop, side_by_side
-from zemosaic.settings import Settings, patterns
+from zemosaic.settings import Settings
 from zemosaic.survey import PACE
 from zemosaic.targets import Target, find_targets, target_gap
 from zemosaic.workers import local_workers, memory_for_tasks

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["Patterns", "as_pattern", "fitting"]
+__all__ = ["Patterns", "as_pattern", "fitting", "patterns", "weights_by_pattern"]
 
 
 class Patterns:
@@ -46,6 +47,28 @@ def fitting(paths: Iterable[Path], patterns: Sequence[str]) -> tuple[frozenset[P
 def as_pattern(path: str) -> str:
     """A pattern that fits this file: its path, with `?` where a character would mean something else."""
     return path.replace(";", "?").replace("*", "?")
+
+
+def weights_by_pattern(text: str) -> tuple[tuple[str, float], ...]:
+    """Patterns of file names and their weights, "pattern=weight; ..."; ValueError says what is expected."""
+    found = []
+    for part in filter(None, (each.strip() for each in text.split(";"))):
+        pattern, _, number = part.rpartition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = math.nan
+        if not (pattern.strip() and 0.0 < weight < math.inf):
+            raise ValueError(
+                f"{part!r}: expected a pattern of file names, =, and a weight above 0, as in old_panel*=0.5"
+            )
+        found.append((pattern.strip(), weight))
+    return tuple(found)
+
+
+def patterns(text: str) -> tuple[str, ...]:
+    """The parts of a text between its semicolons, each once."""
+    return tuple(dict.fromkeys(filter(None, (each.strip() for each in text.split(";")))))
 
 
 def _folded(text: str) -> str:

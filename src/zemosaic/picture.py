@@ -31,7 +31,18 @@ from zemosaic.imaging.lines import LineMix
 from zemosaic.kernel_cache import is_compiled
 from zemosaic.ledger import to_json
 from zemosaic.model import FrameState, Grid, LeftOut, Masters, Measurement, Mosaic, Plan
-from zemosaic.phases.assemble import Assembly, Exposure, Fate, Finished, Recipe, Rejected, Result, Verdict, common_hash
+from zemosaic.phases.assemble import (
+    Assembly,
+    DiskUse,
+    Exposure,
+    Fate,
+    Finished,
+    Recipe,
+    Rejected,
+    Result,
+    Verdict,
+    common_hash,
+)
 from zemosaic.phases.export import Outputs, export, has_exposure, rows_to_write
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import Cuts, grown_cuts, make_plan
@@ -111,9 +122,9 @@ class Picture:
         self._survey, self._night, self._room = survey, night, room
         self._part, self._groups, self._result = matched.part, matched.groups, matched.result
         self._settings, self._ledger, self._reporter = survey.settings, survey.ledger, survey.reporter
-        # how corrections are found, as far as their own values do not tell
-        self._outturn: Outturn | None = None  # of an assembly that had something to do
+        self._outturn: tuple[Outturn, DiskUse] | None = None  # of an assembly that had something to do
         s = survey.settings
+        # how corrections are found, as far as their own values do not tell
         self._way = f"{s.stacking_normalize_method} {s.sky_order} {s.stacking_weighting_method} {s.file_weights}"
 
     def make(self, folder: Path) -> Written:
@@ -333,7 +344,6 @@ class Picture:
         sensors, scratch = self._ledger.workspace / "sensors" / self._part.key, self._settings.coadd_memmap_dir
         disk = Path(scratch) if scratch else None
         work = Assembly(plan, exposures, recipe, self._planes, sensors, scratch=disk, finished=finished)
-        self._disk = work.disk
         if work.verdict is not None:
             self._reporter.emit(_as_kept(work.verdict))
         with (
@@ -365,7 +375,7 @@ class Picture:
         if looks >= ENOUGH_LOOKS and seconds > result.compiling:
             self._ledger.put(LOOK, (seconds - result.compiling) * min(workers, len(work.plan.superblocks)) / looks)
         if looks:
-            self._outturn = Outturn(executor.peak() / MEGA or math.nan, 0.0, seconds, before)
+            self._outturn = Outturn(executor.peak() / MEGA or math.nan, 0.0, seconds, before), work.disk
         return result
 
     def _record_use(self, mosaic: Mosaic, exposures: Mapping[int, Exposure]) -> None:
@@ -389,8 +399,9 @@ class Picture:
             outputs = export(mosaic, frames, made, folder, self._reporter, self._part.filter, form, lines)
             outcome.append(Exported(outputs.mosaic))
         if self._outturn is not None:
-            self._disk.look(now=True, besides=sum(path.stat().st_size for path in outputs.files))
-            self._reporter.emit(replace(self._outturn, disk=self._disk.most / MEGA))
+            outturn, disk = self._outturn
+            disk.look(now=True, besides=sum(path.stat().st_size for path in outputs.files))
+            self._reporter.emit(replace(outturn, disk=disk.most / MEGA))
         return outputs
 
 

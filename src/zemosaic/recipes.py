@@ -20,13 +20,13 @@ from zemosaic.imaging.gauge import held, stepped
 from zemosaic.imaging.lines import LineMix, flux_ratio, hydrogen, oxygen
 from zemosaic.imaging.projection import pixel_scale
 from zemosaic.model import Correction, Frame, Grid, Group, Measurement, Overlap, Plan, Solution
-from zemosaic.patterns import Patterns
+from zemosaic.patterns import Patterns, weights_by_pattern
 from zemosaic.phases.assemble import Exposure, Finished, Ingredient, Recipe
 from zemosaic.phases.export import Format, Provenance
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import SideBySide
 from zemosaic.phases.solve import SolveResult
-from zemosaic.settings import Settings, fractions, lacks_side_by_side, weights_by_pattern
+from zemosaic.settings import Settings, fractions, lacks_side_by_side
 from zemosaic.tables import load_stars
 
 __all__ = [

@@ -17,12 +17,15 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from zemosaic.chunks import put_file
 from zemosaic.errors import OutputError
+from zemosaic.imaging.grouping import central
 from zemosaic.imaging.projection import pixel_scale
 from zemosaic.imaging.warp import footprint
 from zemosaic.model import Correction, Frame, Grid, Group, Measurement, Overlap, Solution
@@ -175,16 +178,12 @@ def write_seams(
     try:
         if picture.is_file() and file.is_file() and file.read_text(encoding="utf-8", errors="replace") == text:
             return
-        _whole(picture, lambda path: draw_seams(report, grid, groups, frames, solutions).save(path, format="PNG"))
-        _whole(file, lambda path: path.write_text(text, encoding="utf-8", errors="backslashreplace"))
     except OSError as error:
         raise OutputError.writing(file, error) from error
-
-
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    write(temporary)
-    temporary.replace(path)
+    png = BytesIO()
+    draw_seams(report, grid, groups, frames, solutions).save(png, format="PNG")
+    put_file(picture, png.getbuffer())
+    put_file(file, text.encode("utf-8", errors="backslashreplace"))
 
 
 def draw_seams(
@@ -253,9 +252,9 @@ def _outlines(
     """Each panel with the outline of the frame nearest its middle, px of the mosaic."""
     known = {f.id: f for f in frames}
     for group in groups:
-        members = [i for i in group.frames if i in known and i in solutions]
+        members = {i: (solutions[i].ra, solutions[i].dec) for i in group.frames if i in known and i in solutions}
         if members:
-            near = min(members, key=lambda i: abs(solutions[i].ra - group.ra) + abs(solutions[i].dec - group.dec))
+            near = central(group.ra, group.dec, members)
             yield group, *footprint(solutions[near], (known[near].height, known[near].width), grid)
 
 

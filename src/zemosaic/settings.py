@@ -14,8 +14,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from zemosaic.declaration import Declared, choices, of_field, setting
+from zemosaic.patterns import weights_by_pattern
 
-__all__ = ["Settings", "declared", "fractions", "lacks_side_by_side", "patterns", "weights_by_pattern"]
+__all__ = ["Settings", "declared", "fractions", "lacks_side_by_side"]
 
 
 class Settings(BaseModel):
@@ -500,28 +501,6 @@ class Settings(BaseModel):
         if not least <= value <= most:
             raise ValueError(f"must be {about.range_text()}")
         return value
-
-
-def weights_by_pattern(text: str) -> tuple[tuple[str, float], ...]:
-    """Patterns of file names and their weights, "pattern=weight; ..."; ValueError says what is expected."""
-    found = []
-    for part in filter(None, (each.strip() for each in text.split(";"))):
-        pattern, _, number = part.rpartition("=")
-        try:
-            weight = float(number)
-        except ValueError:
-            weight = math.nan
-        if not (pattern.strip() and 0.0 < weight < math.inf):
-            raise ValueError(
-                f"{part!r}: expected a pattern of file names, =, and a weight above 0, as in old_panel*=0.5"
-            )
-        found.append((pattern.strip(), weight))
-    return tuple(found)
-
-
-def patterns(text: str) -> tuple[str, ...]:
-    """The parts of a text between its semicolons, each once."""
-    return tuple(dict.fromkeys(filter(None, (each.strip() for each in text.split(";")))))
 
 
 def fractions(text: str) -> tuple[float, float]:

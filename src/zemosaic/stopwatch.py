@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import psutil
+from zemosaic.processes import memory_of_tree
 
 __all__ = ["PhaseTime", "Stopwatch"]
 
@@ -33,7 +34,7 @@ class Stopwatch:
     @contextmanager
     def phase(self, name: str, items: int) -> Iterator[None]:
         """Measures what is done inside; a phase that is left by an error is not kept."""
-        began, peak = self._clock(), [_resident()]
+        began, peak = self._clock(), [memory_of_tree(os.getpid())]
         over = threading.Event()
         watcher = threading.Thread(target=_watch, args=(over, peak), daemon=True)
         watcher.start()
@@ -42,29 +43,11 @@ class Stopwatch:
         finally:
             over.set()
             watcher.join()
-        memory = max(peak[0], _resident()) / 2**20
+        memory = max(peak[0], memory_of_tree(os.getpid())) / 2**20
         self.times.append(PhaseTime(name, self._clock() - began, items, memory))
 
 
-def _watch(over: threading.Event, peak: list[int]) -> None:
+def _watch(over: threading.Event, peak: list[float]) -> None:
     """Raise `peak` to what is held, until it is over."""
     while not over.wait(EVERY):
-        peak[0] = max(peak[0], _resident())
-
-
-def _resident() -> int:
-    """Bytes of this process and of all that it has started; of this one alone where the system does not list the others."""
-    me = psutil.Process()
-    try:
-        started = me.children(recursive=True)
-    except (psutil.Error, OSError):  # a table of processes that changes while it is read, or that a container hides
-        started = []
-    return sum(map(_held, (me, *started)))
-
-
-def _held(process: psutil.Process) -> int:
-    """Resident bytes; 0 of a process that has just ended, or of which the system does not tell."""
-    try:
-        return int(process.memory_info().rss)
-    except (psutil.Error, OSError):
-        return 0
+        peak[0] = max(peak[0], memory_of_tree(os.getpid()))

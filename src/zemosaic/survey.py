@@ -40,6 +40,7 @@ from zemosaic.filters import by_filter, is_dual_band, may_show_lines
 from zemosaic.forecast import pace
 from zemosaic.ledger import Ledger
 from zemosaic.model import CalibrationFrame, Frame, Group, LeftOut, Masters, Measurement, Solution
+from zemosaic.patterns import patterns
 from zemosaic.phases.calibrate import calibrate
 from zemosaic.phases.match import Limits, MatchResult, match
 from zemosaic.phases.measure import measure, trailed
@@ -49,7 +50,7 @@ from zemosaic.phases.solve import SolveResult, solve
 from zemosaic.quality import Matching
 from zemosaic.recipes import median, weighted_by_hand
 from zemosaic.seams import seam_report
-from zemosaic.settings import Settings, patterns
+from zemosaic.settings import Settings
 from zemosaic.solvers.external import External, find_external
 from zemosaic.stopwatch import Stopwatch
 from zemosaic.taken_over import forget_solved, keep_solved, solve_key, solved_before

@@ -9,8 +9,8 @@ from zemosaic.gui.frames import PART, exclusion, frames_known, known_matching, m
 from zemosaic.gui.skygeometry import SkyFrame
 from zemosaic.ledger import Ledger
 from zemosaic.model import FrameState, LeftOut
+from zemosaic.patterns import patterns
 from zemosaic.phases.scan import scan
-from zemosaic.settings import patterns
 
 
 def test_headers_first_then_what_a_run_found(tmp_path: Path) -> None:

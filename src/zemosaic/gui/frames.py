@@ -10,9 +10,8 @@ from zemosaic.catalogue import load_catalogue
 from zemosaic.gui.skygeometry import SkyFrame, footprint
 from zemosaic.ledger import FrameRow, Ledger
 from zemosaic.model import Frame, FrameState, LeftOut
-from zemosaic.patterns import Patterns, as_pattern
+from zemosaic.patterns import Patterns, as_pattern, patterns
 from zemosaic.quality import FrameQuality, Matching, frame_table
-from zemosaic.settings import patterns
 
 __all__ = [
     "PART",

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from zemosaic.folders import existing_parent
+from zemosaic.processes import memory_of_tree
 
-__all__ = ["Usage", "UsageWatch", "memory_of_tree"]
+__all__ = ["Usage", "UsageWatch"]
 
 EVERY = 2.0  # s
 DISK_SHARE = 20.0  # a look at the workspace may take a twentieth of the time
@@ -53,22 +52,6 @@ class UsageWatch:
                 due = time.monotonic() + DISK_SHARE * (time.monotonic() - began)
             free = shutil.disk_usage(existing_parent(self._output)).free
             self.now = Usage(math.nan if pid is None else memory_of_tree(pid) / MEGA, size / MEGA, free / MEGA)
-
-
-def memory_of_tree(pid: int) -> float:
-    """Bytes that a process and those it began hold; NaN when it has gone."""
-    try:
-        leader = psutil.Process(pid)
-        family = [leader, *leader.children(recursive=True)]
-    except psutil.Error:
-        return math.nan
-    total = 0.0
-    for each in family:
-        try:
-            total += each.memory_info().rss
-        except psutil.Error:  # it has ended meanwhile
-            continue
-    return total
 
 
 def _size_of(folder: Path) -> float:

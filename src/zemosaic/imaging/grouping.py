@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-__all__ = ["connected_footprints", "diagonals", "group_pointings", "mean_direction", "unit_vectors"]
+__all__ = ["central", "connected_footprints", "diagonals", "group_pointings", "mean_direction", "unit_vectors"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -29,6 +30,14 @@ def mean_direction(vectors: FloatArray) -> tuple[float, float]:
     """(ra, dec), degrees, of the mean of (n, 3) directions."""
     x, y, z = vectors.mean(axis=0)
     return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
+
+
+def central(ra: float, dec: float, pointings: Mapping[int, tuple[float, float]]) -> int:
+    """Which of some pointings {number: (ra, dec)}, at least one, is nearest to a place, degrees."""
+    there = (
+        unit_vectors(*np.array(list(pointings.values()), float).T) @ unit_vectors(np.array([ra]), np.array([dec]))[0]
+    )
+    return list(pointings)[int(np.argmax(there))]
 
 
 def group_pointings(ra: FloatArray, dec: FloatArray, threshold: float) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ __all__ = [
     "lattice",
     "row_ends",
     "see",
-    "see_drops",
+    "see_any",
 ]
 
 NOWHERE, PARTLY, WHOLLY = 0, 1, 2  # whether a frame sees a cell of the lattice
@@ -231,7 +231,7 @@ def _drops_at(
 
 
 @kernel
-def see_drops(
+def _see_drops(
     image: NDArray[np.float32],
     shape: tuple[int, int],
     row0: int,
@@ -269,6 +269,33 @@ def see_drops(
         _drops_at(image, shape, row0, tables, parts, red, moved, span, step, taper, places, others, shifted)
         for k in range(span[0], span[1]):
             lanes[4 * k + 2 * n], strength[3 * k + 2 * n] = others[4 * k + 2 * n], shifted[3 * k + 2 * n]
+
+
+@kernel
+def see_any(
+    image: NDArray[np.float32],
+    shape: tuple[int, int],
+    row0: int,
+    tables: tuple[NDArray[np.float32], NDArray[np.float32]],
+    parts: NDArray[np.float32],
+    red: tuple[int, int],
+    ends: tuple[float, float, float, float],
+    span: tuple[int, int],
+    step: int,
+    margins: NDArray[np.float64],
+    wholly: bool,
+    apart: NDArray[np.float64],
+    lanes: NDArray[np.float32],
+    strength: NDArray[np.float32],
+    taper: NDArray[np.float64],
+) -> None:
+    """`see` a frame of planes (red[0] is PLANES; `strength` stays), `_see_drops` one that is its colour filter array."""
+    if red[0] < PLANES:
+        _see_drops(
+            image, shape, row0, tables, parts, red, ends, span, step, margins, wholly, apart, lanes, strength, taper
+        )
+    else:
+        see(image, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
 
 
 @kernel

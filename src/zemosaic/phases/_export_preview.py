@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from zemosaic.chunks import opened
-from zemosaic.errors import OutputError
+from zemosaic.chunks import opened, put_file
 from zemosaic.imaging.display import block_mean
 from zemosaic.imaging.stretch import autostretch
 from zemosaic.model import Mosaic
@@ -26,13 +26,9 @@ def write_preview(path: Path, mosaic: Mosaic, version: str, progress: Progress) 
     picture = autostretch(data, weight, overwrite=True)[::-1]
     note = PngImagePlugin.PngInfo()
     note.add_text("Software", f"ZeMosaic {version}")
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        Image.fromarray(np.ascontiguousarray(picture)).save(temporary, format="PNG", pnginfo=note)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError.writing(path, error) from error
+    png = BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(png, format="PNG", pnginfo=note)
+    put_file(path, png.getbuffer())
 
 
 def _small_mosaic(mosaic: Mosaic, progress: Progress) -> tuple[Pixels, Pixels]:

@@ -59,6 +59,7 @@ from zemosaic.phases._assemble_sensor import (
 
 __all__ = [
     "Assembly",
+    "DiskUse",
     "Exposure",
     "Fate",
     "Finished",

@@ -14,6 +14,7 @@ from astropy.io import fits
 
 from zemosaic.catalogue import load_catalogue
 from zemosaic.fits import read_header
+from zemosaic.imaging.grouping import central
 from zemosaic.imaging.projection import grid_to_sky
 from zemosaic.imaging.warp import footprint
 from zemosaic.ledger import FrameRow
@@ -129,20 +130,12 @@ def _panels(source: Source, maps: Maps, frames: Sequence[FrameLine]) -> tuple[Pa
 
 def _middle(group: Group, rows: Mapping[int, FrameRow], grid: Grid, maps: Maps) -> tuple[FloatArray, FloatArray] | None:
     """The middle half of the frame nearest to a panel's centre, in blocks of the maps; None when no frame is solved."""
-    known = [row for i in group.frames if (row := rows.get(i)) is not None and row.solution is not None]
-    best = min(known, key=lambda row: _apart(row, group), default=None)
-    if best is None or best.solution is None or best.frame is None:
+    solved = {i: (row.solution, row.frame) for i in group.frames if (row := rows.get(i)) and row.solution and row.frame}
+    if not solved:
         return None
-    x, y = footprint(best.solution, (best.frame.height, best.frame.width), grid, CORE)
+    solution, frame = solved[central(group.ra, group.dec, {i: (s.ra, s.dec) for i, (s, _) in solved.items()})]
+    x, y = footprint(solution, (frame.height, frame.width), grid, CORE)
     return x / maps.factor, (grid.height - 1 - y) / maps.factor
-
-
-def _apart(row: FrameRow, group: Group) -> float:
-    """Degrees, about, between a frame and the middle of its panel."""
-    if row.solution is None:
-        return math.inf
-    east = math.remainder(row.solution.ra - group.ra, 360.0) * math.cos(math.radians(group.dec))
-    return math.hypot(east, row.solution.dec - group.dec)
 
 
 def _outlines(source: Source) -> list[Outline]:

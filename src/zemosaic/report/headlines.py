@@ -46,7 +46,7 @@ def _seams(report: Report, seams: SeamReport, words: Words) -> Headline:
         word=words(f"grade.{seams.grade}"),
         first=worst.first,
         second=worst.second,
-        visible=words.number(worst.visible, 2),
+        visible=words.seam(worst.visible),
     )
     more = words("report.warning.more", count=words.number(len(files) - NAMED)) if len(files) > NAMED else ""
     return Headline(text, tuple(_short(file, report.folder) for file in files[:NAMED]), more)

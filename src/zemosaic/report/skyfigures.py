@@ -171,14 +171,12 @@ def seam_map(sky: Sky, report: SeamReport, outlines: Sequence[Outline], panels: 
         if apart < nearest.get(each.panel, (math.inf, []))[0]:
             nearest[each.panel] = apart, points
     parts = [sky.cut("panels", [polygon([p], "panel") for _, p in nearest.values()])]
-    for seam in reversed(report.seams):  # the worst one on top
-        if seam.first in middles and seam.second in middles:
-            parts.append(line([middles[seam.first], middles[seam.second]], f"seam g{seam.grade}"))
     lines = [
         (seam, middles[seam.first], middles[seam.second])
         for seam in report.seams
         if seam.first in middles and seam.second in middles
     ]
+    parts += [line(list(ends), f"seam g{seam.grade}") for seam, *ends in reversed(lines)]  # the worst one on top
     for number, ((x, y), shown, _) in enumerate(labels(lines, middles, _room, sky.words.seam)):
         kind = "number" if number < len(middles) else "number small"
         parts.append(text(x, y + 4, shown, kind, "middle"))
