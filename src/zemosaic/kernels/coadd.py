@@ -23,7 +23,8 @@ from zemosaic.kernels.sampling import (
     four_times,
     lattice,
     row_ends,
-    see_any,
+    see,
+    see_drops,
 )
 
 __all__ = [
@@ -85,9 +86,26 @@ def resample_box(
         for y in range(max(box[0], top), min(box[1], top + step)):
             share = (y - top) / step
             ends = row_ends(nodes_x, nodes_y, j, i, share)
-            see_any(
-                flat, shape, row0, tables, parts, red, ends, span, step, margins, wholly, apart, lanes, strength, taper
-            )
+            if drops:
+                see_drops(
+                    flat,
+                    shape,
+                    row0,
+                    tables,
+                    parts,
+                    red,
+                    ends,
+                    span,
+                    step,
+                    margins,
+                    wholly,
+                    apart,
+                    lanes,
+                    strength,
+                    taper,
+                )
+            else:
+                see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
             along_row(node_weights, j, i, share, weight)
             along_row(node_variances, j, i, share, variance)
             for k in range(span[0], span[1]):

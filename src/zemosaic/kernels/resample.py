@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zemosaic.kernels._jit import kernel
 from zemosaic.kernels._simd import PHASES, prefetch
 from zemosaic.kernels.drops import halves
-from zemosaic.kernels.sampling import PLANES, along_row, at_nodes, cells_of, four_times, row_ends, see, see_any
+from zemosaic.kernels.sampling import PLANES, along_row, at_nodes, cells_of, four_times, row_ends, see, see_drops
 
 __all__ = ["BUCKETS", "PHASES", "PLANES", "add_to_buckets", "add_to_sums", "bucket_centre"]
 
@@ -267,9 +267,26 @@ def add_to_sums(
             if sums.shape[0] > Y + 1:
                 _fetch_row(flat_sums, ((Y + 1) * sums.shape[1] + here.start) * sums.shape[2], sums.shape[2] * step)
             ends = row_ends(nodes_x, nodes_y, j, i, share)
-            see_any(
-                flat, shape, row0, tables, parts, red, ends, span, step, margins, wholly, apart, lanes, strength, taper
-            )
+            if drops:
+                see_drops(
+                    flat,
+                    shape,
+                    row0,
+                    tables,
+                    parts,
+                    red,
+                    ends,
+                    span,
+                    step,
+                    margins,
+                    wholly,
+                    apart,
+                    lanes,
+                    strength,
+                    taper,
+                )
+            else:
+                see(flat, shape, row0, tables, ends, span, step, margins, wholly, apart, lanes, taper)
             along_row(node_weights, j, i, share, weight)
             along_row(node_variances, j, i, share, variance)
             contributed += _add_row(
