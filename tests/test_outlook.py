@@ -12,7 +12,8 @@ from nights import FIELD, Recorder, assembled, rewrite, simulated
 from zemosaic.errors import InputError
 from zemosaic.events import Forecast, Outturn, Planned, Silent
 from zemosaic.folders import existing_parent, why_no_output
-from zemosaic.outlook import _nights, look_ahead, look_at_headers
+from zemosaic.forecast import COMPILED_IN
+from zemosaic.outlook import _nights, look_ahead, look_at_headers, panels_ahead
 from zemosaic.settings import Settings
 
 SETTINGS = Settings(num_processing_workers=1, memory_limit=2.0)
@@ -38,6 +39,20 @@ def test_headers_foresee_what_the_run_finds(tmp_path: Path) -> None:
     assert after is not None and after.known == 8 and after.most < after.least * 2.1
 
 
+def test_a_computer_that_has_compiled_nothing_yet_is_given_more_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = simulated(tmp_path / "night", replace(FIELD, subs=2))
+    lights = look_at_headers([night.lights], tmp_path / "out", SETTINGS, Silent())
+    told = {}
+    for compiled in (True, False):
+        monkeypatch.setattr("zemosaic.outlook.is_compiled", lambda _, compiled=compiled: compiled)
+        told[compiled] = look_ahead(lights, None, SETTINGS)
+    assert told[True] is not None and told[False] is not None and told[True].compiling == 0.0
+    assert told[False].compiling > COMPILED_IN and told[False].least == told[True].least
+    assert told[False].most == pytest.approx(told[True].most + told[False].compiling)
+
+
 def test_without_positions_nobody_knows(tmp_path: Path) -> None:
     night = simulated(tmp_path / "night", replace(FIELD, subs=2))
     from astropy.io import fits
@@ -46,6 +61,7 @@ def test_without_positions_nobody_knows(tmp_path: Path) -> None:
         rewrite(path, fits.getdata(path), RA=None, DEC=None)
     lights = look_at_headers([night.lights], tmp_path / "out", SETTINGS, Silent())
     assert len(lights.frames) == 2 and look_ahead(lights, tmp_path / "out", SETTINGS) is None
+    assert panels_ahead(lights.frames, SETTINGS) == {}
 
 
 @pytest.mark.parametrize("hour", [0, 7, 12, 20])

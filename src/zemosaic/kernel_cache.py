@@ -38,7 +38,7 @@ def provide_cache(module: str) -> None:
 
 
 def is_compiled(module: str) -> bool:
-    """Whether kernels of a module, such as "coadd", lie in the cache; False where nobody has provided one."""
+    """Whether kernels of a module, such as "resample", lie in the cache; False where nobody has provided one."""
     folder = os.environ.get(CACHE_VARIABLE)
     return folder is not None and any(Path(folder).rglob(f"{module}.*.nbi"))
 

@@ -162,6 +162,7 @@ class Outlook:
     most: float  # s
     known: int  # subs that an earlier run into the output has measured
     free_disk: float  # MB, where the output lies; NaN when that is not known
+    compiling: float = 0.0  # s of `most`, for kernels that this computer has not compiled yet
 
 
 class CalibrationKind(StrEnum):

@@ -18,7 +18,8 @@ from zemosaic.events import Reporter
 from zemosaic.execution import MAIN_MEMORY
 from zemosaic.filters import by_filter
 from zemosaic.folders import existing_parent
-from zemosaic.forecast import GUESSED_SPREAD, KNOWN_SPREAD, LOOK, MEGA, USUAL, Pace
+from zemosaic.forecast import COMPILED_IN, COMPILING, GUESSED_SPREAD, KNOWN_SPREAD, LOOK, MEGA, USUAL, Pace
+from zemosaic.kernel_cache import is_compiled
 from zemosaic.ledger import WORKSPACE, Ledger
 from zemosaic.model import Frame, Lights, Outlook, Plan, Solution
 from zemosaic.patterns import patterns
@@ -31,7 +32,7 @@ from zemosaic.survey import PACE
 from zemosaic.targets import Target, find_targets, target_gap
 from zemosaic.workers import local_workers, memory_for_tasks
 
-__all__ = ["free_disk", "look_ahead", "look_at_headers"]
+__all__ = ["free_disk", "look_ahead", "look_at_headers", "panels_ahead"]
 
 S50_PIXELS = 1080 * 1920  # of the frame that takes USUAL to measure
 S50_SCALE = 2.37  # arcsec/px, where headers state none
@@ -98,6 +99,17 @@ def _targets(frames: Sequence[Frame], settings: Settings) -> tuple[Target, ...]:
     return find_targets(usable, places, gap)
 
 
+def panels_ahead(frames: Sequence[Frame], settings: Settings) -> dict[str, tuple[str, int]]:
+    """Target and panel of each file whose place its header tells, as a run finds them if that is right."""
+    places = _places(frames)
+    result: dict[str, tuple[str, int]] = {}
+    for target in _targets(frames, settings):
+        there = {f.id: f for f in target.frames if f.id in places}
+        groups = group_frames(tuple(there.values()), places, settings.cluster_panel_threshold) if there else ()
+        result |= {str(there[i].path): (target.name, group.id) for group in groups for i in group.frames}
+    return result
+
+
 def look_ahead(lights: Lights, output: Path | None, settings: Settings) -> Outlook | None:
     """What a run will need; None where the headers state no positions. Without an output nobody knows what is free there.
 
@@ -135,9 +147,10 @@ def look_ahead(lights: Lights, output: Path | None, settings: Settings) -> Outlo
     largest = max((plan.grid for _, plan in plans), key=lambda grid: grid.width * grid.height)
     need = MAIN_MEMORY + max(n * plan.memory for n, (_, plan) in zip(busy, plans))
     disk = sum(2 * plan.disk for _, plan in plans)
+    compiling = 0.0 if is_compiled("resample") else COMPILED_IN * (1.0 + 1.0 / COMPILING)
     return Outlook(
-        len(plans), largest.width, largest.height, need / MEGA, disk / MEGA, total / spread, total * spread, known,
-        math.nan if output is None else free_disk(output) / MEGA,
+        len(plans), largest.width, largest.height, need / MEGA, disk / MEGA, total / spread, total * spread + compiling, known,
+        math.nan if output is None else free_disk(output) / MEGA, compiling,
     )  # fmt: skip
 
 

@@ -363,7 +363,7 @@ class Picture:
         """Assemble; what it will take is told before, what it took after, and the pace is kept for the next forecast."""
         width = widths(self._settings, work.plan, work.recipe, self._night.memory, executor.workers)
         workers, looks = min(executor.workers, width.others or executor.workers), work.looks
-        known, compiled = self._ledger.get(LOOK, float), is_compiled("coadd")
+        known, compiled = self._ledger.get(LOOK, float), is_compiled("resample")
         before = forecast(work.plan, looks, workers, known, self._night.pace, compiled=compiled)
         if looks:
             self._reporter.emit(before)

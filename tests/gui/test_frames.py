@@ -9,30 +9,37 @@ from zemosaic.gui.frames import PART, exclusion, frames_known, known_matching, m
 from zemosaic.gui.skygeometry import SkyFrame
 from zemosaic.ledger import Ledger
 from zemosaic.model import FrameState, LeftOut
+from zemosaic.outlook import panels_ahead
 from zemosaic.patterns import patterns
 from zemosaic.phases.scan import scan
+from zemosaic.settings import Settings
 
 
 def test_headers_first_then_what_a_run_found(tmp_path: Path) -> None:
     night, output = simulated(tmp_path / "night", FIELD), tmp_path / "out"
     found = scan([night.lights], output, Recorder())
     stray = LeftOut(tmp_path / "dark.fit", FrameState.NOT_A_LIGHT, "The file is a dark.")
-    table, places = frames_known(merged(found.frames, [stray], ()), {}, equal_weights=False)
+    table, places = frames_known(merged(found.frames, [stray], ()), {}, {}, equal_weights=False)
     assert [row.state for row in table] == ["found"] * 6 + ["not_a_light"] and len(places) == 6
     assert not any(place.solved for place in places) and {row.panel for row in table} == {-1}
+    ahead = panels_ahead(found.frames, Settings())
+    assert ahead == {str(path): ("", 0) for path in night.subs}
+    table, places = frames_known(merged(found.frames, [stray], ()), {}, ahead, equal_weights=False)
+    assert [row.panel for row in table] == [0] * 6 + [-1] and {place.panel for place in places} == {0}
     assembled(night.lights, output)
     with Ledger(output) as ledger:
         rows, matching = ledger.rows(), known_matching(ledger)
-    table, places = frames_known(merged(found.frames, [stray], rows[1:]), matching, equal_weights=False)
+    table, places = frames_known(merged(found.frames, [stray], rows[1:]), matching, ahead, equal_weights=False)
     assert [row.state for row in table] == ["found"] + ["used"] * 5 + ["not_a_light"]
-    assert [place.solved for place in places] == [False] + [True] * 5 and {p.panel for p in places[1:]} == {0}
+    assert [place.solved for place in places] == [False] + [True] * 5
+    assert {place.panel for place in places} == {0}
     assert all(row.fwhm > 0 and row.weight > 0 for row in table[1:6])
 
 
 def test_pieces_make_up_the_whole(tmp_path: Path) -> None:
     night = simulated(tmp_path / "night", FIELD)
     table, places = frames_known(
-        merged(scan([night.lights], tmp_path, Recorder()).frames, (), ()), {}, equal_weights=True
+        merged(scan([night.lights], tmp_path, Recorder()).frames, (), ()), {}, {}, equal_weights=True
     )
     many = tuple(table) * 150
     pieces = list(separated(many, places))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zemosaic.catalogue import load_catalogue
 from zemosaic.gui.skygeometry import SkyFrame, footprint
@@ -65,14 +65,24 @@ def _left_out(each: LeftOut) -> FrameRow:
 
 
 def frames_known(
-    rows: Sequence[FrameRow], matching: Mapping[int, Matching], *, equal_weights: bool
+    rows: Sequence[FrameRow],
+    matching: Mapping[int, Matching],
+    ahead: Mapping[str, tuple[str, int]],
+    *,
+    equal_weights: bool,
 ) -> tuple[tuple[FrameQuality, ...], tuple[SkyFrame, ...]]:
-    """Rows of the table, and footprints of those whose place is known."""
+    """Rows of the table, and footprints of those whose place is known.
+
+    ahead : target and panel of files as headers foretell them; used where no run has found any
+    """
     table = frame_table(rows, matching, load_catalogue(), equal_weights=equal_weights)
+    if not any(line.panel >= 0 for line in table):
+        told = {line.file: ahead.get(line.file, (line.target, -1)) for line in table}
+        table = tuple(replace(line, target=told[line.file][0], panel=told[line.file][1]) for line in table)
     places = []
     for row, line in zip(rows, table, strict=True):
         if row.frame is not None:
-            places.append(footprint(line.file, row.frame, row.solution, panel=line.panel, target=row.target))
+            places.append(footprint(line.file, row.frame, row.solution, panel=line.panel, target=line.target))
     return table, tuple(filter(None, places))
 
 

@@ -49,6 +49,8 @@ def facts_of_outlook(outlook: Outlook, tr: Translator) -> list[Fact]:
     if outlook.free_disk == outlook.free_disk:
         disk = tr("gui.start.disk_value", needed=disk, free=tr.size(outlook.free_disk))
     time = tr("gui.start.time_value", least=tr.span(outlook.least), most=tr.span(outlook.most))
+    if outlook.compiling:
+        time = tr("gui.start.time_first", time=time, more=tr.span(outlook.compiling))
     found = [
         Fact("gui.start.size", size),
         Fact("gui.start.memory", tr.size(outlook.memory)),

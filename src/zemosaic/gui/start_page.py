@@ -139,7 +139,8 @@ class StartPage(ttk.Frame):
         self._list.bind("<Delete>", lambda _: self._remove())
         self._list.bind("<<TreeviewSelect>>", lambda _: self._watch_list())
         self._empty = ttk.Label(self._list, style="Dim.TLabel", anchor="center", justify="center")
-        self._texts.bind(self._empty, "gui.start.drop" if accept_drops(box, self.add_inputs) else "gui.start.empty")
+        drops = accept_drops(self, self.add_inputs)  # anywhere on the page but where the output is chosen
+        self._texts.bind(self._empty, "gui.start.drop" if drops else "gui.start.empty")
         buttons = ttk.Frame(box)
         buttons.grid(row=1, column=1, rowspan=2, sticky="n", padx=(px(12), 0), pady=px(8))
         self._folder = ttk.Button(buttons, command=self._choose_folder)
@@ -178,6 +179,7 @@ class StartPage(ttk.Frame):
         self._texts.bind(self._fresh_box, "gui.start.fresh")
         self._fresh_box.grid_remove()
         box.columnconfigure(0, weight=1)
+        accept_drops(box, self._take_output)
 
     def _make_facts(self) -> None:
         px = self._theme.px
@@ -267,6 +269,13 @@ class StartPage(ttk.Frame):
         )
         if files:
             self.add_inputs(list(files))
+
+    def _take_output(self, paths: Sequence[str]) -> None:
+        """What was dropped where the output is chosen; a file stands for its folder."""
+        if paths:
+            first = Path(paths[0])
+            self.output.set(str(first.parent if first.is_file() else first))
+            self._on_change()
 
     def _choose_output(self) -> None:
         start = self.output_folder or Path(self._last_folder())

@@ -164,6 +164,7 @@ def _known(lights: Lights, output: Path | None, settings: Settings) -> Iterator[
     """The `Result` of an earlier run where there is one, and all `Frames`; raises OutputError where a run is at work."""
     from zemosaic.gui.frames import frames_known, known_matching, merged, separated
     from zemosaic.ledger import FrameRow, Ledger
+    from zemosaic.outlook import panels_ahead
     from zemosaic.pipeline import MADE
     from zemosaic.quality import Matching
 
@@ -177,4 +178,6 @@ def _known(lights: Lights, output: Path | None, settings: Settings) -> Iterator[
     there = {frame.path for frame in lights.excluded}
     rest = [each for each in lights.left_out if each.path not in there]
     rows = merged([*lights.frames, *lights.excluded], rest, known)
-    yield from separated(*frames_known(rows, matching, equal_weights=settings.stacking_weighting_method == "none"))
+    ahead = panels_ahead([*lights.frames, *lights.excluded], settings)
+    equal = settings.stacking_weighting_method == "none"
+    yield from separated(*frames_known(rows, matching, ahead, equal_weights=equal))
