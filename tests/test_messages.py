@@ -178,7 +178,7 @@ def test_one_of_a_kind_is_singular_and_french_fractions_have_commas() -> None:
     lost = {"share": "4", "time": "10 s"}
     assert ENGLISH("report.advice.lost.trailed", lost="1", **lost).startswith("1 frame (4 %, 10 s) has trailed")
     assert ENGLISH("report.advice.lost.trailed", lost="12", **lost).startswith("12 frames (")
-    seams = {"grade": "A", "word": "good", "visible": 0.05, "first": 0, "second": 1, "residual": 1.0}
+    seams = {"grade": "A", "word": "good", "visible": 0.05, "place": "here", "residual": 1.0}
     assert "; 1 overlap," in ENGLISH("event.SeamsGraded", overlaps=1, **seams)
     assert "0,05 fois" in FRENCH("event.SeamsGraded", overlaps=3, **seams) and FRENCH.duration(8.25).startswith("8,2")
     assert FRENCH("event.TargetStarted", number=1, of=2, name="M 31", frames=3).endswith("3 brutes")

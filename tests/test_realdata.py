@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,15 @@ def test_stars_agree_with_their_mean_positions(m94):
     assert np.isfinite(residuals).all()
     assert residuals.max() <= 0.12, residuals
     assert again.catalogue_rms < 1.0
+
+
+def test_the_telescopes_meet_without_a_step(m94):
+    """Each ends within the other's sky; along these rims they differ by no more than noise explains."""
+    told = json.loads(m94.outputs.mosaic.with_name(f"{m94.outputs.mosaic.stem}_seams.json").read_text())
+    (seam,) = told["seams"]
+    assert (told["grade"], seam["first"], seam["second"]) == ("A", 0, 0) and seam["cells"] > 100
+    assert {name.split()[0] for name in seam["sets"]} == {"S50_1d3fe189", "S50_12d98769"}
+    assert np.abs(seam["residual"]).max() < 4.0 and max(seam["error"]) < 0.2
 
 
 def test_mosaic_is_whole_and_its_sky_neutral(m94):

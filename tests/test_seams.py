@@ -17,8 +17,9 @@ from zemosaic.messages import Messages
 from zemosaic.model import Correction, Frame, FrameKind, Grid, Group, Measurement, Overlap, Solution
 from zemosaic.phases.match import MatchResult
 from zemosaic.reporters import PlainLines
-from zemosaic.seams import GRADES, SeamReport, grade_of, labels, seam_report, write_seams
+from zemosaic.seams import COLOURS, GRADES, LEGEND, SeamReport, grade_of, labels, seam_report, write_seams
 from zemosaic.sentences import Sentences
+from zemosaic.sides import sets_of
 
 SCALE = 2.4 / 3600.0
 FRAMES = [
@@ -78,6 +79,54 @@ def test_a_panel_of_few_subs_hides_more() -> None:
     thin = replace(GROUPS[1], frames=(4,))
     found = seam_report(FRAMES, [GROUPS[0], thin, GROUPS[2]], matched(5.4), MEASURED, SOLUTIONS)
     assert found is not None and found.visible == pytest.approx(0.25)
+
+
+def within(sets: tuple[str, str], step: float = 2.0) -> tuple[SeamReport, list[Frame]]:
+    """Frames 0 and 1 of panel 0 are those of another telescope than 2 and 3."""
+    frames = [replace(f, telescope="S30" if f.id < 2 else "S50", date_obs="2025-01-14T23:30:00") for f in FRAMES]
+    found = replace(
+        matched(), overlaps=(Overlap(0, 0, 40, (step, 0.0, 0.0), (0.1,) * 3, (0.0,) * 3, sets),), sets=sets_of(frames)
+    )
+    report = seam_report(frames, GROUPS, found, MEASURED, SOLUTIONS)
+    assert report is not None
+    return report, frames
+
+
+def test_a_telescope_that_ends_within_a_panel_is_graded_by_its_own_noise(tmp_path: Path) -> None:
+    """Two subs of 20 ADU make a pixel of 14.1 ADU; the others of the panel are as many."""
+    sets = 'S30 2.4" 2025-01-14', 'S50 2.4" 2025-01-14'
+    for second in (sets[1], ""):
+        report, frames = within((sets[0], second), 8.0)
+        assert report.visible == pytest.approx(7.8 / (20.0 / np.sqrt(2.0))) and report.grade == "C"
+        assert report.seams[0].sets == (sets[0], second) and report.frames[0] == "sub3.fit"
+    preview = tmp_path / "zemosaic_MT3_R12_preview.png"
+    write_seams(report, preview, GRID, GROUPS, frames, SOLUTIONS)
+    told = json.loads((tmp_path / "zemosaic_MT3_R12_seams.json").read_text())
+    assert told["seams"][0]["sets"] == [sets[0], ""]
+    with Image.open(tmp_path / "zemosaic_MT3_R12_seams.png") as picture:
+        orange = np.all(np.asarray(picture.convert("RGB")) == COLOURS["C"], axis=-1)[:-LEGEND]
+    rows, columns = (np.flatnonzero(orange.any(axis=k)) for k in (1, 0))
+    assert np.ptp(rows) > 200 and np.ptp(columns) > 200  # around the telescope, no line between panels
+
+
+def test_nights_have_the_date_of_their_evening() -> None:
+    frame = replace(FRAMES[0], telescope="S30")
+    evening, morning, unknown = (
+        replace(frame, id=k, date_obs=at) for k, at in enumerate(("2025-01-14T23:30:00", "2025-01-15T04:00:00.5", ""))
+    )
+    assert [*sets_of([evening, morning, unknown]).values()] == ['S30 2.4" 2025-01-14'] * 2 + ['S30 2.4"']
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "within panel 1, where S30 meets the others"),
+        ("fr", "dans le panneau 1, à la limite entre S30 et les autres"),
+    ],
+)
+def test_a_seam_within_a_panel_is_told_by_its_telescope(language: str, words: str) -> None:
+    line = Sentences(Messages(language), None).line(SeamsGraded("B", 0.2, 1, 1, 1, 2.0, (), ("S30", "")))
+    assert line is not None and words in line
 
 
 def test_a_bad_one_names_its_frames() -> None:

@@ -266,7 +266,7 @@ class ManyLeftOut:
 
 @dataclass(frozen=True)
 class SeamsGraded:
-    """How well the panels of a mosaic meet (see `zemosaic.seams`)."""
+    """How well the panels of a mosaic, and telescopes within them, meet (see `zemosaic.seams`)."""
 
     grade: str  # A, B, C or D
     visible: float  # largest certain step over the noise of a pixel
@@ -275,6 +275,7 @@ class SeamsGraded:
     overlaps: int
     residual: float  # rms of all steps over their errors
     frames: tuple[str, ...]  # files that contribute most to bad seams
+    sets: tuple[str, str] = ("", "")  # within a panel, the telescopes or nights that meet (`zemosaic.sides`)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,12 @@ class Messages:
         """A name of the engine (phase, unit, state) in the user's words; the name itself where nobody wrote them."""
         return self._texts.get(f"{kind}.{name}", name)
 
+    def seam_place(self, first: int, second: int, sets: tuple[str, str]) -> str:
+        """Between which panels a seam lies, or which sets of frames of one (see `zemosaic.sides`)."""
+        if not any(sets):
+            return self("seam.between", first=first, second=second)
+        return self("seam.within", panel=first, one=sets[0], other=sets[1] or self("seam.others"))
+
     def duration(self, seconds: float) -> str:
         """For people: 8.2 s, 3 min 20 s, 2 h 05 min."""
         if seconds < 60:

@@ -332,14 +332,16 @@ class Correction:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Residual between two panels after matching, per channel."""
+    """Residual between two panels after matching, or where one set of frames ends within a panel; per channel."""
 
     first: int  # group
-    second: int  # group
+    second: int  # group; the same one inside a panel
     n_cells: int
     difference: tuple[float, ...]  # ADU
     error: tuple[float, ...]  # ADU, expected from the noise
     ripple: tuple[float, ...]  # ADU, rms of what varies along the seam, as far as it is certainly more than noise
+    # inside a panel, of the telescopes or nights that meet (`sides`); "" as the second: all others of the panel
+    sets: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)

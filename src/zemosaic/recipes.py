@@ -8,6 +8,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import SideBySide
 from zemosaic.phases.solve import SolveResult
 from zemosaic.settings import Settings, fractions, lacks_side_by_side
+from zemosaic.sides import sides_of
 from zemosaic.tables import load_stars
 
 __all__ = [
@@ -168,7 +170,9 @@ def held_matching(
         matched,
         corrections={names[name]: correction for name, correction in corrections.items()},
         sky_level=finished.level,
-        overlaps=_held_overlaps(matched.overlaps, now, corrections, groups, names, finished.grid, how, factor),
+        overlaps=_held_overlaps(
+            matched.overlaps, now, corrections, groups, matched.sets, names, finished.grid, how, factor
+        ),
         zero_point=matched.zero_point + 2.5 * math.log10(brighter),
     )
     return result, finished.solved if closely else len(exposures)
@@ -179,18 +183,19 @@ def _held_overlaps(
     now: Mapping[str, Look],
     corrections: Mapping[str, Correction],
     groups: Sequence[Group],
+    sets: Mapping[int, str],
     names: Mapping[str, int],
     grid: Grid,
     how: How,
     factor: Sequence[float],
 ) -> tuple[Overlap, ...]:
     """Steps in the unit of the held corrections, with what these change; errors and ripples are those of today's equations."""
-    panel = {i: group.id for group in groups for i in group.frames}
-    members = defaultdict[int, list[str]](list)
-    for name, i in names.items():
-        members[panel[i]].append(name)
+    known, called = {group.id: group for group in groups}, {i: name for name, i in names.items()}
+    sides = [sides_of(overlap, known, sets) for overlap in overlaps]
+    number = {side: k for k, side in enumerate(dict.fromkeys(chain.from_iterable(sides)))}
+    members = {k: [called[i] for i in side if i in called] for side, k in number.items()}
     held_looks = {n: replace(look, correction=corrections[n]) for n, look in now.items()}
-    pairs = [(o.first, o.second) for o in overlaps]
+    pairs = [(number[one], number[other]) for one, other in sides]
     steps = stepped(now, held_looks, members, pairs, grid, how) if pairs else []
     return tuple(
         replace(o, difference=tuple((np.array(o.difference) * factor + step).tolist()))

@@ -1,6 +1,7 @@
-"""The seam report: what is left between panels, one grade for it, and a map.
+"""The seam report: what is left between panels, and where a telescope or night ends within one, one grade for it, and a map.
 
-A step is the mean difference of two panels over the sky that both see, after all corrections; a ripple the rms of what varies
+A step is the mean difference of two panels over the sky that both see, after all corrections; within a panel of the frames of
+a telescope or night and the others, along the rim where one of both ends. A ripple is the rms of what varies
 along the seam, beyond the noise. The error of a step comes from the noise of that sky. What counts is how much is certain, a step
 less two errors, or the ripple, against the noise of a pixel of the mosaic in the panel with fewer subs: the eye finds an edge of
 a tenth of that only in the hardest stretch.
@@ -15,8 +16,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -31,6 +34,7 @@ from zemosaic.imaging.warp import footprint
 from zemosaic.model import Correction, Frame, Grid, Group, Measurement, Overlap, Solution
 from zemosaic.names import beside
 from zemosaic.phases.match import MatchResult
+from zemosaic.sides import sets_of, sides_of
 
 __all__ = [
     "GRADES",
@@ -63,7 +67,7 @@ COLOURS = {"A": (40, 150, 70), "B": (160, 170, 30), "C": (225, 130, 20), "D": (2
 
 @dataclass(frozen=True)
 class Seam:
-    """Between two panels; per channel where it is a tuple."""
+    """Between two panels, or within one (`sets`); per channel where it is a tuple."""
 
     first: int  # panel
     second: int
@@ -74,6 +78,11 @@ class Seam:
     residual: tuple[float, ...]  # step over error
     visible: float  # the largest certain part of a step, or ripple, over the noise of a pixel
     grade: str
+    sets: tuple[str, str] = ("", "")  # within a panel, the telescopes or nights that meet; "" as the second: the others
+
+    @property
+    def within(self) -> bool:
+        return any(self.sets)
 
 
 @dataclass(frozen=True)
@@ -106,8 +115,9 @@ def seam_report(
     if not matched.overlaps:
         return None
     scale = float(np.median([pixel_scale(solutions[i]) for i in matched.corrections]))
-    noise = {g.id: _pixel_noise(g, matched.corrections, measurements, solutions, scale) for g in groups}
-    known = (seam for o in matched.overlaps if (seam := _seam(o, noise)) is not None)
+    panels, sets = {g.id: g for g in groups}, matched.sets
+    noise = cache(lambda side: _pixel_noise(side, matched.corrections, measurements, solutions, scale))
+    known = (seam for o in matched.overlaps if (seam := _seam(o, *map(noise, sides_of(o, panels, sets)))) is not None)
     seams = sorted(known, key=lambda seam: -seam.visible)
     if not seams:
         return None
@@ -128,14 +138,14 @@ def seam_report(
 
 
 def _pixel_noise(
-    group: Group,
+    side: Sequence[int],
     corrections: Mapping[int, Correction],
     measurements: Mapping[int, Measurement],
     solutions: Mapping[int, Solution],
     scale: float,
 ) -> np.ndarray:
-    """(channels,) ADU, of a mosaic pixel of `scale` arcsec in the middle of a panel: 1 / sqrt(sum a^2 Omega / sigma^2)."""
-    known = [i for i in group.frames if i in corrections]
+    """(channels,) ADU, of a mosaic pixel of `scale` arcsec amid the frames of a side: 1 / sqrt(sum a^2 Omega / sigma^2)."""
+    known = [i for i in side if i in corrections]
     if not known:
         return np.array([np.nan])
     information = [
@@ -145,10 +155,10 @@ def _pixel_noise(
     return np.asarray(1.0 / np.sqrt(np.sum(information, axis=0)))
 
 
-def _seam(overlap: Overlap, noise: Mapping[int, np.ndarray]) -> Seam | None:
-    """None where no channel's step, or no pixel's noise, is known."""
+def _seam(overlap: Overlap, first: np.ndarray, second: np.ndarray) -> Seam | None:
+    """None where no channel's step, or no pixel's noise, is known; first, second : noise of a pixel of each side."""
     step, error = np.array(overlap.difference), np.array(overlap.error)
-    pixel = np.fmax(noise[overlap.first], noise[overlap.second])
+    pixel = np.fmax(first, second)
     certain = np.maximum(np.abs(step) - CERTAIN * error, np.array(overlap.ripple))
     shown = np.maximum(certain, 0.0) / pixel
     if np.all(np.isnan(shown)):
@@ -157,7 +167,7 @@ def _seam(overlap: Overlap, noise: Mapping[int, np.ndarray]) -> Seam | None:
     residual = tuple((step / error).tolist())
     return Seam(
         overlap.first, overlap.second, overlap.n_cells, overlap.difference, overlap.error, overlap.ripple, residual,
-        visible, grade_of(visible)[0],
+        visible, grade_of(visible)[0], overlap.sets,
     )  # fmt: skip
 
 
@@ -189,23 +199,34 @@ def write_seams(
 def draw_seams(
     report: SeamReport, grid: Grid, groups: Sequence[Group], frames: Sequence[Frame], solutions: Mapping[int, Solution]
 ) -> Image.Image:
-    """Panels on the sky, north up, and a line between two of them in the colour of their seam with its size."""
+    """Panels on the sky, north up, and lines in the colours of seams with their sizes: between two panels, or around the
+    telescope or night that meets others within one.
+    """
     shrink = (SIZE - 2 * MARGIN) / max(grid.width, grid.height)
     width, height = round(grid.width * shrink) + 2 * MARGIN, round(grid.height * shrink) + 2 * MARGIN + LEGEND
     image = Image.new("RGB", (max(width, 500), height), BACKGROUND)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=18)
-    middles = dict[int, Point]()
-    for group, x, y in _outlines(grid, groups, frames, solutions):
-        points = list(zip(MARGIN + x * shrink, height - LEGEND - MARGIN - y * shrink, strict=True))
-        draw.polygon(points, outline=(110, 110, 125))
-        middles[group.id] = (float(np.mean([x for x, _ in points])), float(np.mean([y for _, y in points])))
-    lines = [
-        (seam, middles[seam.first], middles[seam.second])
-        for seam in report.seams
-        if {seam.first, seam.second} <= {*middles}
-    ]
-    for seam, *ends in reversed(lines):  # the worst one on top
-        draw.line(ends, fill=COLOURS[seam.grade], width=4)
+    middles, known, sets = dict[int, Point](), {f.id: f for f in frames}, _sets(groups, frames)
+
+    def outline(group: Group) -> list[Point]:
+        x, y = _outline(grid, group, known, solutions)
+        return list(zip(MARGIN + x * shrink, height - LEGEND - MARGIN - y * shrink, strict=True))
+
+    for group in groups:
+        if points := outline(group):
+            draw.polygon(points, outline=(110, 110, 125))
+            middles[group.id] = (float(np.mean([x for x, _ in points])), float(np.mean([y for _, y in points])))
+    lines = list[tuple[Seam, Point, Point]]()
+    for seam in reversed(report.seams):  # the worst one on top
+        if {seam.first, seam.second} <= {*middles}:
+            shown = [middles[seam.first], middles[seam.second]]
+            ends = shown
+            if seam.within:
+                shown = outline(sets[seam.first, seam.sets[0]])
+                ends = [shown[0], shown[len(shown) // 4]]  # one side of it
+                shown.append(shown[0])
+            draw.line(shown, fill=COLOURS[seam.grade], width=4)
+            lines.insert(0, (seam, ends[0], ends[1]))
     for place, text, box in labels(lines, middles, lambda place, text: draw.textbbox(place, text, font, "mm")):
         draw.rectangle(box, fill=BACKGROUND)
         draw.text(place, text, fill=(235, 235, 235), font=font, anchor="mm")
@@ -246,16 +267,26 @@ def _overlap(one: Rectangle, other: Rectangle) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _outlines(
-    grid: Grid, groups: Sequence[Group], frames: Sequence[Frame], solutions: Mapping[int, Solution]
-) -> Iterator[tuple[Group, np.ndarray, np.ndarray]]:
-    """Each panel with the outline of the frame nearest its middle, px of the mosaic."""
-    known = {f.id: f for f in frames}
+def _sets(groups: Sequence[Group], frames: Sequence[Frame]) -> dict[tuple[int, str], Group]:
+    """The frames of each telescope and night of each panel."""
+    sets, parts = sets_of(frames), defaultdict[tuple[int, str], list[int]](list)
+    where = {g.id: g for g in groups}
     for group in groups:
-        members = {i: (solutions[i].ra, solutions[i].dec) for i in group.frames if i in known and i in solutions}
-        if members:
-            near = central(group.ra, group.dec, members)
-            yield group, *footprint(solutions[near], (known[near].height, known[near].width), grid)
+        for i in group.frames:
+            if i in sets:
+                parts[group.id, sets[i]].append(i)
+    return {(g, name): replace(where[g], frames=tuple(some)) for (g, name), some in parts.items()}
+
+
+def _outline(
+    grid: Grid, group: Group, frames: Mapping[int, Frame], solutions: Mapping[int, Solution]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The outline of the frame nearest the middle of a panel, px of the mosaic; empty without frames."""
+    members = {i: (solutions[i].ra, solutions[i].dec) for i in group.frames if i in frames and i in solutions}
+    if not members:
+        return np.zeros(0), np.zeros(0)
+    near = central(group.ra, group.dec, members)
+    return footprint(solutions[near], (frames[near].height, frames[near].width), grid)
 
 
 def _legend(draw: ImageDraw.ImageDraw, report: SeamReport, height: int, font: Font) -> None:

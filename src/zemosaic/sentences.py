@@ -161,7 +161,8 @@ class Sentences:
 
     def _seams(self, event: events.SeamsGraded) -> str:
         word = self.messages(f"grade.{event.grade}")
-        text = self.messages("event.SeamsGraded", **(vars(event) | {"word": word}))
+        place = self.messages.seam_place(event.first, event.second, event.sets)
+        text = self.messages("event.SeamsGraded", **(vars(event) | {"word": word, "place": place}))
         if event.grade != "D":
             return text
         self._headlines.append(self.messages("event.SeamsGraded.bad", text=text, frames="\n  ".join(event.frames)))

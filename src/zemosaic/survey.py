@@ -317,7 +317,7 @@ class Survey:
         if report is not None:
             worst = report.seams[0]
             told = report.grade, report.visible, worst.first, worst.second, len(report.seams), report.residual
-            self.reporter.emit(SeamsGraded(*told, report.frames))
+            self.reporter.emit(SeamsGraded(*told, report.frames, worst.sets))
         if not result.corrections:
             raise InputError("every frame was left out while brightness and sky were matched; the log says why")
         self._warn_of_losses(name.replace("/", " "), frames, len(result.corrections))

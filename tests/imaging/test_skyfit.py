@@ -13,6 +13,7 @@ import pytest
 from zemosaic.imaging import skycells
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky, tan_project
 from zemosaic.imaging.response import frame_coordinates, response
+from zemosaic.imaging.seams import panel_differences
 from zemosaic.imaging.skycells import (
     MaskStars,
     SkyCells,
@@ -23,7 +24,7 @@ from zemosaic.imaging.skycells import (
     star_mask,
     thinned,
 )
-from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences
+from zemosaic.imaging.skyfit import SkyFit, fit_sky
 from zemosaic.imaging.skyfloor import floor_plane
 from zemosaic.imaging.skysurface import TERMS, surface_basis
 from zemosaic.model import Distortion, Solution

@@ -13,10 +13,8 @@ connected frames. The mean level is kept in `SkyFit.level`. The tilt is chosen i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from zemosaic.imaging.schur import CoarseSpace, Modes, TwoBlockSystem
@@ -36,7 +34,7 @@ from zemosaic.imaging.skysurface import BENT, PLANE, TERMS, surface_basis
 from zemosaic.kernels.skyfit import frame_medians, huber_weights, surface_sums
 from zemosaic.spread import Spread, one_by_one
 
-__all__ = ["PanelDifference", "SkyFit", "fit_sky", "panel_differences"]
+__all__ = ["SkyFit", "fit_sky"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -62,21 +60,6 @@ class SkyFit:
     patch: IntArray  # (cells,) square of the node grid in which the cell lies
     component: IntArray  # (frames,) frames with the same number are connected by common sky; -1 = no cells
     converged: bool
-
-
-RIPPLE_CERTAIN = 3.0  # errors of a mean square
-
-
-@dataclass(frozen=True)
-class PanelDifference:
-    """Mean difference between two panels over the sky that both see, mosaic units."""
-
-    first: int
-    second: int
-    n_cells: int  # patches of sky
-    difference: FloatArray  # (channels,) first minus second
-    error: FloatArray  # (channels,) expected from the noise
-    ripple: FloatArray  # (channels,) rms of what varies from patch to patch, as far as it is certainly more than noise
 
 
 def fit_sky(
@@ -318,55 +301,3 @@ def _level_components(
     nodes += np.where(node_component >= 0, shift[node_component], 0.0)
     member = problem.component >= 0
     sky[member, 0] -= gain[member] * shift[problem.component[member]]
-
-
-def panel_differences(
-    cells: SkyCells, fit: SkyFit, gain: FloatArray, panel: IntArray, n_panels: int
-) -> tuple[PanelDifference, ...]:
-    """Residual steps between panels after matching, where they see the same patches of sky.
-
-    panel : (frames,) number of the panel of each frame, -1 = none. Residuals about the common sky are averaged, so that cells
-    need not coincide. Only patches that a panel sees are kept: of 200 panels, each sees about 1 % of all patches.
-    """
-    n_patches = int(fit.patch.max()) + 1
-    inside = panel[cells.frame] >= 0
-    place = panel[cells.frame[inside]] * n_patches + fit.patch[inside]
-    places, number = np.unique(place, return_inverse=True)  # sorted by panel, then by patch
-    means, variances = np.empty((2, gain.shape[1], len(places)))
-    for c in range(gain.shape[1]):
-        scale = (gain[cells.frame, c] * cells.omega)[inside]
-        weight = fit.weight[inside, c] * scale**2
-        total = np.bincount(number, weight, len(places))
-        matched = np.nan_to_num(fit.residual[inside, c]) / scale
-        with np.errstate(divide="ignore", invalid="ignore"):
-            means[c] = np.bincount(number, weight * matched, len(places)) / total
-            variances[c] = 1.0 / total
-    seen = np.all(np.isfinite(means), axis=0)
-    means, variances = means[:, seen], variances[:, seen]
-    panels, patches = np.divmod(places[seen], n_patches)
-    starts = np.searchsorted(panels, np.arange(n_panels + 1))
-    views = [_PanelView(k, patches[a:b], means[:, a:b], variances[:, a:b]) for k, (a, b) in enumerate(pairwise(starts))]
-    sharing = sp.csr_array((np.ones(len(panels), np.int32), patches, starts), shape=(n_panels, n_patches))
-    pairs = sp.coo_array(sp.triu(sharing @ sharing.T, 1))
-    return tuple(_difference(views[a], views[b]) for a, b in sorted(zip(*pairs.coords)))
-
-
-@dataclass(frozen=True)
-class _PanelView:
-    """What a panel has of the patches of sky that it sees."""
-
-    number: int
-    patch: IntArray  # (n,) ascending
-    mean: FloatArray  # (channels, n) residual, mosaic units
-    variance: FloatArray  # (channels, n)
-
-
-def _difference(first: _PanelView, second: _PanelView) -> PanelDifference:
-    both, a, b = np.intersect1d(first.patch, second.patch, assume_unique=True, return_indices=True)
-    weight = 1.0 / (first.variance[:, a] + second.variance[:, b])
-    total = weight.sum(axis=1)
-    apart = first.mean[:, a] - second.mean[:, b]
-    difference = np.sum(weight * apart, axis=1) / total
-    noise = (1.0 + RIPPLE_CERTAIN * np.sqrt(2.0 / len(both))) / np.mean(weight, axis=1)
-    ripple = np.sqrt(np.maximum(np.sum(weight * apart**2, axis=1) / total - noise, 0.0))
-    return PanelDifference(first.number, second.number, len(both), difference, 1.0 / np.sqrt(total), ripple)

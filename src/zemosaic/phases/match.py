@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -25,9 +25,9 @@ from zemosaic.events import Reporter, SkiesCurved, Vignetting, Warned
 from zemosaic.imaging.cloud import cloud_planes, cloud_shape, without_cloud
 from zemosaic.imaging.gains import GainFit, fit_gains
 from zemosaic.imaging.response import RADIAL_TERMS, half_diagonal, radial_powers
-from zemosaic.imaging.seams import frame_steps
+from zemosaic.imaging.seams import OTHERS, Difference, frame_steps, panel_differences, rim_differences
 from zemosaic.imaging.skycells import SkyCells
-from zemosaic.imaging.skyfit import SkyFit, fit_sky, panel_differences
+from zemosaic.imaging.skyfit import SkyFit, fit_sky
 from zemosaic.imaging.skyorder import LEAST_CURVATURE, curvature_seen
 from zemosaic.imaging.skyresponse import COMMON_CURVATURE, Sensors, refine_response, shows_response, with_sensors
 from zemosaic.imaging.starlight import SkyStars
@@ -50,6 +50,7 @@ from zemosaic.phases._match_stars import (
     star_table,
     usable_items,
 )
+from zemosaic.sides import sets_of
 from zemosaic.spread import Spread, one_by_one
 
 __all__ = ["Limits", "MatchResult", "match"]
@@ -100,6 +101,7 @@ class MatchResult:
     response_error: dict[str, float]  # standard deviation of F in the corners
     star_groups: int  # groups of frames without common stars
     sky_groups: int  # groups of frames without common sky
+    sets: dict[int, str] = field(default_factory=dict)  # name of each frame's telescope and night (`zemosaic.sides`)
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def match(
         raise InputError("match: every frame was left out as clouded; see the reasons above")
     used = [inputs[i] for i in kept]
     photometry = _with_flats(photometry, used)
-    cells, sky = None, None
+    cells, sky, spacing = None, None, 0.0
     if normalize != "none":
         brightness = Brightness(photometry.gain, photometry.response, photometry.cloud)
         if photometry.fit is None:  # of frames whose gains nobody knows no star can be taken off
@@ -171,7 +173,7 @@ def match(
             sky = fit_sky(cells, photometry.gain, spacing, order=0, time=_times(used), spread=spread)
     result = _result(inputs, kept, photometry, sky, weighting, left_out, table)
     if cells is not None and sky is not None:
-        result = _with_seams(result, cells, sky, photometry.gain, used, groups)
+        result = _with_seams(result, cells, sky, spacing, photometry.gain, used, groups)
     _report(result, photometry, sky, reporter)
     return result
 
@@ -457,28 +459,33 @@ def _with_seams(
     result: MatchResult,
     cells: SkyCells,
     sky: SkyFit,
+    spacing: float,
     gain: FloatArray,
     inputs: Sequence[Item],
     groups: Sequence[Group],
 ) -> MatchResult:
-    """With the residual steps between panels, and what single frames contribute to them."""
+    """With the residual steps between panels and within them, and what single frames contribute to them."""
     place = {frame: k for k, group in enumerate(groups) for frame in group.frames}
     panel = np.array([place.get(i.frame.id, -1) for i in inputs])
-    overlaps = tuple(
-        Overlap(
-            groups[d.first].id,
-            groups[d.second].id,
-            d.n_cells,
-            tuple(d.difference.tolist()),
-            tuple(d.error.tolist()),
-            tuple(d.ripple.tolist()),
-        )
-        for d in panel_differences(cells, sky, gain, panel, len(groups))
-    )
-    steps, errors = frame_steps(cells, sky, gain, panel)
+    sets = sets_of([i.frame for i in inputs])
+    kinds = sorted({(k, sets[i.frame.id]) for k, i in zip(panel.tolist(), inputs) if k >= 0})
+    number = {kind: k for k, kind in enumerate(kinds)}
+    side = np.array([number.get((k, sets[i.frame.id]), -1) for k, i in zip(panel.tolist(), inputs)])
+    within, rim = rim_differences(cells, sky, gain, side, np.array([k for k, _ in kinds]), spacing)
+    between = panel_differences(cells, sky, gain, panel, len(groups))
+    overlaps = [_overlap(d, groups[d.first].id, groups[d.second].id) for d in between]
+    for d in within:
+        (k, first), second = kinds[d.first], "" if d.second == OTHERS else kinds[d.second][1]
+        overlaps.append(_overlap(d, groups[k].id, groups[k].id, (first, second)))
+    steps, errors = frame_steps(cells, sky, gain, panel, rim)
     worst = np.abs(steps / errors).max(axis=1)
     known = {i.frame.id: float(w) for i, w in zip(inputs, worst) if np.isfinite(w)}
-    return replace(result, overlaps=overlaps, frame_steps=known)
+    return replace(result, overlaps=tuple(overlaps), frame_steps=known, sets=sets)
+
+
+def _overlap(d: Difference, first: int, second: int, sets: tuple[str, str] = ("", "")) -> Overlap:
+    figures = tuple(d.difference.tolist()), tuple(d.error.tolist()), tuple(d.ripple.tolist())
+    return Overlap(first, second, d.n_cells, *figures, sets)
 
 
 def _report(result: MatchResult, photometry: _Photometry, sky: SkyFit | None, reporter: Reporter) -> None:

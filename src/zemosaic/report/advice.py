@@ -120,8 +120,9 @@ def _conditions(frames: Sequence[FrameLine]) -> Iterator[Advice]:
 def _seams(source: Source) -> Iterator[Advice]:
     if source.seams is not None and source.seams.grade in BAD_SEAMS:
         worst = source.seams.seams[0]
-        figures = (("grade", worst.grade), ("first", worst.first), ("second", worst.second), ("visible", worst.visible))
-        yield Advice("seam", figures)
+        places = (("first", worst.first), ("second", worst.second))
+        sets = (("first set", worst.sets[0]), ("second set", worst.sets[1]))
+        yield Advice("seam", (("grade", worst.grade), *places, *sets, ("visible", worst.visible)))
 
 
 def _short_side(source: Source) -> float:

@@ -113,6 +113,9 @@ def sentence(each: Advice, words: Words) -> str:
     """A piece of advice with its figures."""
     values = dict(each.values)
     shown: dict[str, object] = {name: _figure(name, value, words) for name, value in values.items()}
+    if each.key == "seam":
+        sets = str(values["first set"]), str(values["second set"])
+        shown["place"] = words.seam_place(int(values["first"]), int(values["second"]), sets)
     if "ra" in values:
         shown["place"] = words.place(float(values["ra"]), float(values["dec"]))
     return words(f"report.advice.{each.key}", **shown)
@@ -144,7 +147,10 @@ def seams(report: Report, words: Words) -> Iterator[SeamRow]:
         middle = len(seam.step) // 2
         figures = (seam.step[middle], seam.error[middle], seam.ripple[middle])
         cells = (words.number(seam.cells), *(words.number(value, 2) for value in figures), words.seam(seam.visible))
-        yield SeamRow(f"{seam.first} – {seam.second}", seam.grade, cells)
+        sides = f"{seam.first} – {seam.second}"
+        if seam.within:
+            sides = f"{seam.first}: {seam.sets[0]} – {seam.sets[1] or words('seam.others')}"
+        yield SeamRow(sides, seam.grade, cells)
 
 
 def grades(words: Words) -> Iterator[GradeKey]:

@@ -29,6 +29,7 @@ from zemosaic.report.sources import Source
 from zemosaic.report.values import Facts, FloatArray, FrameLine, Maps, Outline, PanelDepth, Report, SettingLine
 from zemosaic.seams import SEAMS
 from zemosaic.settings import Settings, declared
+from zemosaic.sides import sets_of
 
 __all__ = ["collect", "moment"]
 
@@ -140,14 +141,15 @@ def _middle(group: Group, rows: Mapping[int, FrameRow], grid: Grid, maps: Maps) 
 
 def _outlines(source: Source) -> list[Outline]:
     """Corners of the frames in the mosaic."""
-    found = []
+    found, sets = [], sets_of([row.frame for row in source.rows if row.frame is not None])
     for row in source.rows:
         if row.state is FrameState.USED and row.frame is not None and row.solution is not None:
             x, y = footprint(row.solution, (row.frame.height, row.frame.width), source.grid)
             known = source.matching.get(row.frame.id)
             top = source.grid.height - 1 - y
             panel = known.panel if known else -1
-            found.append(Outline(panel, tuple(x[CORNERS].tolist()), tuple(top[CORNERS].tolist())))
+            corners = tuple(x[CORNERS].tolist()), tuple(top[CORNERS].tolist())
+            found.append(Outline(panel, *corners, sets[row.frame.id]))
     return found
 
 

@@ -44,8 +44,7 @@ def _seams(report: Report, seams: SeamReport, words: Words) -> Headline:
         "report.warning.seams",
         grade=seams.grade,
         word=words(f"grade.{seams.grade}"),
-        first=worst.first,
-        second=worst.second,
+        place=words.seam_place(worst.first, worst.second, worst.sets),
         visible=words.seam(worst.visible),
     )
     more = words("report.warning.more", count=words.number(len(files) - NAMED)) if len(files) > NAMED else ""

@@ -16,7 +16,7 @@ from zemosaic.report.plots import HUES
 from zemosaic.report.svg import figure, line, nice_ticks, polygon, rect, text
 from zemosaic.report.values import FloatArray, Outline, PanelDepth
 from zemosaic.report.words import Words
-from zemosaic.seams import SeamReport, labels
+from zemosaic.seams import Seam, SeamReport, labels
 
 __all__ = ["Sky", "depth_map", "footprints", "seam_map"]
 
@@ -161,22 +161,27 @@ def _room(place: tuple[float, float], shown: str) -> tuple[float, float, float, 
 
 
 def seam_map(sky: Sky, report: SeamReport, outlines: Sequence[Outline], panels: Sequence[PanelDepth]) -> Markup:
-    """Panels, and a line between two of them in the colour of their seam."""
+    """Panels, and in the colours of seams lines between two of them, or around the telescope or night that meets others."""
     middles = {p.id: sky.sky(p.ra, p.dec) for p in panels}
-    nearest = dict[int, tuple[float, list[tuple[float, float]]]]()
+    nearest = dict[tuple[int, str], tuple[float, list[tuple[float, float]]]]()
     for each in outlines:
         points = [sky.at(x, y) for x, y in zip(each.x, each.y)]
         centre = np.mean(points, axis=0)
         apart = math.dist(centre, middles[each.panel]) if each.panel in middles else math.inf
-        if apart < nearest.get(each.panel, (math.inf, []))[0]:
-            nearest[each.panel] = apart, points
-    parts = [sky.cut("panels", [polygon([p], "panel") for _, p in nearest.values()])]
-    lines = [
-        (seam, middles[seam.first], middles[seam.second])
-        for seam in report.seams
-        if seam.first in middles and seam.second in middles
-    ]
-    parts += [line(list(ends), f"seam g{seam.grade}") for seam, *ends in reversed(lines)]  # the worst one on top
+        for key in ((each.panel, ""), (each.panel, each.set)):
+            if apart < nearest.get(key, (math.inf, []))[0]:
+                nearest[key] = apart, points
+    parts = [sky.cut("panels", [polygon([p], "panel") for (_, name), (_, p) in nearest.items() if not name])]
+    lines, around = list[tuple[Seam, tuple[float, float], tuple[float, float]]](), list[Markup]()
+    for seam in report.seams:
+        if seam.within and (seam.first, seam.sets[0]) in nearest:
+            corners = nearest[seam.first, seam.sets[0]][1]
+            lines.append((seam, corners[0], corners[1]))
+            around.append(polygon([corners], f"seam g{seam.grade}"))
+        elif not seam.within and seam.first in middles and seam.second in middles:
+            lines.append((seam, middles[seam.first], middles[seam.second]))
+            around.append(line(list(lines[-1][1:]), f"seam g{seam.grade}"))
+    parts += reversed(around)  # the worst one on top
     for number, ((x, y), shown, _) in enumerate(labels(lines, middles, _room, sky.words.seam)):
         kind = "number" if number < len(middles) else "number small"
         parts.append(text(x, y + 4, shown, kind, "middle"))

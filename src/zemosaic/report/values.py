@@ -44,6 +44,7 @@ class Outline:
     panel: int
     x: tuple[float, ...]  # px, from the left
     y: tuple[float, ...]  # px, from the top
+    set: str = ""  # of its telescope and night (`zemosaic.sides`)
 
 
 @dataclass(frozen=True)

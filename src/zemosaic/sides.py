@@ -1,0 +1,44 @@
+"""Sides of a seam: whole panels, or the frames of one telescope, or of one of its nights, against the others of their panel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from zemosaic.model import Frame, Group, Overlap
+
+__all__ = ["sets_of", "sides_of"]
+
+
+def sets_of(frames: Sequence[Frame]) -> dict[int, str]:
+    """Name of the set of each frame, by its id: those of a telescope, with its pixels, in a night."""
+    return {frame.id: _set(frame) for frame in frames}
+
+
+def _set(frame: Frame) -> str:
+    telescope = frame.telescope or frame.camera or frame.instrument
+    scale = f'{frame.scale:.1f}"' if math.isfinite(frame.scale) else ""
+    return " ".join(part for part in (telescope, scale, _night(frame)) if part)
+
+
+def _night(frame: Frame) -> str:
+    """The evening's date, UTC; "" where the header does not say."""
+    try:
+        return (datetime.fromisoformat(frame.date_obs) - timedelta(hours=12)).date().isoformat()
+    except ValueError:
+        return ""
+
+
+def sides_of(
+    overlap: Overlap, groups: Mapping[int, Group], sets: Mapping[int, str]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Ids of the frames on the one side and on the other."""
+    one, other = groups[overlap.first].frames, groups[overlap.second].frames
+    if not any(overlap.sets):
+        return one, other
+    first, second = overlap.sets
+    return (
+        tuple(i for i in one if sets.get(i) == first),
+        tuple(i for i in other if i in sets and (sets[i] == second if second else sets[i] != first)),
+    )
