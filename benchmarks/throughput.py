@@ -11,7 +11,7 @@ import argparse
 import os
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from astropy.io import fits
@@ -117,8 +117,11 @@ def main() -> None:
     parser.add_argument("--panels", type=int, default=2, help="in each direction")
     parser.add_argument("--workers", type=int, default=-1)
     parser.add_argument("--memory", type=float, default=0.0, help="GB")
+    parser.add_argument("--small", action="store_true", help="subs of 480 x 640 px")
     options = parser.parse_args()
     plan = NightPlan(subs=options.subs, panels_x=options.panels, panels_y=options.panels)
+    if options.small:
+        plan = replace(plan, width=480, height=640)
     lights = options.folder / "lights"
     if not lights.is_dir():
         simulate_night(options.folder, plan, Silent())

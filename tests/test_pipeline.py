@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections import Counter
@@ -440,11 +441,32 @@ def test_second_run_does_nothing(field):
     before = {name: what for name, what in listing(field.folder).items() if name.endswith((".fits", ".png"))}
     recorder = Recorder()
     assert assembled(field.night.lights, field.folder, recorder) == field.outputs
-    assert recorder.items["measure"] == 0
-    assert Unchanged(6) in recorder.outcomes
-    assert "export" not in recorder.items
+    assert list(recorder.items) == ["scan", "assemble"] and Unchanged(6) in recorder.outcomes
+    assert [len(e.mosaics) for e in recorder.events if isinstance(e, RunFinished)] == [1]
     assert {name: what for name, what in listing(field.folder).items() if name in before} == before
     assert {row.state for row in rows(field.folder)} == {FrameState.USED}
+
+
+def test_a_finished_run_looks_closer_where_anything_is_not_as_it_was(field, tmp_path):
+    """Other settings, another file, a lost file: what is there still holds, but not all of it may."""
+    night, output = (
+        shutil.copytree(field.night.lights, tmp_path / "in"),
+        shutil.copytree(field.folder, tmp_path / "out"),
+    )
+
+    def phases(**settings) -> list[str]:
+        recorder = Recorder()
+        assembled(night, output, recorder, **settings)
+        return list(recorder.items)
+
+    assert "match" in phases()  # another place
+    assert phases() == ["scan", "assemble"]
+    assert "match" in phases(max_elongation=3.0)
+    assert "match" in phases() and phases() == ["scan", "assemble"]
+    os.utime(next(night.iterdir()))
+    assert "measure" in phases() and phases() == ["scan", "assemble"]
+    next(output.glob("*_weight.fits")).unlink()
+    assert "export" in phases() and phases() == ["scan", "assemble"]
 
 
 def test_the_report_again_tells_of_the_run_that_made_the_mosaic_and_ends_no_run_where_it_fails(field):

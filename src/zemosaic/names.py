@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 
-__all__ = ["PREVIEW", "base_name", "beside"]
+__all__ = ["PREVIEW", "base_name", "beside", "files_of", "stamp"]
 
 PREVIEW = "_preview.png"
 
@@ -17,3 +18,14 @@ def base_name(preview: Path) -> str:
 def beside(preview: Path, ending: str) -> Path:
     """Where a file about a mosaic lies: beside its preview."""
     return preview.with_name(f"{base_name(preview)}_{ending}")
+
+
+def files_of(preview: Path) -> list[Path]:
+    """All files of a mosaic that are there, in the order of their names."""
+    return sorted(preview.parent.glob(f"{glob.escape(base_name(preview))}[._]*"))
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Size and modification time (ns) of a file; (0, 0) for one that is gone."""
+    stat = path.stat() if path.is_file() else None
+    return (stat.st_size, stat.st_mtime_ns) if stat else (0, 0)

@@ -31,6 +31,7 @@ from zemosaic.imaging.lines import LineMix
 from zemosaic.kernel_cache import is_compiled
 from zemosaic.ledger import to_json
 from zemosaic.model import FrameState, Grid, LeftOut, Masters, Measurement, Mosaic, Plan
+from zemosaic.names import stamp
 from zemosaic.phases.assemble import (
     Assembly,
     DiskUse,
@@ -301,7 +302,7 @@ class Picture:
         """Remove files of the mosaic in the form it had before: those only that are as this program has left them."""
         stamps, removed = dict(zip(before.outputs.files, before.stamps, strict=True)), 0
         for path in before.outputs.replaced_by(outputs):
-            if path.is_file() and _stamp(path) == stamps[path]:
+            if path.is_file() and stamp(path) == stamps[path]:
                 try:
                     path.unlink()
                     removed += 1
@@ -417,12 +418,7 @@ def _deciding(plan: Plan) -> tuple[object, ...]:
 
 def _stamps(outputs: Outputs) -> tuple[tuple[int, int], ...]:
     """Size and modification time of each file; (0, 0) for one that is gone."""
-    return tuple(_stamp(path) for path in outputs.files)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    stat = path.stat() if path.is_file() else None
-    return (stat.st_size, stat.st_mtime_ns) if stat else (0, 0)
+    return tuple(stamp(path) for path in outputs.files)
 
 
 def _earlier(before: Written, outputs: Outputs) -> tuple[Path, ...]:

@@ -24,6 +24,7 @@ from zemosaic.recipes import side_by_side
 from zemosaic.report import report_path
 from zemosaic.settings import Settings
 from zemosaic.survey import PACE, Survey
+from zemosaic.taken_over import done_before, is_final, keep_done, run_key
 from zemosaic.workers import memory_of, open_workers
 
 __all__ = ["MADE", "inspect_frames", "make_mosaic"]
@@ -50,7 +51,15 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
         run = Mosaics(ledger, settings, reporter)
         side_by_side(settings)  # what cannot be combined is told before hours of work
         external = run.external()
-        frames, calibration = run.scan(inputs, output)
+        found = run.scan(inputs, output)
+        key = run_key(found, settings, external)
+        done = done_before(ledger, key)
+        if done is not None:
+            run.tell_again(done)
+            reporter.emit(RunFinished(done.made, len(done.left_out), time.monotonic() - began))
+            return done.outputs
+        run.begin(found)
+        frames, calibration = found.frames, found.calibration
         check_scale(frames, settings.output_scale)
         with open_workers(settings, ledger.workspace) as executor:
             memory = memory_of(settings, executor)
@@ -61,13 +70,16 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
             targets = run.targets(frames, solved.solutions)
             made, failed = run.mosaics(targets, night, output)
             run.warn_of_unplaced(frames, targets)
-        told = tuple(_told(name, each, settings) for name, each in made)
+        told, outputs = tuple(_told(name, each, settings) for name, each in made), tuple(w.outputs for _, w in made)
         ledger.put(MADE, told)
+        whole = not failed and is_final(solved, external) and all(m.report or not settings.report for m in told)
+        if whole:
+            keep_done(ledger, key, told, outputs, run.left_out)
     if made:
         reporter.emit(RunFinished(told, len(run.left_out), time.monotonic() - began))
     if failed:
         raise InputError(f"no mosaic of {len(failed)} of {len(failed) + len(made)} targets: {'; '.join(failed)}")
-    return tuple(each.outputs for _, each in made)
+    return outputs
 
 
 def _told(name: str, made: Written, settings: Settings) -> Made:
@@ -94,7 +106,9 @@ def inspect_frames(
     with Ledger(output) as ledger:
         survey = Survey(ledger, settings, reporter)
         external = survey.external()
-        frames, calibration = survey.scan(inputs, output)
+        found = survey.scan(inputs, output)
+        survey.begin(found)
+        frames, calibration = found.frames, found.calibration
         with open_workers(settings, ledger.workspace) as executor:
             masters = survey.calibrate(frames, calibration, executor)
             measurements = survey.measure(frames, masters, executor)

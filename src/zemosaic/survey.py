@@ -33,6 +33,7 @@ from zemosaic.events import (
     TargetSeen,
     TargetsFound,
     Timed,
+    Unchanged,
     Warned,
 )
 from zemosaic.execution import open_threads, worker_count
@@ -45,7 +46,7 @@ from zemosaic.phases.calibrate import calibrate
 from zemosaic.phases.match import Limits, MatchResult, match
 from zemosaic.phases.measure import measure, trailed
 from zemosaic.phases.plan import group_frames
-from zemosaic.phases.scan import scan
+from zemosaic.phases.scan import ScanResult, scan
 from zemosaic.phases.solve import SolveResult, solve
 from zemosaic.quality import Matching
 from zemosaic.recipes import median, weighted_by_hand
@@ -53,7 +54,7 @@ from zemosaic.seams import seam_report
 from zemosaic.settings import Settings
 from zemosaic.solvers.external import External, find_external
 from zemosaic.stopwatch import Stopwatch
-from zemosaic.taken_over import forget_solved, keep_solved, solve_key, solved_before
+from zemosaic.taken_over import Done, forget_done, forget_solved, keep_solved, solve_key, solved_before
 from zemosaic.targets import Target, find_targets, in_words, is_stray, target_gap, with_unplaced
 from zemosaic.wcs import solution_header
 
@@ -97,20 +98,33 @@ class Survey:
             self.ledger.record_left_out([each])
             self.reporter.emit(FrameLeftOut(each))
 
-    def scan(self, inputs: Sequence[Path], output: Path) -> tuple[tuple[Frame, ...], tuple[CalibrationFrame, ...]]:
+    def scan(self, inputs: Sequence[Path], output: Path) -> ScanResult:
+        """The files of the input; the ledger is not told yet."""
         folders = [Path(each.strip()) for each in self.settings.calibration_folder.split(";") if each.strip()]
         with self.phase("scan", 0, "files") as outcome:
             unwanted = patterns(self.settings.exclude_files)
             found = scan(inputs, output, self.reporter, folders, self.settings.stacks == "use", unwanted)
-            self.ledger.record_scan([*found.frames, *found.excluded], ())  # what was measured on these stays for later
-            self.leave_out(found.left_out)
             if found.idle:
                 some = "; ".join(found.idle[:5]) + (f" and {len(found.idle) - 5} more" if len(found.idle) > 5 else "")
                 self.reporter.emit(Warned(f"exclude_files: no file of the input has a name like {some}"))
             exposure = sum(f.exposure for f in found.frames if f.exposure == f.exposure)
             others = len(found.left_out) + len(found.calibration)
             outcome.append(Scanned(len(found.frames), exposure / 60.0, others))
-        return found.frames, found.calibration
+        return found
+
+    def begin(self, found: ScanResult) -> None:
+        """From here on the ledger speaks of this run."""
+        forget_done(self.ledger)
+        self.ledger.record_scan([*found.frames, *found.excluded], ())  # what was measured on these stays for later
+        self.leave_out(found.left_out)
+
+    def tell_again(self, done: Done) -> None:
+        """What the last run has come to, where there is nothing to do."""
+        for each in done.left_out:
+            self.reporter.emit(FrameLeftOut(each))
+        for made in done.made:
+            with self.phase("assemble", 0) as outcome:
+                outcome.append(Unchanged(made.used))
 
     def calibrate(
         self, frames: Sequence[Frame], calibration: Sequence[CalibrationFrame], executor: Executor

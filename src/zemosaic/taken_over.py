@@ -1,27 +1,86 @@
-"""What a run takes over from the one before without doing it again: the solutions of all frames, and why some have none.
+"""What a run takes over from the one before without doing it again: everything, or the solutions of all frames.
 
-The global refinement makes each solution depend on all frames, so the outcome of the phase is kept as a whole, under one
+Where files, settings and program are those of the last run, and what it wrote lies as it left it, nothing is done. The global
+refinement makes each solution depend on all frames, so the outcome of solving is kept as a whole, under one
 hash of all that it was found from. Parts of it are never reused: the same frames have the same solutions, however they arrived.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zemosaic import __version__
+from zemosaic.events import Made
 from zemosaic.ledger import Ledger, to_json
-from zemosaic.model import Frame, FrameState, Measurement
+from zemosaic.model import Frame, FrameState, LeftOut, Measurement
+from zemosaic.names import files_of, stamp
+from zemosaic.phases.export import Outputs
+from zemosaic.phases.scan import ScanResult
 from zemosaic.phases.solve import SOLVE_VERSION, SolveResult
 from zemosaic.settings import Settings
 from zemosaic.solvers.external import External, installed
 from zemosaic.tables import MEASURE_VERSION
 
-__all__ = ["forget_solved", "keep_solved", "solve_key", "solved_before"]
+__all__ = [
+    "Done",
+    "done_before",
+    "forget_done",
+    "forget_solved",
+    "is_final",
+    "keep_done",
+    "keep_solved",
+    "run_key",
+    "solve_key",
+    "solved_before",
+]
 
-KEPT = "solved"  # what the ledger calls it
+KEPT, DONE = "solved", "done"  # what the ledger calls them
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that came to its end: what it was told, and what it left."""
+
+    key: str  # hash of files, settings and program
+    made: tuple[Made, ...]
+    outputs: tuple[Outputs, ...]
+    left_out: tuple[LeftOut, ...]
+    stamps: tuple[tuple[str, int, int], ...]  # name, size and modification time of each file of the mosaics
+
+
+def run_key(found: ScanResult, settings: Settings, external: External) -> str:
+    """Hash of all that a run depends on: each file with its header, the settings, the program and those it may call."""
+    about = (__version__, SOLVE_VERSION, MEASURE_VERSION, settings.model_dump(), installed(external))
+    state = hashlib.sha256(to_json(about).encode())
+    for each in (*found.frames, *found.calibration, *found.excluded, *found.left_out):
+        state.update(to_json(each).encode())
+    return state.hexdigest()
+
+
+def done_before(ledger: Ledger, key: str) -> Done | None:
+    """The last run, if it came to its end with the same, and all files of its mosaics are as it left them."""
+    done = ledger.get(DONE, Done)
+    return done if done is not None and done.key == key and done.stamps == _stamps(done.outputs) else None
+
+
+def forget_done(ledger: Ledger) -> None:
+    """Before anything is done anew: the ledger's rows are those of another run from here on."""
+    ledger.put(DONE, None)
+
+
+def keep_done(
+    ledger: Ledger, key: str, made: Sequence[Made], outputs: Sequence[Outputs], left_out: Sequence[LeftOut]
+) -> None:
+    """Keep what a whole run has come to for the next one."""
+    ledger.put(DONE, Done(key, tuple(made), tuple(outputs), tuple(left_out), _stamps(outputs)))
+
+
+def _stamps(outputs: Iterable[Outputs]) -> tuple[tuple[str, int, int], ...]:
+    """Of all files that the mosaics have, reports included: one that is gone, changed or new makes a difference."""
+    return tuple((path.name, *stamp(path)) for each in outputs for path in files_of(each.preview))
 
 
 @dataclass(frozen=True)
@@ -60,6 +119,10 @@ def forget_solved(ledger: Ledger) -> None:
 
 def keep_solved(ledger: Ledger, key: str, result: SolveResult, external: External) -> None:
     """Keep the outcome for the next run: not where the web service left a frame unsolved, which may have been the network."""
-    unsolved = any(each.state is FrameState.UNSOLVED for each in result.left_out)
-    if external.web is None or not unsolved:
+    if is_final(result, external):
         ledger.put(KEPT, _Kept(key, result))
+
+
+def is_final(result: SolveResult, external: External) -> bool:
+    """Whether solving the same again would find the same."""
+    return external.web is None or not any(each.state is FrameState.UNSOLVED for each in result.left_out)
