@@ -6,11 +6,20 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 tkinter = pytest.importorskip("tkinter")
-SCREEN = "1280x720x24"
+
+from person import FAST, Open, Person  # noqa: E402 - only where there is a tkinter
+
+from zemosaic.gui.launch import Opening  # noqa: E402
+from zemosaic.gui.theme import Theme  # noqa: E402
+from zemosaic.gui.window import Window  # noqa: E402
+from zemosaic.settings import Settings  # noqa: E402
+
+SCREEN = "2560x1440x24"  # windows on it are 1280 x 720, but for the tests of high resolution
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +51,35 @@ def root(display: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tkinter.Tk]:
     window.destroy()
     if failures:
         raise failures[0]
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zemosaic.settings_files.user_file", lambda: tmp_path / "config" / "zemosaic_config.json")
+    monkeypatch.setenv("LC_ALL", "C")
+
+
+@pytest.fixture
+def open_window(root: tkinter.Tk, config: None) -> Iterator[Open]:
+    """Opens the window on the screen of the tests; whatever engine it has goes with the test."""
+    opened: list[Window] = []
+
+    def fill(*inputs: Path, output: Path | None = None, settings: Settings = FAST) -> Window:
+        window = Window(root, Theme(root), Opening(inputs, output, settings, FAST, ()))
+        root.geometry("1280x720+0+0")
+        window.form.finish()
+        root.update()
+        opened.append(window)
+        return window
+
+    yield fill
+    for window in opened:
+        window._inquiry.forget()
+        if window._engine is not None:
+            window._engine.kill()
+            window._engine.close()
+
+
+@pytest.fixture
+def person(root: tkinter.Tk) -> Person:
+    return Person(root)

@@ -8,7 +8,13 @@ import tkinter as tk
 from collections.abc import Callable, Iterator
 from tkinter import ttk
 
-__all__ = ["Person"]
+from zemosaic.gui.window import Window
+from zemosaic.settings import Settings
+
+__all__ = ["FAST", "Open", "Person"]
+
+FAST = Settings(num_processing_workers=1, memory_limit=2.0)
+Open = Callable[..., Window]
 
 
 class Person:
@@ -32,6 +38,7 @@ class Person:
 
     def click(self, widget: tk.Misc, x: float = 0.5, y: float = 0.5) -> None:
         """On a place of a widget, 0..1 of its width and height."""
+        self.root.update()  # it may be on its way to another place
         self.until(widget.winfo_viewable)
         self.until(lambda: widget.winfo_width() > 1)
         across = widget.winfo_rootx() + int(x * widget.winfo_width())

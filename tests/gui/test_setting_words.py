@@ -31,7 +31,7 @@ def test_numbers_come_back_with_point_or_comma(value: float) -> None:
 @pytest.mark.parametrize(
     ("name", "typed", "english", "french"),
     [
-        ("stacking_kappa_low", "12", "This must be 0.1 to 10 σ.", "Il faut : 0.1 à 10 σ."),
+        ("stacking_kappa_low", "12", "This must be 0.1 to 10 σ.", "Il faut : 0,1 à 10 σ."),
         ("stacking_kappa_low", "four", "Type a number.", "Entrez un nombre."),
         ("stacking_kappa_low", "", "Type a number.", "Entrez un nombre."),
         ("edge_taper", "1.5", "Type a whole number.", "Entrez un nombre entier."),

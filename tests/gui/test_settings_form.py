@@ -114,6 +114,8 @@ def test_help_appears_on_f1_and_by_resting_there(form: SettingsForm, monkeypatch
     form.show_setting("stacking_kappa_low")
     form.update()
     row = form.row("stacking_kappa_low")
+    row.editor.focus_force()
+    form.update()
     row.editor.event_generate("<F1>")
     assert row.tip.shown.startswith("Kappa low\nRejection of pixels that are too dark.")
     assert "0.1 to 10 σ" in row.tip.shown and "Default: 4" in row.tip.shown

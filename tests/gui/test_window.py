@@ -7,8 +7,7 @@ import shutil
 import signal
 import sys
 import time
-import tkinter as tk
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,63 +16,28 @@ import psutil
 import pytest
 from astropy.io import fits
 from frames import frames
-from person import Person
+from person import FAST, Open, Person
 
 from nights import FIELD, simulated
 from zemosaic.events import Made
 from zemosaic.gui import remembered
 from zemosaic.gui.engine import Result
 from zemosaic.gui.frames import separated
-from zemosaic.gui.launch import Opening
 from zemosaic.gui.skygeometry import SkyFrame
-from zemosaic.gui.theme import Theme
-from zemosaic.gui.window import Window
 from zemosaic.ledger import Ledger
 from zemosaic.model import FrameState
-from zemosaic.settings import Settings
 from zemosaic.simulate import Night
 
 if shutil.which("xdotool") is None:
     pytest.skip("needs xdotool", allow_module_level=True)
-FAST = Settings(num_processing_workers=1, memory_limit=2.0)
-Open = Callable[..., Window]
+
+
+pytestmark = pytest.mark.usefixtures("config")
 
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     return simulated(tmp_path_factory.mktemp("night"), replace(FIELD, subs=5))
-
-
-@pytest.fixture(autouse=True)
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zemosaic.settings_files.user_file", lambda: tmp_path / "config" / "zemosaic_config.json")
-    monkeypatch.setenv("LC_ALL", "C")
-
-
-@pytest.fixture
-def open_window(root: tk.Tk) -> Iterator[Open]:
-    """Opens the window on the screen of the tests; whatever engine it has goes with the test."""
-    opened: list[Window] = []
-
-    def fill(*inputs: Path, output: Path | None = None, settings: Settings = FAST) -> Window:
-        window = Window(root, Theme(root), Opening(inputs, output, settings, FAST, ()))
-        root.geometry("1280x720+0+0")
-        window.form.finish()
-        root.update()
-        opened.append(window)
-        return window
-
-    yield fill
-    for window in opened:
-        window._inquiry.forget()
-        if window._engine is not None:
-            window._engine.kill()
-            window._engine.close()
-
-
-@pytest.fixture
-def person(root: tk.Tk) -> Person:
-    return Person(root)
 
 
 def states(output: Path) -> list[FrameState]:

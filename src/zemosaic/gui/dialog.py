@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from tkinter import ttk
 
+from zemosaic.gui.sizes import px
+
 __all__ = ["Choice", "ask"]
 
 WIDTH = 420  # px at 96 dpi
@@ -22,17 +24,16 @@ class Choice:
 def ask(parent: tk.Misc, title: str, text: str, choices: Sequence[Choice]) -> str:
     """Show a question and wait; the value of the choice, "" for Escape and for a closed window."""
     top = parent.winfo_toplevel()
-    scale = top.winfo_fpixels("1i") / 96.0
     window = tk.Toplevel(top)
     window.withdraw()
     window.title(title)
     window.transient(top)
     window.resizable(False, False)
     answer = tk.StringVar(window, "")
-    body = ttk.Frame(window, padding=round(20 * scale))
+    body = ttk.Frame(window, padding=px(top, 20))
     body.pack(fill="both", expand=True)
     ttk.Label(body, text=title, style="Head.TLabel").pack(anchor="w")
-    ttk.Label(body, text=text, wraplength=round(WIDTH * scale)).pack(anchor="w", pady=round(12 * scale))
+    ttk.Label(body, text=text, wraplength=px(top, WIDTH)).pack(anchor="w", pady=px(top, 12))
     row = ttk.Frame(body)
     row.pack(anchor="e")
     first: tk.Misc = window
@@ -43,7 +44,7 @@ def ask(parent: tk.Misc, title: str, text: str, choices: Sequence[Choice]) -> st
 
     for choice in choices:
         button = ttk.Button(row, text=choice.text, command=lambda value=choice.value: done(value))  # type: ignore[misc]
-        button.pack(side="left", padx=(round(8 * scale), 0))
+        button.pack(side="left", padx=(px(top, 8), 0))
         button.bind("<Return>", lambda _, value=choice.value: done(value))  # type: ignore[misc]
         if choice.accent:
             button.configure(style="Accent.TButton")

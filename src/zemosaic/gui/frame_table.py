@@ -14,6 +14,7 @@ from zemosaic.gui.choice import FrameChoice
 from zemosaic.gui.frame_columns import COLUMNS, Column, cells, reason_words
 from zemosaic.gui.frame_model import ALL, EXCLUDED, GOOD, LEFT_OUT, USABLE, FrameModel
 from zemosaic.gui.shades import follow_theme
+from zemosaic.gui.sizes import px
 from zemosaic.gui.slices import Later, Sliced
 from zemosaic.gui.tips import Tip
 from zemosaic.gui.words import Words
@@ -104,9 +105,9 @@ class FrameTable(ttk.Frame):
 
     def _make_top(self) -> None:
         top = ttk.Frame(self)
-        top.grid(row=0, column=0, columnspan=2, sticky="ew", padx=12, pady=(8, 8))
+        top.grid(row=0, column=0, columnspan=2, sticky="ew", padx=px(self, 12), pady=(px(self, 8), px(self, 8)))
         self._label = ttk.Label(top)
-        self._label.grid(row=0, column=0, padx=(0, 8))
+        self._label.grid(row=0, column=0, padx=(0, px(self, 8)))
         self._words = tk.StringVar(self)
         self.entry = ttk.Entry(top, textvariable=self._words, width=26)
         self.entry.grid(row=0, column=1)
@@ -114,14 +115,14 @@ class FrameTable(ttk.Frame):
         self._words.trace_add("write", lambda *_: self._searching.start())
         self._tip = Tip(lambda: self._tr("gui.table.search.help"), self.entry, self._label)
         self.states = ttk.Combobox(top, state="readonly", width=24)
-        self.states.grid(row=0, column=2, padx=12)
+        self.states.grid(row=0, column=2, padx=px(self, 12))
         self.states.bind("<<ComboboxSelected>>", lambda _: self._state_chosen())
         self._count = ttk.Label(top, style="Dim.TLabel")
         self._count.grid(row=0, column=3, sticky="w")
         top.columnconfigure(3, weight=1)
         self._include = ttk.Button(top, command=lambda: self.choice.include(self.choice.selected))
         self._exclude = ttk.Button(top, command=lambda: self.choice.exclude(self.choice.selected))
-        self._include.grid(row=0, column=4, padx=(12, 6))
+        self._include.grid(row=0, column=4, padx=(px(self, 12), px(self, 6)))
         self._exclude.grid(row=0, column=5)
 
     def _make_tree(self) -> None:
@@ -129,18 +130,17 @@ class FrameTable(ttk.Frame):
         self.tree = ttk.Treeview(
             self, columns=keys, show="headings", selectmode="none", height=4, style="Frames.Treeview"
         )
-        scale = self.winfo_fpixels("1i") / 96.0
-        self.tree.column(MARK, width=round(40 * scale), stretch=False, anchor="center")
+        self.tree.column(MARK, width=px(self, 40), stretch=False, anchor="center")
         for column in COLUMNS:
-            self.tree.column(column.key, width=round(column.width * scale), stretch=False, anchor=_side(column))
+            self.tree.column(column.key, width=px(self, column.width), stretch=False, anchor=_side(column))
         self._bar = ttk.Scrollbar(self, orient="vertical", command=self._bar_moved, takefocus=False)
         along = ttk.Scrollbar(self, orient="horizontal", command=self.tree.xview, takefocus=False)
         self.tree.configure(xscrollcommand=along.set)
-        self.tree.grid(row=1, column=0, sticky="nsew", padx=(12, 0))
-        self._bar.grid(row=1, column=1, sticky="ns", padx=(0, 12))
-        along.grid(row=2, column=0, sticky="ew", padx=(12, 0))
+        self.tree.grid(row=1, column=0, sticky="nsew", padx=(px(self, 12), 0))
+        self._bar.grid(row=1, column=1, sticky="ns", padx=(0, px(self, 12)))
+        along.grid(row=2, column=0, sticky="ew", padx=(px(self, 12), 0))
         self._about = ttk.Label(self, style="Dim.TLabel", justify="left")
-        self._about.grid(row=3, column=0, columnspan=2, sticky="ew", padx=12, pady=8)
+        self._about.grid(row=3, column=0, columnspan=2, sticky="ew", padx=px(self, 12), pady=px(self, 8))
         self._about.bind("<Configure>", lambda event: self._about.configure(wraplength=event.width))
         self.tree.bind("<Configure>", lambda _: self._resized())
         self.tree.bind("<Button-1>", self._clicked)

@@ -8,6 +8,7 @@ from tkinter import ttk
 
 from zemosaic.errors import SettingsError
 from zemosaic.gui.presets import BUILT_IN, Presets
+from zemosaic.gui.sizes import px
 from zemosaic.gui.tips import Tip
 from zemosaic.gui.words import Words
 
@@ -44,7 +45,7 @@ class PresetBar(ttk.Frame):
         self._entry.bind("<Escape>", lambda _: self._at_rest())
         self._keep = ttk.Button(self, style="Accent.TButton", command=self.save)
         self._cancel = ttk.Button(self, command=self._at_rest)
-        self._message = ttk.Label(self, style="Wrong.TLabel", wraplength=420)
+        self._message = ttk.Label(self, style="Wrong.TLabel", wraplength=px(self, 420))
         self._own: dict[str, dict[str, object]] = {}
         self._remove_tip = Tip(lambda: tr("gui.settings.preset.remove"), self._remove)
         self._tip = Tip(self._explained, self.box, self._label)
@@ -116,24 +117,24 @@ class PresetBar(ttk.Frame):
         for widget in (self.box, self._save, self._remove):
             widget.grid_remove()
         self._entry.grid(row=0, column=1)
-        self._keep.grid(row=0, column=2, padx=(6, 0))
-        self._cancel.grid(row=0, column=3, padx=(6, 0))
+        self._keep.grid(row=0, column=2, padx=(px(self, 6), 0))
+        self._cancel.grid(row=0, column=3, padx=(px(self, 6), 0))
         self._entry.focus_set()
 
     def _at_rest(self) -> None:
         for widget in (self._entry, self._keep, self._cancel, self._message):
             widget.grid_remove()
-        self._label.grid(row=0, column=0, padx=(0, 8))
+        self._label.grid(row=0, column=0, padx=(0, px(self, 8)))
         self.box.grid(row=0, column=1)
-        self._save.grid(row=0, column=2, padx=(6, 0))
+        self._save.grid(row=0, column=2, padx=(px(self, 6), 0))
         self._show_remove()
 
     def _show_remove(self) -> None:
         if self.box.current() >= len(BUILT_IN):
-            self._remove.grid(row=0, column=3, padx=(6, 0))
+            self._remove.grid(row=0, column=3, padx=(px(self, 6), 0))
         else:
             self._remove.grid_remove()
 
     def _tell(self, text: str) -> None:
         self._message.configure(text=text)
-        self._message.grid(row=1, column=0, columnspan=4, sticky="w", pady=(4, 0))
+        self._message.grid(row=1, column=0, columnspan=4, sticky="w", pady=(px(self, 4), 0))

@@ -6,6 +6,7 @@ import tkinter as tk
 from tkinter import ttk
 
 from zemosaic.gui.shades import shades
+from zemosaic.gui.sizes import px
 
 __all__ = ["Scrolled"]
 
@@ -19,7 +20,7 @@ class Scrolled(ttk.Frame):
         super().__init__(parent)
         self.canvas = tk.Canvas(self, highlightthickness=0, borderwidth=0, takefocus=False)
         bar = ttk.Scrollbar(self, orient="vertical", command=self.canvas.yview, takefocus=False)
-        self.canvas.configure(yscrollcommand=bar.set, yscrollincrement=round(STEP * self.winfo_fpixels("1i") / 96.0))
+        self.canvas.configure(yscrollcommand=bar.set, yscrollincrement=px(self, STEP))
         self.canvas.grid(row=0, column=0, sticky="nsew")
         bar.grid(row=0, column=1, sticky="ns")
         self.columnconfigure(0, weight=1)

@@ -9,6 +9,7 @@ from tkinter import filedialog, ttk
 
 from zemosaic.declaration import Declared
 from zemosaic.gui.setting_words import as_text, choice_words, help_text, limits_text
+from zemosaic.gui.sizes import px
 from zemosaic.gui.tips import Tip
 from zemosaic.gui.words import Words
 
@@ -33,25 +34,24 @@ class SettingRow(ttk.Frame):
         super().__init__(parent)
         self.about, self.variable, self._tr = about, variable, tr
         self._marked: tuple[str, bool] | None = None  # what is shown of it
-        scale = self.winfo_fpixels("1i") / 96.0
         for column, least in enumerate((LABEL, EDITOR, REST)):
-            self.columnconfigure(column, minsize=round(least * scale), weight=column == 2)
-        self._label = ttk.Label(self, wraplength=round((LABEL - 20) * scale), justify="left")
-        self._label.grid(row=0, column=0, sticky="w", padx=(12, 8), pady=4)
+            self.columnconfigure(column, minsize=px(self, least), weight=column == 2)
+        self._label = ttk.Label(self, wraplength=px(self, LABEL - 20), justify="left")
+        self._label.grid(row=0, column=0, sticky="w", padx=(px(self, 12), px(self, 8)), pady=px(self, 4))
         box = ttk.Frame(self)
-        box.grid(row=0, column=1, sticky="ew", pady=4)
+        box.grid(row=0, column=1, sticky="ew", pady=px(self, 4))
         box.columnconfigure(0, weight=1)
         self.editor = self._make_editor(box)
         self.editor.grid(row=0, column=0, sticky="ew")
         self._browse: ttk.Button | None = None
         if about.unit == "path":
             self._browse = ttk.Button(box, text="…", width=2, style="Quiet.TButton", command=self._choose)
-            self._browse.grid(row=0, column=1, padx=(4, 0))
-        self._limits = ttk.Label(self, style="Dim.TLabel", wraplength=round(REST * scale), justify="left")
-        self._limits.grid(row=0, column=2, sticky="w", padx=12)
+            self._browse.grid(row=0, column=1, padx=(px(self, 4), 0))
+        self._limits = ttk.Label(self, style="Dim.TLabel", wraplength=px(self, REST), justify="left")
+        self._limits.grid(row=0, column=2, sticky="w", padx=px(self, 12))
         self.reset = ttk.Button(self, text="↺", width=2, style="Quiet.TButton", command=reset)
-        self.reset.grid(row=0, column=3, padx=(0, 12))
-        self._wrong = ttk.Label(self, style="Wrong.TLabel", wraplength=round((EDITOR + REST) * scale), justify="left")
+        self.reset.grid(row=0, column=3, padx=(0, px(self, 12)))
+        self._wrong = ttk.Label(self, style="Wrong.TLabel", wraplength=px(self, EDITOR + REST), justify="left")
         self.tip = Tip(lambda: help_text(about, self._tr), self._label, self.editor)
         self._reset_tip = Tip(lambda: self._tr("gui.settings.reset.help"), self.reset)
         self.retranslate()
@@ -86,7 +86,7 @@ class SettingRow(ttk.Frame):
         self.editor.state(["invalid" if wrong else "!invalid"])
         if wrong:
             self._wrong.configure(text=wrong)
-            self._wrong.grid(row=1, column=1, columnspan=2, sticky="w", pady=(0, 4))
+            self._wrong.grid(row=1, column=1, columnspan=2, sticky="w", pady=(0, px(self, 4)))
         else:
             self._wrong.grid_remove()
         self._label.configure(style="Changed.TLabel" if changed else "TLabel")

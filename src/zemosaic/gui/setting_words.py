@@ -60,9 +60,9 @@ def limits_text(about: Declared, tr: Words) -> str:
         return unit
     least, most = about.limits
     if math.isinf(least):
-        text = tr("gui.settings.at_most", most=f"{most:g}")
+        text = tr("gui.settings.at_most", most=most)
     else:
-        text = tr("gui.settings.from_to", least=f"{least:g}", most=f"{most:g}")
+        text = tr("gui.settings.from_to", least=least, most=most)
     text += f"{space}{unit}"
     return tr("gui.settings.or_zero", limits=text, zero=tr(f"setting.{about.name}.zero")) if about.zero else text
 

@@ -14,6 +14,7 @@ from zemosaic.gui.scrolled import Scrolled
 from zemosaic.gui.setting_row import SettingRow
 from zemosaic.gui.setting_words import Value, as_text, as_value, matches, why_wrong
 from zemosaic.gui.shades import follow_theme
+from zemosaic.gui.sizes import px
 from zemosaic.gui.slices import Later, Sliced
 from zemosaic.gui.words import Words
 from zemosaic.settings import Settings, declared, lacks_side_by_side
@@ -164,31 +165,30 @@ class SettingsForm(ttk.Frame):
 
     def _make_top(self, presets: Presets) -> None:
         top = ttk.Frame(self)
-        top.grid(row=0, column=0, columnspan=2, sticky="ew", padx=12, pady=(12, 8))
+        top.grid(row=0, column=0, columnspan=2, sticky="ew", padx=px(self, 12), pady=(px(self, 12), px(self, 8)))
         top.columnconfigure(1, weight=1)
         self._search = tk.StringVar(self)
         self._search_label = ttk.Label(top)
-        self._search_label.grid(row=0, column=0, padx=(0, 8))
+        self._search_label.grid(row=0, column=0, padx=(0, px(self, 8)))
         self.search_entry = ttk.Entry(top, textvariable=self._search, width=24)
         self.search_entry.grid(row=0, column=1, sticky="w")
         self.search_entry.bind("<Escape>", lambda _: self._search.set(""))
         self._search.trace_add("write", lambda *_: self._searching.start())
         self._only_changed = tk.BooleanVar(self, False)
         self._only_box = ttk.Checkbutton(top, variable=self._only_changed, command=self._filter)
-        self._only_box.grid(row=0, column=2, padx=12)
+        self._only_box.grid(row=0, column=2, padx=px(self, 12))
         self.presets = PresetBar(top, self._tr, presets, self._take_preset, self.changed)
-        self.presets.grid(row=0, column=3, padx=12)
+        self.presets.grid(row=0, column=3, padx=px(self, 12))
         self._reset_all = ttk.Button(top, command=lambda: self.set_values(completed({}, self.values())))
         self._reset_all.grid(row=0, column=4)
 
     def _make_body(self) -> None:
-        scale = self.winfo_fpixels("1i") / 96.0
         self._navigation = ttk.Treeview(self, show="tree", selectmode="browse", height=1)
-        self._navigation.column("#0", width=round(NAVIGATION * scale), stretch=False)
-        self._navigation.grid(row=1, column=0, sticky="ns", padx=(12, 0), pady=(0, 12))
+        self._navigation.column("#0", width=px(self, NAVIGATION), stretch=False)
+        self._navigation.grid(row=1, column=0, sticky="ns", padx=(px(self, 12), 0), pady=(0, px(self, 12)))
         self._navigation.bind("<<TreeviewSelect>>", lambda _: self._go_to_group())
         self._scrolled = Scrolled(self)
-        self._scrolled.grid(row=1, column=1, sticky="nsew", padx=12, pady=(0, 12))
+        self._scrolled.grid(row=1, column=1, sticky="nsew", padx=px(self, 12), pady=(0, px(self, 12)))
         self._nothing = ttk.Label(self._scrolled.inside, style="Dim.TLabel")
         self._scrolled.inside.columnconfigure(0, weight=1)
         self.columnconfigure(1, weight=1)
@@ -199,7 +199,7 @@ class SettingsForm(ttk.Frame):
         inside, place = self._scrolled.inside, 1
         for group, members in groupby(self._about.values(), key=lambda about: about.group):
             head = self._heads[group] = ttk.Label(inside, style="Head.TLabel", text=self._tr(f"group.{group}"))
-            head.grid(row=place, column=0, sticky="w", padx=12, pady=(16, 4))
+            head.grid(row=place, column=0, sticky="w", padx=px(self, 12), pady=(px(self, 16), px(self, 4)))
             self._scrolled.wheel(head)
             self._navigation.insert("", "end", group, text=self._tr(f"group.{group}"))
             place += 1
@@ -282,7 +282,7 @@ class SettingsForm(ttk.Frame):
         if shown or not self._rows:
             self._nothing.grid_remove()
         else:
-            self._nothing.grid(row=0, column=0, sticky="w", padx=12, pady=16)
+            self._nothing.grid(row=0, column=0, sticky="w", padx=px(self, 12), pady=px(self, 16))
         for count, (name, row) in enumerate(self._rows.items(), 1):
             row.grid() if name in shown else row.grid_remove()
             if count % ROWS_A_STEP == 0:

@@ -6,10 +6,13 @@ import tkinter as tk
 from dataclasses import dataclass
 from tkinter import font, ttk
 
+from zemosaic.gui.sizes import px
+
 __all__ = ["HEAD", "Shades", "follow_theme", "is_dark", "shades", "unpaint"]
 
 
 HEAD = "ZeMosaicHead"  # the font of headings
+SUN_VALLEY = {"sun-valley-dark": True, "sun-valley-light": False}
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,16 @@ class Shades:
     chosen: str  # behind what is selected
 
 
-DARK = Shades("#1c1c1c", "#fafafa", "#a0a0a0", "#ff8a80", "#57c8ff", "#3a3a3a", "#2b4a61")
-LIGHT = Shades("#fafafa", "#1c1c1c", "#666666", "#c42b1c", "#005fb8", "#d5d5d5", "#cde3f8")
+DARK = Shades("#1c1c1c", "#fafafa", "#b0b0b0", "#ff8a80", "#57c8ff", "#3a3a3a", "#243f55")
+LIGHT = Shades("#fafafa", "#1c1c1c", "#606060", "#b3261a", "#005fb8", "#d5d5d5", "#d4e7fa")
 
 
 def is_dark(widget: tk.Misc) -> bool:
-    """Whether the theme's background is darker than middle grey."""
-    ground = ttk.Style(widget).lookup(".", "background") or "white"
+    """Whether the theme is, by its name or else by its background, which sv-ttk sets only a moment after the theme."""
+    style = ttk.Style(widget)
+    if (name := style.theme_use()) in SUN_VALLEY:
+        return SUN_VALLEY[name]
+    ground = style.lookup(".", "background") or "white"
     return sum(widget.winfo_rgb(ground)) < 3 * 32768
 
 
@@ -54,7 +60,7 @@ def follow_theme(widget: tk.Misc) -> Shades:
     style.configure("Wrong.TLabel", foreground=colours.wrong)
     style.configure("Changed.TLabel", foreground=colours.accent)
     style.map("Frames.Treeview", background=[("selected", colours.chosen)], foreground=[])
-    style.configure("Quiet.TButton", padding=(6, 2))
+    style.configure("Quiet.TButton", padding=(px(widget, 6), px(widget, 2)))
     unpaint(widget)
     return colours
 

@@ -57,12 +57,12 @@ class SideBar(ttk.Frame):
             self._themes.current(THEMES.index(self._theme.mode))
 
     def _make_choices(self, px: Callable[[float], int]) -> None:
-        self._themes = ttk.Combobox(self, state="readonly", width=13)
+        self._themes = ttk.Combobox(self, state="readonly", width=15)
         self._themes.pack(side="bottom", fill="x")
         self._themes.bind("<<ComboboxSelected>>", lambda _: self._theme.use(THEMES[self._themes.current()]))
         look = ttk.Label(self, style="Caption.TLabel")
         look.pack(side="bottom", anchor="w", pady=(px(10), px(2)))
-        self._languages = ttk.Combobox(self, state="readonly", width=13)
+        self._languages = ttk.Combobox(self, state="readonly", width=15)
         self._languages.pack(side="bottom", fill="x")
         self._languages.bind("<<ComboboxSelected>>", lambda _: self._on_language(LANGUAGES[self._languages.current()]))
         for chooser in (self._themes, self._languages):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageTk
 
 from zemosaic.gui.shades import HEAD
+from zemosaic.gui.sizes import px
 from zemosaic.gui.skygrid import GridLine
 
 __all__ = ["CHOSEN", "DRAWN", "OUT", "PALETTE", "SkyLayers", "panel_colour", "spread"]
@@ -17,6 +18,7 @@ __all__ = ["CHOSEN", "DRAWN", "OUT", "PALETTE", "SkyLayers", "panel_colour", "sp
 FloatArray = NDArray[np.float64]
 
 DRAWN = 240  # outlines of one layer at most: 40 us each
+HALF_LABEL = 36  # px at 96 dpi, of the longest label of right ascension
 READABLE = 36  # px: smaller panels have no number
 STEP = 80  # outlines drawn between two chances to interrupt
 PALETTE = (
@@ -71,10 +73,13 @@ class SkyLayers:
 
     def grid(self, lines: Iterable[GridLine]) -> None:
         self.canvas.delete("grid", "text")
+        least = px(self.canvas, HALF_LABEL)
         for line in lines:
             self.canvas.create_line(line.points.ravel().tolist(), fill=GRID, tags="grid")
             if line.at is not None:
                 x, y = line.at
+                if 5 < x < least or x > self.canvas.winfo_width() - least:  # there is no room for it
+                    continue
                 self.canvas.create_text(
                     x, y, text=line.label, fill=GRID_TEXT, anchor="sw" if x < 5 else "s", tags="text"
                 )

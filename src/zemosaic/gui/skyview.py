@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from zemosaic.catalogue import Catalogue, CatalogueStars, load_catalogue
 from zemosaic.gui.choice import FrameChoice
 from zemosaic.gui.shades import follow_theme
+from zemosaic.gui.sizes import px
 from zemosaic.gui.skygeometry import SkyFrame, View, containing, fit, hull, inside, unit_vectors
 from zemosaic.gui.skygrid import dec_text, grid_lines, ra_text
 from zemosaic.gui.skylayers import CHOSEN, DRAWN, OUT, SkyLayers, panel_colour, spread
@@ -134,14 +135,14 @@ class SkyView(ttk.Frame):
 
     def _make_top(self) -> None:
         top = ttk.Frame(self)
-        top.grid(row=0, column=0, sticky="ew", padx=12, pady=8)
+        top.grid(row=0, column=0, sticky="ew", padx=px(self, 12), pady=px(self, 8))
         self._texts: dict[ttk.Label | ttk.Button | ttk.Radiobutton, str] = {}
         self._mode, self._unit = tk.StringVar(self, "move"), tk.StringVar(self, "frames")
         column = 0
 
         def put(widget: ttk.Label | ttk.Button | ttk.Radiobutton, key: str = "", gap: int = 4) -> None:
             nonlocal column
-            widget.grid(row=0, column=column, padx=(gap, 0))
+            widget.grid(row=0, column=column, padx=(px(self, gap), 0))
             column += 1
             if key:
                 self._texts[widget] = key
@@ -162,7 +163,7 @@ class SkyView(ttk.Frame):
             put(ttk.Radiobutton(top, variable=self._unit, value=unit), f"gui.sky.{unit}", 8)
         self.targets = ttk.Combobox(top, state="readonly", width=18)
         self.targets.bind("<<ComboboxSelected>>", lambda _: self._target_chosen())
-        self.targets.grid(row=0, column=column, padx=(16, 0))
+        self.targets.grid(row=0, column=column, padx=(px(self, 16), 0))
         top.columnconfigure(column + 1, weight=1)
         column += 2
         self._include = ttk.Button(top, command=lambda: self.choice.include(self.choice.selected))
@@ -172,10 +173,10 @@ class SkyView(ttk.Frame):
 
     def _make_canvas(self) -> None:
         self.canvas = tk.Canvas(self, background=GROUND, highlightthickness=1, borderwidth=0, takefocus=True)
-        self.canvas.grid(row=1, column=0, sticky="nsew", padx=12)
+        self.canvas.grid(row=1, column=0, sticky="nsew", padx=px(self, 12))
         self._layers = SkyLayers(self.canvas)
         self._status = ttk.Label(self, style="Dim.TLabel")
-        self._status.grid(row=2, column=0, sticky="ew", padx=12, pady=8)
+        self._status.grid(row=2, column=0, sticky="ew", padx=px(self, 12), pady=px(self, 8))
         self._tip = Tip(lambda: self._tr("gui.sky.help"), self._status)
         bind = self.canvas.bind
         bind("<Configure>", lambda _: self._resized())

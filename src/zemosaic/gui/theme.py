@@ -10,7 +10,9 @@ from tkinter import font, ttk
 
 import sv_ttk
 
+from zemosaic.gui.scaled_theme import load_scaled
 from zemosaic.gui.shades import follow_theme, shades, unpaint
+from zemosaic.gui.sizes import scale_of
 from zemosaic.gui.system_theme import system_is_dark
 
 __all__ = ["Theme", "be_sharp"]
@@ -57,7 +59,8 @@ class Theme:
         self._mode = ""
         self._dark: bool | None = None
         self._system_dark = False
-        self.scale = root.winfo_fpixels("1i") / 96.0
+        self.scale = scale_of(root)
+        load_scaled(root, self.scale)
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -124,6 +127,7 @@ class Theme:
         style, colours = ttk.Style(self._root), shades(self._root)
         follow_theme(self._root)
         style.configure("Treeview", rowheight=self.px(ROW))
+        style.configure("Heading", padding=(self.px(4), 0))  # as the cells below
         style.configure("Title.TLabel", font="SunValleyTitleFont")
         style.configure("Caption.TLabel", font="SunValleyCaptionFont", foreground=colours.dim)
         style.configure("Nav.Toggle.TButton", anchor="w", padding=(self.px(12), self.px(8)))

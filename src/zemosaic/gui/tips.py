@@ -6,6 +6,7 @@ import tkinter as tk
 from collections.abc import Callable
 
 from zemosaic.gui.shades import shades
+from zemosaic.gui.sizes import px
 
 __all__ = ["Tip"]
 
@@ -68,7 +69,7 @@ class Tip:
             Tip._open._hide()
         if not text or not widget.winfo_viewable():
             return
-        colours, scale = shades(widget), widget.winfo_fpixels("1i") / 96.0
+        colours = shades(widget)
         window = self._window = tk.Toplevel(widget, background=colours.line)
         window.withdraw()
         window.overrideredirect(True)
@@ -76,11 +77,11 @@ class Tip:
             window,
             text=text,
             justify="left",
-            wraplength=round(WIDTH * scale),
+            wraplength=px(widget, WIDTH),
             background=colours.ground,
             foreground=colours.text,
-            padx=10,
-            pady=8,
+            padx=px(widget, 10),
+            pady=px(widget, 8),
         )
         label.pack(padx=1, pady=1)
         window.update_idletasks()

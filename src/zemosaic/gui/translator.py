@@ -39,7 +39,7 @@ class Translator:
 
     def span(self, seconds: float) -> str:
         """A time that is only known to the second."""
-        return self._messages.duration(round(seconds)).replace(".0 s", " s")
+        return self._messages.duration(round(seconds)).replace(".0 s", " s").replace(",0 s", " s")
 
     def size(self, megabytes: float) -> str:
         """Of memory or disk."""
