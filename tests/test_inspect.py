@@ -163,7 +163,7 @@ def test_a_run_takes_over_what_was_kept(night: Night, tmp_path: Path) -> None:
 def test_nothing_is_written_into_an_input(night: Night, capsys) -> None:
     for flag in ("--csv", "--json", "--output"):
         with pytest.raises(SystemExit) as stop:
-            main(["inspect", str(night.lights), flag, str(night.lights / "x")])
+            main(["inspect", str(night.lights), flag, str(night.lights / "x.json")])
         assert stop.value.code == 2 and "lies in an input" in capsys.readouterr().err
 
 

@@ -1,16 +1,23 @@
-"""Write what is made from the declaration of the settings.
+"""Write what is made from the declaration of the settings and from the commands' parsers.
 
-`docs/settings.md`, the sample `zemosaic_config.json`, and the English texts of the settings in `locales/en.json`; the other
-locales get the order of that one.
+`docs/settings.md`, `docs/commands.md`, the sample `zemosaic_config.json`, and the English texts of the settings in
+`locales/en.json`; the other locales get the order of that one.
 """
 
 from __future__ import annotations
 
+import argparse
+import itertools
 import json
+import re
 from collections import defaultdict
 from itertools import groupby
 from pathlib import Path
 
+from zemosaic.cli import COMMANDS
+from zemosaic.cli.examples import COMMAND_EXAMPLES, value_for
+from zemosaic.cli.flags import flag
+from zemosaic.cli.serving import SHELLS
 from zemosaic.cli.session import EXIT_CODES
 from zemosaic.declaration import Declared
 from zemosaic.first_release import NO_EFFECT, RENAMED, RENAMED_VALUES
@@ -70,6 +77,77 @@ def settings_page() -> str:
     return "\n".join([*lines, ""])
 
 
+COMMANDS_INTRODUCTION = """\
+# Commands
+
+This page is made by `tools/build_docs.py` from the program's own parsers; `zemosaic COMMAND --help` shows the same.
+
+Flags may stand anywhere, with hyphens or underscores, as `--flag VALUE` or `--flag=VALUE`. A switch may stand
+alone. Every command that takes settings reads the settings files too ([settings.md](settings.md)).
+
+| command | what it does |
+|---|---|
+"""
+
+
+def commands_page() -> str:
+    """The reference of the command line, Markdown."""
+    lines = [COMMANDS_INTRODUCTION + "\n".join(_overview_rows())]
+    for name, command in COMMANDS.items():
+        parser = command.parser()
+        usage = str(parser.usage).replace("%%", "%")
+        lines += ["", f"## {name}", "", f"```\n{usage}\n```", "", _paragraph(parser.description or ""), ""]
+        lines += ["For example:", "", "```sh", *COMMAND_EXAMPLES[name], "```", ""]
+        lines += ["| argument | meaning | example |", "|---|---|---|", *_argument_rows(parser)]
+        given = [action.dest for action in parser._actions if action.dest in declared()]
+        if len(given) == len(declared()):
+            lines += ["", "Besides: every setting, [as a flag](#settings-as-flags)."]
+        elif given:
+            lines += [
+                "",
+                "Besides: " + ", ".join(f"`{flag(each)}`" for each in given) + ", [as a flag](#settings-as-flags).",
+            ]
+    lines += ["", "## Settings as flags", "", "What each does, and its default: [settings.md](settings.md).", ""]
+    lines += ["| flag | example |", "|---|---|"]
+    lines += [
+        f"| `{flag(each.name)}` | `{f'{flag(each.name)} {value_for(each)}'.strip()}` |" for each in declared().values()
+    ]
+    lines += ["", "## Completion", "", "To have commands, flags and their values completed at the Tab key:", ""]
+    for shell, how in SHELLS.items():
+        line, where = re.split("  +in ", how)
+        lines.append(f"- {shell}: `{line}` in `{where}`")
+    lines += ["", "## Exit codes", "", "| code | meaning |", "|---|---|"]
+    lines += [f"| {code} | {text} |" for code, text in EXIT_CODES.items()]
+    return "\n".join([*lines, ""])
+
+
+def _overview_rows() -> list[str]:
+    rows = []
+    for group, members in itertools.groupby(COMMANDS.items(), key=lambda item: item[1].group):
+        rows.append(f"| *{group}* | |")
+        rows += [f"| [{name}](#{name}) | {command.text} |" for name, command in members]
+    return rows
+
+
+def _paragraph(description: str) -> str:
+    """A description, whose indented lines are a block."""
+    text, _, block = description.partition("\n\n  ")
+    return " ".join(text.split()) + (f"\n\n    {block.replace(chr(10), chr(10) + '  ')}" if block else "")
+
+
+def _argument_rows(parser: argparse.ArgumentParser) -> list[str]:
+    """The arguments of a command but its settings and what only the first release knew."""
+    rows = []
+    for action in parser._actions:
+        if action.help is argparse.SUPPRESS or action.dest in {*declared(), "help"}:
+            continue
+        text, _, example = str(action.help).replace("%%", "%").partition(" Example: ")
+        name = action.option_strings[0] if action.option_strings else str(action.metavar)
+        shown = f"`{example.removesuffix('.')}`" if example else ""
+        rows.append(f"| `{name}` | {text.replace('|', chr(92) + '|')} | {shown} |")
+    return rows
+
+
 def _title(group: str) -> str:
     return group[:1].upper() + group[1:]
 
@@ -115,6 +193,7 @@ def main() -> None:
     for language in LANGUAGES:
         (LOCALES / f"{language}.json").write_text(locale(language), encoding="utf-8")
     (ROOT / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")
+    (ROOT / "docs" / "commands.md").write_text(commands_page(), encoding="utf-8")
     (ROOT / CONFIG_NAME).write_text(sample_config(), encoding="utf-8")
 
 

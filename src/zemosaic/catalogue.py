@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 
 from zemosaic.imaging.projection import angular_separation
 
-__all__ = ["BAND_CELLS", "CELL_STEPS", "STAR", "Catalogue", "CatalogueStars", "cell_of", "load_catalogue"]
+__all__ = [
+    "BAND_CELLS",
+    "CELL_STEPS",
+    "DATA",
+    "DIGESTS",
+    "STAR",
+    "Catalogue",
+    "CatalogueStars",
+    "cell_of",
+    "load_catalogue",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -28,6 +38,10 @@ BANDS = 180
 CELL_STEPS = 65536
 STAR = np.dtype([("ra", "<u2"), ("dec", "<u2"), ("vt", "<u2")])
 DATA = Path(__file__).parent / "data"
+DIGESTS = {  # SHA-256 of the files
+    "tycho2_stars.npy": "a366b20b849747d3caa545b06a6306e834d4b6b5c5a1b77dfe056027bf880d76",
+    "tycho2_cells.npy": "a18c0639e9ea8cb48fbcae968b6b4a4ec46f4e812caa94b750c008a1c632d1c2",
+}
 
 
 def _band_cells() -> IntArray:

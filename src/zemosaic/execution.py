@@ -14,6 +14,7 @@ import signal
 import sys
 import textwrap
 import threading
+import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -49,6 +50,7 @@ LEAST_MEMORY = 2**30  # bytes
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt
 KEPT_ARRAY, KEPT_TOGETHER = 64 * 2**20, 192 * 2**20  # bytes
 POLL = 0.2  # s between two looks at `cancelled`
+_starting = threading.Lock()  # held while a process starts without the main module
 
 
 class Workers(Executor):
@@ -75,7 +77,7 @@ class WorkerPool(Workers):
         return ProcessPoolExecutor(self.workers, mp_context=context, initializer=_start_worker)
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
-        with _interrupts_held():
+        with _interrupts_held(), _main_module_hidden():
             try:
                 return self._pool.submit(fn, *args, **kwargs)
             except BrokenExecutor:
@@ -102,10 +104,9 @@ def _peak(pid: int) -> int:
 def open_executor(workers: int) -> WorkerPool:
     """A pool of `workers` processes; use it in a `with` statement.
 
-    BLAS and OpenMP are held to one thread in the children through this process's environment, which they read when
-    they are loaded; libraries that are already loaded here keep their threads.
+    BLAS and OpenMP are held to one thread in the children, whose environment says so before a task loads them; this process
+    and its environment stay as they are.
     """
-    os.environ.update(dict.fromkeys(THREAD_LIMITS, "1"))
     return WorkerPool(workers)
 
 
@@ -208,6 +209,22 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _main_module_hidden() -> Iterator[None]:
+    """A process started inside does not run the user's script once more.
+
+    A spawned process imports the main module of its parent, for functions that lie there; a script without
+    `if __name__ == "__main__"` would then start all over in each worker. Tasks are functions of this package, so none is needed.
+    """
+    with _starting:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _start_worker() -> None:

@@ -8,9 +8,14 @@ from pathlib import Path
 
 from zemosaic.errors import InputError, OutputError
 
-__all__ = ["check_inputs", "existing_parent", "why_no_output"]
+__all__ = ["absolute", "check_inputs", "existing_parent", "why_no_output"]
 
 FITS_NAME = re.compile(r"[^.].*\.(fit|fits|fts)(\.gz|\.fz)?", re.IGNORECASE)
+
+
+def absolute(path: Path) -> Path:
+    """The same for all ways to say it; a link to a file keeps its name, which tells lights from stacks."""
+    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
 
 
 def check_inputs(inputs: Sequence[Path]) -> None:

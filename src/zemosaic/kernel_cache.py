@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,16 +18,19 @@ import platformdirs
 
 from zemosaic import __version__
 
-__all__ = ["CACHE_VARIABLE", "cache_folder", "is_compiled", "provide_cache", "source_of"]
+__all__ = ["CACHE_VARIABLE", "cache_folder", "is_compiled", "lasting_cache", "provide_cache", "source_of"]
 
 CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 OLD = 30 * 86400  # s since a folder was last begun or used, after which it goes
 
 
-def provide_cache(module: str) -> None:
-    """See to it, before numba is imported, that kernels beside the file `module` can be cached; workers inherit it."""
-    if os.environ.get(CACHE_VARIABLE):
-        return
+def provide_cache(module: str) -> Path:
+    """See to it, before numba is imported, that kernels beside the file `module` can be cached; workers inherit it.
+
+    Returns the folder.
+    """
+    if given := os.environ.get(CACHE_VARIABLE):
+        return Path(given)
     sources = Path(module).parent
     folder = cache_folder(sources / "__pycache__") / f"kernels-{source_of(sources)}"
     folder.mkdir(exist_ok=True, mode=0o700)
@@ -35,6 +39,12 @@ def provide_cache(module: str) -> None:
         if time.time() - other.stat().st_mtime > OLD:
             shutil.rmtree(other, ignore_errors=True)
     os.environ[CACHE_VARIABLE] = str(folder)
+    return folder
+
+
+def lasting_cache(folder: Path) -> bool:
+    """Whether what is compiled will be there tomorrow: not in a folder for temporary files."""
+    return Path(tempfile.gettempdir()).resolve() not in folder.resolve().parents
 
 
 def is_compiled(module: str) -> bool:
@@ -76,7 +86,9 @@ def cache_folder(beside: Path) -> Path:
     Without any of its own numba refuses to compile ("no locator available") in a read-only installation of a user without a
     home.
     """
-    for folder in (beside, platformdirs.user_cache_path("zemosaic", appauthor=False) / "numba"):
+    user_s = platformdirs.user_cache_path("zemosaic", appauthor=False) / "numba"
+    # an executable unpacks itself for each start: what lies beside its modules goes with them
+    for folder in (user_s,) if getattr(sys, "frozen", False) else (beside, user_s):
         if _writable(folder):
             return folder
     user = os.getuid() if hasattr(os, "getuid") else "user"

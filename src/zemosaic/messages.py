@@ -44,6 +44,9 @@ class Messages:
             values = {name: _WithComma(value) if isinstance(value, float) else value for name, value in values.items()}
         return self._texts[told].format(**values)
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._texts
+
     def word(self, kind: str, name: str) -> str:
         """A name of the engine (phase, unit, state) in the user's words; the name itself where nobody wrote them."""
         return self._texts.get(f"{kind}.{name}", name)

@@ -10,6 +10,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -32,7 +33,7 @@ from zemosaic.survey import PACE
 from zemosaic.targets import Target, find_targets, target_gap
 from zemosaic.workers import local_workers, memory_for_tasks
 
-__all__ = ["free_disk", "look_ahead", "look_at_headers", "panels_ahead"]
+__all__ = ["Layout", "free_disk", "layouts", "look_ahead", "look_at_headers", "panels_ahead"]
 
 S50_PIXELS = 1080 * 1920  # of the frame that takes USUAL to measure
 S50_SCALE = 2.37  # arcsec/px, where headers state none
@@ -40,6 +41,17 @@ STARTING = 10.0  # s of a run, whatever it is of: processes start, libraries are
 OTHER_PHASES = 0.12  # s a frame of solving, matching and planning (one core)
 WRITTEN = 1.2e-7  # s a pixel and channel of the mosaic, of writing the files
 DAYTIME = 6.0  # h without a sub between two nights, anywhere on Earth
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A mosaic as it would be laid out from what headers say."""
+
+    target: str
+    filter: str  # "" where all filters share it
+    frames: tuple[Frame, ...]
+    places: Mapping[int, Solution]  # of those that know where they are
+    plan: Plan
 
 
 def look_at_headers(inputs: Sequence[Path], output: Path, settings: Settings, reporter: Reporter) -> Lights:
@@ -110,6 +122,31 @@ def panels_ahead(frames: Sequence[Frame], settings: Settings) -> dict[str, tuple
     return result
 
 
+def layouts(lights: Lights, settings: Settings) -> tuple[Layout, ...]:
+    """How each mosaic would be laid out, as far as headers tell where frames lie.
+
+    Raises
+    ------
+    MosaicError
+        As `look_ahead`.
+    """
+    places = _places(lights.frames)
+    memory = memory_for_tasks(settings)
+    workers = local_workers(settings, memory)
+    return tuple(
+        Layout(
+            target.title or _object(target.frames),
+            name if settings.filters == "separate" else "",
+            part,
+            {f.id: places[f.id] for f in part if f.id in places},
+            _plan([f for f in part if f.id in places], places, settings, memory, workers),
+        )
+        for target in _targets(lights.frames, settings)
+        for name, part in _parts(target.frames, settings)
+        if any(f.id in places for f in part)
+    )
+
+
 def look_ahead(lights: Lights, output: Path | None, settings: Settings) -> Outlook | None:
     """What a run will need; None where the headers state no positions. Without an output nobody knows what is free there.
 
@@ -118,18 +155,11 @@ def look_ahead(lights: Lights, output: Path | None, settings: Settings) -> Outlo
     MosaicError
         The settings cannot be combined, or the frames lie too far apart for one mosaic: so would the run.
     """
-    places = _places(lights.frames)
-    memory = memory_for_tasks(settings)
-    workers = local_workers(settings, memory)
     known, measured, pace = _known(output, lights.frames)
     size = sum(f.width * f.height for f in lights.frames) / len(lights.frames) / S50_PIXELS
     each = USUAL * size if measured is None else measured.frame
-    plans = [
-        (part, _plan([f for f in part if f.id in places], places, settings, memory, workers))
-        for target in _targets(lights.frames, settings)
-        for _, part in _parts(target.frames, settings)
-        if any(f.id in places for f in part)
-    ]
+    workers = local_workers(settings, memory_for_tasks(settings))
+    plans = [(layout.frames, layout.plan) for layout in layouts(lights, settings)]
     if not plans:
         return None
     looks = sum(assembly_looks(plan, part, reject=_rejects(settings)) for part, plan in plans)

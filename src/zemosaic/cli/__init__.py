@@ -7,16 +7,53 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from zemosaic import __version__
-from zemosaic.cli import commands
+from zemosaic.cli import looking, making, serving, trying
+from zemosaic.cli.examples import COMMAND_EXAMPLES
 from zemosaic.cli.session import STOPPED, USAGE, code_of, exit_code_text
 from zemosaic.errors import ZeMosaicError
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "Command", "main"]
+
+
+@dataclass(frozen=True)
+class Command:
+    group: str  # of the overview
+    run: Callable[[list[str]], int]
+    parser: Callable[[], argparse.ArgumentParser]
+    text: str
+
+
+BEFORE, MAKE, TRY, OTHERS = "look before you start", "make the mosaic", "try it without subs", "for other programs"
+COMMANDS = {
+    "doctor": Command(
+        BEFORE, looking.doctor, looking.doctor_parser, "look at this computer: what is missing, and what to do"
+    ),
+    "plan": Command(
+        BEFORE, looking.plan, looking.plan_parser, "tell what a run would make and need, with a drawing of the subs"
+    ),
+    "inspect": Command(
+        BEFORE, looking.inspect, looking.inspect_parser, "show a table of the subs and what is known of each"
+    ),
+    "run": Command(MAKE, making.run, making.run_parser, "make a mosaic of the raw subs in files and folders"),
+    "gui": Command(MAKE, making.gui, making.gui_parser, "open the window, which does all this with the mouse"),
+    "simulate": Command(
+        TRY, trying.simulate, trying.simulate_parser, "simulate a night of raw subs with a known truth"
+    ),
+    "score": Command(TRY, trying.score, trying.score_parser, "compare the mosaic of a simulated night with its truth"),
+    "catalogue": Command(
+        OTHERS, serving.catalogue, serving.catalogue_parser, "write the built-in star catalogue for plate solvers"
+    ),
+    "completion": Command(
+        OTHERS, serving.completion, serving.completion_parser, "let a shell complete commands and flags at the Tab key"
+    ),
+}
 
 
 def main(argv: Sequence[str] | None = None, *, script: bool = False) -> int:
@@ -24,13 +61,15 @@ def main(argv: Sequence[str] | None = None, *, script: bool = False) -> int:
 
     script : as the script of the first release, whose arguments name no command
     """
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks
+        _complete(os.environ.get("COMP_LINE", "").split(), script)
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file name that the terminal cannot show is no reason to fail
             stream.reconfigure(errors="backslashreplace")
     run: Callable[[list[str]], int] | None = None
     if script:
-        run = commands.run_or_window
+        run = making.run_or_window
     elif arguments and arguments[0] in COMMANDS:
         run = COMMANDS[arguments.pop(0)].run
     if run is not None:
@@ -44,18 +83,17 @@ def main(argv: Sequence[str] | None = None, *, script: bool = False) -> int:
     return _overview(arguments)
 
 
+def _complete(words: list[str], script: bool) -> None:
+    """Complete what follows the name of a command, else that name."""
+    command = words[1] if len(words) > 1 and not script else ""
+    if command in COMMANDS:
+        serving.complete(COMMANDS[command].parser(), 2)
+    else:
+        serving.complete(making.run_parser() if script else _overview_parser(), 1)
+
+
 def _overview(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="zemosaic",
-        description="Raw smart-telescope subs in, one seamless linear mosaic out.",
-        epilog="\n".join(
-            ["commands:", *(f"  {name:<10}{command.text}" for name, command in COMMANDS.items()), "", exit_code_text()]
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="zemosaic COMMAND ...",
-    )
-    parser.add_argument("--version", action="version", version=f"zemosaic {__version__}")
-    parser.add_argument("command", metavar="COMMAND", choices=[*COMMANDS], help="see below; COMMAND --help says more")
+    parser = _overview_parser()
     if not arguments:
         parser.print_help()
         return USAGE
@@ -63,17 +101,24 @@ def _overview(arguments: list[str]) -> int:
     return USAGE
 
 
-@dataclass(frozen=True)
-class Command:
-    run: Callable[[list[str]], int]
-    text: str
+def _overview_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="zemosaic",
+        description="Raw smart-telescope subs in, one seamless linear mosaic out. Subs are only ever read.",
+        epilog="\n".join([*_story(), "zemosaic COMMAND --help says more of a command.", "", exit_code_text()]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="zemosaic COMMAND ...",
+    )
+    parser.add_argument("--version", action="version", version=f"zemosaic {__version__}")
+    parser.add_argument("command", metavar="COMMAND", choices=[*COMMANDS], help="one of those below")
+    return parser
 
 
-COMMANDS = {
-    "run": Command(commands.run, "make a mosaic of the raw subs in files and folders"),
-    "gui": Command(commands.gui, "open the window"),
-    "inspect": Command(commands.inspect, "show a table of the subs and what is known of each, without a mosaic"),
-    "simulate": Command(commands.simulate, "simulate a night of raw subs with a known truth"),
-    "score": Command(commands.score, "compare the mosaic of a simulated night with its truth"),
-    "catalogue": Command(commands.catalogue, "write the built-in star catalogue for other programs"),
-}
+def _story() -> Iterator[str]:
+    """The commands in the order in which people need them, an example of each."""
+    for group, members in itertools.groupby(COMMANDS.items(), key=lambda item: item[1].group):
+        yield f"{group}:"
+        for name, command in members:
+            yield f"  {name:<12}{command.text}"
+            yield f"  {'':<12}$ {COMMAND_EXAMPLES[name][0]}"
+        yield ""

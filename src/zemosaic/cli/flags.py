@@ -9,17 +9,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from zemosaic.cli.examples import COMMAND_EXAMPLES, value_for
 from zemosaic.cli.session import exit_code_text
+from zemosaic.folders import absolute
 
 if TYPE_CHECKING:
     from zemosaic.declaration import Declared
     from zemosaic.settings import Settings
 
 __all__ = [
+    "JSON_TO_OUTPUT",
+    "add_json",
     "add_settings",
     "flag",
+    "json_target",
     "new_parser",
     "parsed",
+    "put_json",
     "reader_of",
     "refuse_doubtful",
     "setting_switches",
@@ -27,6 +33,7 @@ __all__ = [
     "spelled_out",
 ]
 
+JSON_TO_OUTPUT = Path("-")  # JSON goes to standard output, alone
 YES_OR_NO = ("true", "false", "yes", "no", "on", "off", "1", "0")
 
 
@@ -35,7 +42,7 @@ def new_parser(command: str, usage: str, text: str) -> argparse.ArgumentParser:
         prog=f"zemosaic {command}",
         usage=f"zemosaic {command} {usage}",
         description=text,
-        epilog=exit_code_text(),
+        epilog="\n".join(["examples:", *(f"  {line}" for line in COMMAND_EXAMPLES[command]), "", exit_code_text()]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
@@ -47,16 +54,46 @@ def add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
     from zemosaic.first_release import NO_EFFECT, RENAMED
     from zemosaic.settings import declared
 
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (JSON, comments allowed)")
+    config = "settings file (JSON, comments allowed). Example: --config M31.json."
+    parser.add_argument("--config", type=Path, metavar="FILE", help=config)
     parser.add_argument(flag("solver_settings"), type=Path, metavar="FILE", help=argparse.SUPPRESS)
     parser.add_argument("-W", dest="winsor_workers", help=argparse.SUPPRESS)
     groups: dict[str, argparse._ArgumentGroup] = {}
     for name in names:
         about = declared()[name]
         group = groups.get(about.group) or groups.setdefault(about.group, parser.add_argument_group(about.group))
-        group.add_argument(flag(name), dest=name, metavar=_metavar(about), help=_help(about))
+        action = group.add_argument(flag(name), dest=name, metavar=_metavar(about), help=_help(about))
+        words = about.choices or (("true", "false") if about.kind is bool else ())
+        if words:  # for shells; what is given is checked with the other settings, capitals or not
+            setattr(action, "completer", lambda words=words, **_: words)  # noqa: B010 - argcomplete looks for it
     for name in (*NO_EFFECT, *RENAMED):
         parser.add_argument(flag(name), dest=name, help=argparse.SUPPRESS)
+
+
+def add_json(parser: argparse.ArgumentParser, what: str) -> None:
+    about = f"{what}: into FILE, which ends in .json, or alone to standard output (put it last then). Example: --json."
+    parser.add_argument("--json", nargs="?", const=JSON_TO_OUTPUT, metavar="FILE", type=Path, help=about)
+
+
+def json_target(parser: argparse.ArgumentParser, given: dict[str, Any]) -> Path | None:
+    """Where JSON is wanted; what was given has it no more."""
+    target: Path | None = given.pop("json", None)
+    if target is None or target == JSON_TO_OUTPUT:
+        return target
+    if target.suffix.lower() != ".json":
+        parser.error(
+            f"--json takes a file name that ends in .json, or nothing (got '{target}'); put it last for nothing"
+        )
+    return absolute(target)
+
+
+def put_json(target: Path, text: str) -> None:
+    from zemosaic.frame_report import write_report
+
+    if target == JSON_TO_OUTPUT:
+        print(text)
+    else:
+        write_report(target, text.rstrip() + "\n")
 
 
 def flag(name: str) -> str:
@@ -72,7 +109,8 @@ def _metavar(about: Declared) -> str:
 def _help(about: Declared) -> str:
     limits = f" Expected: {about.range_text()}." if about.limits else ""
     default = str(about.default).lower() or "none"
-    return f"{about.text}{limits} Default: {default}.".replace("%", "%%")
+    example = f"Example: {flag(about.name)} {value_for(about)}".rstrip()
+    return f"{about.text}{limits} Default: {default}. {example}".replace("%", "%%")
 
 
 def setting_switches() -> list[str]:

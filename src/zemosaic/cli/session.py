@@ -20,7 +20,9 @@ from zemosaic.messages import sentence
 
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import TextIO
 
+    from zemosaic.cli.account import Account
     from zemosaic.events import Reporter
     from zemosaic.messages import Messages
     from zemosaic.settings import Settings
@@ -61,15 +63,26 @@ def exit_code_text() -> str:
     return "\n".join(["exit codes:", *(f"  {code:<10}{text}" for code, text in EXIT_CODES.items())])
 
 
-def session(settings: Settings, notes: Sequence[str], output: Path, work: Callable[[Reporter], object]) -> int:
-    """Do the work with a log, a terminal and Ctrl-C; what it raises becomes words and an exit code."""
+def session(
+    settings: Settings,
+    notes: Sequence[str],
+    output: Path,
+    work: Callable[[Reporter], object],
+    account: Account | None = None,
+    stream: TextIO | None = None,
+) -> int:
+    """Do the work with a log, a terminal and Ctrl-C; what it raises becomes words and an exit code.
+
+    account : for programs, told the same; people read on `stream` then. Default: standard error with it, else standard output
+    """
     from zemosaic.events import Note
     from zemosaic.messages import Messages
     from zemosaic.reporters import Broadcast, LogFile, open_log, terminal
 
     messages, stop = Messages(settings.language), threading.Event()
     with open_log(output) as log, _stop_on_ctrl_c(stop, messages):
-        listeners = (LogFile(), terminal(sys.stdout, messages, log))
+        out = stream or (sys.stderr if account else sys.stdout)
+        listeners = (LogFile(), terminal(out, messages, log), *([account] if account else []))
         reporter = Broadcast(listeners, stop)
         logger = logging.getLogger("zemosaic")
         logger.info("zemosaic %s: %s", __version__, settings.model_dump_json())
@@ -90,6 +103,8 @@ def session(settings: Settings, notes: Sequence[str], output: Path, work: Callab
             return DONE
         text, code = _in_words(failure, messages, log)
         print(text, file=sys.stderr)
+        if account:
+            account.error = text
         return code
 
 

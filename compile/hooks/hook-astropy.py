@@ -1,0 +1,14 @@
+"""What astropy needs beside the modules that are seen to be imported; the usual hook takes all, four times as much."""
+
+from PyInstaller.utils.hooks import collect_data_files, collect_submodules, copy_metadata
+
+datas = collect_data_files(
+    "astropy", includes=["**/CITATION", "**/*.cfg", "config/**", "coordinates/data/**", "utils/iers/data/**"]
+)
+datas += copy_metadata("astropy")
+hiddenimports = [  # imported by names that are put together
+    *collect_submodules("astropy.constants", filter=lambda name: ".tests" not in name),
+    *collect_submodules("astropy.units", filter=lambda name: ".tests" not in name),
+    "astropy.coordinates.angles.angle_lextab",
+    "astropy.coordinates.angles.angle_parsetab",
+]

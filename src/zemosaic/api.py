@@ -1,0 +1,149 @@
+"""What scripts and notebooks call: the same work as the command line, with values for words.
+
+Nothing here ends the process, handles signals, or prints unless it is asked to. Workers are processes of their own that never run
+the caller's script, so `if __name__ == "__main__"` is not needed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+from zemosaic.errors import InputError
+from zemosaic.events import Event, Made, Reporter, RunFinished, Silent
+from zemosaic.folders import absolute, check_inputs, why_no_output
+from zemosaic.ledger import Ledger
+from zemosaic.messages import Messages
+from zemosaic.pipeline import inspect_frames as inspect_all
+from zemosaic.pipeline import make_mosaic as make_all
+from zemosaic.quality import FrameQuality
+from zemosaic.reporters import Broadcast, PlainLines
+from zemosaic.settings import Settings
+
+__all__ = ["inspect_frames", "make_mosaic", "printing"]
+
+PathLike = str | os.PathLike[str]
+Inputs = PathLike | Iterable[PathLike]
+
+
+class _Ear:
+    """A reporter that remembers how the run ended."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self.made: tuple[Made, ...] = ()
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, RunFinished):
+            self.made = event.mosaics
+        self._reporter.emit(event)
+
+    def cancelled(self) -> bool:
+        return self._reporter.cancelled()
+
+
+def make_mosaic(
+    inputs: Inputs,
+    output: PathLike,
+    settings: Settings | None = None,
+    reporter: Reporter | None = None,
+    *,
+    fresh: bool = False,
+) -> tuple[Made, ...]:
+    """Make a mosaic of each target and filter in `inputs`, with its companions, in `output`.
+
+    Inputs are only read. The same call goes on where an earlier one was stopped, and adds subs that have come since.
+
+    Parameters
+    ----------
+    inputs : a folder or file with raw subs, or several
+    output : folder for what is made; made when absent
+    settings : `Settings`, or what `load_settings` reads from files; None: all defaults. No file is read by itself
+    reporter : who is told what happens and asked whether to go on (`zemosaic.Reporter`; `printing()` is one); None: nobody
+    fresh : forget what earlier runs into `output` found out
+
+    Returns
+    -------
+    A `Made` for each mosaic: its name, the number of subs in it and the paths of its files, the mosaic first.
+
+    Raises
+    ------
+    SettingsError
+        Settings that cannot be, or cannot be combined.
+    InputError
+        Nothing to work with, or a target without a mosaic; those that could be made are on the disk then.
+    OutputError
+        `output` cannot be written, is an input, or another run is at work there.
+    Cancelled
+        The reporter said so. What was done is kept.
+
+    Examples
+    --------
+    >>> from zemosaic import InputError, Settings, make_mosaic
+    >>> settings = Settings(final_assembly_method="reproject_coadd", memory_limit=4)
+    >>> settings.memory_limit
+    4.0
+    >>> try:
+    ...     for made in make_mosaic("M 31 subs", "M 31 mosaic", settings):
+    ...         print(made.mosaic, made.used)
+    ... except InputError as error:
+    ...     print("There are none:", str(error).rpartition("/")[2].split(";")[0])
+    There are none: M 31 subs: this input does not exist
+    """
+    paths, folder = _checked(inputs, output)
+    if fresh:
+        with Ledger(folder) as ledger:
+            ledger.forget()
+    ear = _Ear(reporter or Silent())
+    make_all(paths, folder, settings or Settings(), ear)
+    return ear.made
+
+
+def inspect_frames(
+    inputs: Inputs,
+    output: PathLike | None = None,
+    settings: Settings | None = None,
+    reporter: Reporter | None = None,
+) -> tuple[FrameQuality, ...]:
+    """All files of the inputs and what is known of each, without a mosaic: scanned, measured, solved and matched.
+
+    Parameters
+    ----------
+    output : folder that keeps what was measured, for a later run into the same folder; None: nothing is kept
+    inputs, settings, reporter : as for `make_mosaic`
+
+    Returns
+    -------
+    A `FrameQuality` for each file: state and reason, FWHM, stars, transparency, noise, weight ...
+
+    Raises
+    ------
+    MosaicError
+        As `make_mosaic`; subs that cannot be solved or matched are no error here.
+    """
+    with tempfile.TemporaryDirectory(prefix="zemosaic-") as nowhere:
+        paths, folder = _checked(inputs, nowhere if output is None else output)
+        return inspect_all(paths, folder, settings or Settings(), reporter or Silent())
+
+
+def printing(language: str = "en", stream: TextIO | None = None) -> Reporter:
+    """A reporter that prints lines as the command line does, in English (`en`) or French (`fr`)."""
+    return Broadcast((PlainLines(stream or sys.stdout, Messages(language), None),), threading.Event())
+
+
+def _checked(inputs: Inputs, output: PathLike) -> tuple[list[Path], Path]:
+    """Both as absolute paths, after a look at what can be known at once."""
+    given = [inputs] if isinstance(inputs, (str, os.PathLike)) else [*inputs]
+    paths = [absolute(Path(each).expanduser()) for each in given]
+    folder = absolute(Path(output).expanduser())
+    if not paths:
+        raise InputError("there is no input: give at least one folder or file with subs")
+    check_inputs(paths)
+    if why := why_no_output(paths, folder):
+        raise InputError(why)
+    return paths, folder

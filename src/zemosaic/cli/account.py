@@ -1,0 +1,50 @@
+"""What a run has come to, for programs: `zemosaic run --json`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+from zemosaic.events import Event, FrameLeftOut, Made, RunFinished, SeamsGraded, Warned
+
+__all__ = ["Account"]
+
+
+class Account:
+    """A listener that keeps what programs want to know."""
+
+    def __init__(self, output: Path) -> None:
+        self._told: dict[str, object] = {"output": str(output), "mosaics": [], "seconds": None}
+        self._left_out: list[dict[str, str]] = []
+        self._warnings: list[str] = []
+        self._seams: list[str] = []
+        self.error: str | None = None  # what a person reads about it
+
+    def emit(self, event: Event) -> None:
+        match event:
+            case FrameLeftOut(what):
+                self._left_out.append({"file": str(what.path), "state": str(what.state), "reason": what.reason})
+            case Warned(text):
+                self._warnings.append(text)
+            case SeamsGraded():
+                self._seams.append(event.grade)
+            case RunFinished():
+                self._told |= {"mosaics": [_plain(made) for made in event.mosaics], "seconds": round(event.seconds, 1)}
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def told(self, code: int) -> dict[str, object]:
+        """Everything, with the exit code first."""
+        rest = {"seams": self._seams, "left_out": self._left_out, "warnings": self._warnings, "error": self.error}
+        return {"exit_code": code, **self._told, **rest}
+
+
+def _plain(made: Made) -> dict[str, object]:
+    return {field.name: _as_text(getattr(made, field.name)) for field in fields(made)}
+
+
+def _as_text(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_as_text(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
