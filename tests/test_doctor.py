@@ -68,7 +68,7 @@ def test_what_is_missing_and_what_to_do(tmp_path: Path, monkeypatch: pytest.Monk
     found = {(each.subject, each.kind): each.state for each in findings}
     assert found["libraries", "other"] == found["memory", "little"] == found["disk", "slow"] == doctor.POOR
     assert found["libraries", "absent"] == found["catalogue", "damaged"] == doctor.BROKEN
-    assert {found[each] for each in (("astap", "absent"), ("extra", "gui"), ("astrometry_net", "absent"))} == {
+    assert {found[each] for each in (("astap", "absent"), ("extra", "theme"), ("astrometry_net", "absent"))} == {
         doctor.ABSENT
     }
     text = as_text(findings, Messages("en"))
@@ -134,7 +134,9 @@ def test_requirements_are_read_from_what_is_installed(monkeypatch: pytest.Monkey
     lines = [*project["dependencies"], *(f"{each}; extra == 'gui'" for each in project["optional-dependencies"]["gui"])]
     monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda _: lines)
     assert requirements()["numpy"] == ">=2.0,<3" and len(requirements()) == len(project["dependencies"])
-    assert list(requirements("gui")) == ["sv-ttk"]
+    assert list(requirements("gui")) == [name for _, extra, name in doctor.EXTRAS if extra == "gui"]
+    optional = project["optional-dependencies"]
+    assert all(any(each.startswith(name) for each in optional[extra]) for _, extra, name in doctor.EXTRAS)
 
 
 def test_without_a_screen_the_window_is_absent_and_that_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,12 @@ LEAST_MEMORY = 2.0  # GB that are free
 LEAST_DISK, LEAST_SPEED = 5.0, 30.0  # GB that are free, MB/s
 TRIED = 64  # MB that are written to learn the speed of a disk
 PIECE = os.urandom(2**20) * 4  # what is written: no disk compresses it
-EXTRAS = {"gui": ("sv-ttk",), "drop": ("tkinterdnd2",), "cluster": ("distributed",), "web": ("astroquery",)}
+EXTRAS = (  # what is said of its absence, the extra, the package
+    ("theme", "gui", "sv-ttk"),
+    ("drop", "gui", "tkinterdnd2"),
+    ("cluster", "cluster", "distributed"),
+    ("web", "web", "astroquery"),
+)
 
 
 @dataclass(frozen=True)
@@ -133,12 +138,12 @@ def _version(name: str) -> str | None:
 
 
 def _extras() -> Iterator[Finding]:
-    for extra, names in EXTRAS.items():
-        versions = [_version(name) for name in names]
-        if None in versions:
-            yield Finding("extra", ABSENT, extra, {"name": names[0]})
+    for kind, extra, name in EXTRAS:
+        version = _version(name)
+        if version is None:
+            yield Finding("extra", ABSENT, kind, {"name": name})
         else:
-            yield Finding("extra", OK, "good", {"extra": extra, "name": names[0], "version": versions[0]})
+            yield Finding("extra", OK, "good", {"extra": extra, "name": name, "version": version})
 
 
 def _catalogue() -> Finding:
