@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zemosaic.patterns import as_pattern, fitting
+from zemosaic.patterns import as_pattern, fitting, patterns, weights_by_pattern
 
 PATHS = [Path(each) for each in ("/data/M31/Light_0001.fit", "/data/M31/Light_0002.fit", "/data/old/Light_0001.fit")]
 
@@ -42,19 +42,27 @@ NAMES = st.text("ab.", min_size=1, max_size=4).filter(lambda name: name not in (
 
 
 @given(st.lists(NAMES, max_size=6), st.lists(st.text("ab.*?", min_size=1, max_size=4), max_size=4))
-def test_names_fit_as_in_a_shell(names: list[str], patterns: list[str]) -> None:
+def test_names_fit_as_in_a_shell(names: list[str], wanted: list[str]) -> None:
     paths = [Path("/x") / name for name in names]
-    found, idle = fitting(paths, patterns)
-    assert found == {path for path in paths if any(fnmatchcase(path.name, each) for each in patterns)}
-    assert set(idle) == {each for each in patterns if not any(fnmatchcase(path.name, each) for path in paths)}
+    found, idle = fitting(paths, wanted)
+    assert found == {path for path in paths if any(fnmatchcase(path.name, each) for each in wanted)}
+    assert set(idle) == {each for each in wanted if not any(fnmatchcase(path.name, each) for path in paths)}
 
 
-@given(st.lists(st.text("a;*?[ é", min_size=1, max_size=5), min_size=1, max_size=5))
-def test_patterns_of_files_fit_these_files(names: list[str]) -> None:
+@given(st.lists(st.text('a;*?[ é"=', min_size=1, max_size=5), min_size=1, max_size=5, unique=True))
+def test_patterns_of_files_fit_these_files_and_no_others(names: list[str]) -> None:
     paths = [Path("/x") / name for name in names]
-    patterns = [as_pattern(str(path)) for path in paths]
-    found, idle = fitting(paths, patterns)
-    assert found == set(paths) and idle == () and not any(";" in each for each in patterns)
+    made = [as_pattern(str(path)) for path in paths]
+    assert patterns("; ".join(made)) == tuple(made)
+    found, idle = fitting(paths, made)
+    assert found == set(paths) and idle == ()
+    for path, each in zip(paths, made, strict=True):
+        assert fitting(paths, [each])[0] == {path}
+        assert weights_by_pattern(f"{each}=0.5") == ((each, 0.5),)
+
+
+def test_a_quote_that_is_not_closed_is_a_letter() -> None:
+    assert patterns('a"b; c; "d;e"; ""') == ('a"b', "c", '"d;e"', '""')
 
 
 def test_thousands_of_names_are_looked_up() -> None:

@@ -70,6 +70,8 @@ class Messages:
 FILE_BEFORE = re.compile(r"(.*?\.(?:fits?|fts)(?:\.[gf]z)?: )(.+)", re.IGNORECASE | re.DOTALL)
 NEXT = re.compile(r"(?<=[.?]) (?=[A-Z]|astrometry\.net: )")  # between two sentences
 
+LIST = ", "  # between the parts of a place that is called "list"
+
 
 def recognised(english: str) -> tuple[str, dict[str, str]] | None:
     """The key of a sentence that the engine said, and what fills its places; None where it is none of `said.*`."""
@@ -85,15 +87,22 @@ def sentence(english: str, tr: Callable[..., str]) -> str:
 
     tr : gives the text of a key, as `Messages` does
     """
+    if "\n" in english:  # several, a line each
+        return "\n".join(line[: -len(line.lstrip())] + sentence(line.lstrip(), tr) for line in english.split("\n"))
     parts = NEXT.split(english)
     if (begun := _begun(parts)) is not None:
         key, places, end = begun
-        text = tr(key, **{name: sentence(place, tr) for name, place in places.items()})
+        text = tr(key, **{name: _placed(name, place, tr) for name, place in places.items()})
         text = text[:1].upper() + text[1:] if english[:1].isupper() else text
         return f"{text} {sentence(' '.join(parts[end:]), tr)}" if end < len(parts) else text
     if before := FILE_BEFORE.fullmatch(english):
         return before[1] + sentence(before[2], tr)
     return f"{parts[0]} {sentence(' '.join(parts[1:]), tr)}" if len(parts) > 1 else english
+
+
+def _placed(name: str, place: str, tr: Callable[..., str]) -> str:
+    """What fills a place, in the user's words; parts of a list one by one."""
+    return LIST.join(sentence(each, tr) for each in place.split(LIST)) if name == "list" else sentence(place, tr)
 
 
 def _begun(parts: list[str]) -> tuple[str, dict[str, str], int] | None:
@@ -113,7 +122,7 @@ def _said() -> list[tuple[str, re.Pattern[str], str]]:
     """The longest fixed part of each sentence, in lower case, its pattern, its key; the most telling first."""
     result = []
     for key, text in load_locale("en").items():
-        if key.startswith("said."):
+        if key.startswith("said.") or key.endswith(".zero"):  # what 0 means, within what a setting must be
             pieces = re.split(r"\{(\w+)\}", text)
             fixed, names = pieces[::2], pieces[1::2]
             body = re.escape(fixed[0])

@@ -1,4 +1,7 @@
-"""Patterns of file names: `*` is anything, `?` one character, capitals or not."""
+"""Patterns of file names: `*` is anything, `?` one character, capitals or not.
+
+What stands in double quotes is meant to the letter: `"a;b*.fit"` is the file of that name (`""` is one quote in it).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,13 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["Patterns", "as_pattern", "fitting", "patterns", "weights_by_pattern"]
+__all__ = ["Patterns", "as_pattern", "fitting", "is_wild", "meant", "patterns", "weights_by_pattern"]
+
+PART = re.compile(
+    r'\s*"(?:[^"]|"")*"[^;]*|[^;]+'
+)  # between semicolons; those in quotes that a part begins with are letters
+LETTERS = re.compile(r'"((?:[^"]|"")*)"', re.DOTALL)  # a part that is meant to the letter
+SIGNS = ';*?"'
 
 
 class Patterns:
@@ -21,9 +30,9 @@ class Patterns:
         self.all = tuple(dict.fromkeys(patterns))
         self._plain: dict[str, list[str]] = {}  # those that differ in capitals only are one and the same
         for each in self.all:
-            if not _is_wild(each):
-                self._plain.setdefault(_folded(each), []).append(each)
-        self._wild = {each: re.compile(_expression(each)) for each in self.all if _is_wild(each)}
+            if not is_wild(each):
+                self._plain.setdefault(_folded(meant(each)), []).append(each)
+        self._wild = {each: re.compile(_expression(each)) for each in self.all if is_wild(each)}
 
     def of(self, path: str) -> tuple[str, ...]:
         """Those that a file fits."""
@@ -45,14 +54,21 @@ def fitting(paths: Iterable[Path], patterns: Sequence[str]) -> tuple[frozenset[P
 
 
 def as_pattern(path: str) -> str:
-    """A pattern that fits this file: its path, with `?` where a character would mean something else."""
-    return path.replace(";", "?").replace("*", "?")
+    """A pattern that fits this file and no other: its path, in quotes where a sign in it would mean something else."""
+    plain = path == path.strip() and not any(sign in path for sign in SIGNS)
+    return path if plain else '"' + path.replace('"', '""') + '"'
+
+
+def meant(pattern: str) -> str:
+    """What stands in the quotes of a pattern; the pattern itself where there are none."""
+    letters = LETTERS.fullmatch(pattern)
+    return letters[1].replace('""', '"') if letters else pattern
 
 
 def weights_by_pattern(text: str) -> tuple[tuple[str, float], ...]:
     """Patterns of file names and their weights, "pattern=weight; ..."; ValueError says what is expected."""
     found = []
-    for part in filter(None, (each.strip() for each in text.split(";"))):
+    for part in filter(None, (each.strip() for each in PART.findall(text))):
         pattern, _, number = part.rpartition("=")
         try:
             weight = float(number)
@@ -67,16 +83,17 @@ def weights_by_pattern(text: str) -> tuple[tuple[str, float], ...]:
 
 
 def patterns(text: str) -> tuple[str, ...]:
-    """The parts of a text between its semicolons, each once."""
-    return tuple(dict.fromkeys(filter(None, (each.strip() for each in text.split(";")))))
+    """The parts of a text between its semicolons, each once; quotes stay."""
+    return tuple(dict.fromkeys(filter(None, (each.strip() for each in PART.findall(text)))))
 
 
 def _folded(text: str) -> str:
     return text.replace("\\", "/").casefold()
 
 
-def _is_wild(pattern: str) -> bool:
-    return "*" in pattern or "?" in pattern
+def is_wild(pattern: str) -> bool:
+    """Whether it can fit several names."""
+    return not LETTERS.fullmatch(pattern) and ("*" in pattern or "?" in pattern)
 
 
 def _expression(pattern: str) -> str:

@@ -113,7 +113,7 @@ class Settings(BaseModel):
         "frame quality",
         "Files to leave out",
         "Files that you do not want in the mosaic, parted by `;`: names or patterns of names (`*` and `?`, capitals or not), or "
-        "ends of paths, as in `*cloudy*; 2025-01-14/*; M31/Light_0007.fit`.",
+        "ends of paths, as in `*cloudy*; 2025-01-14/*; M31/Light_0007.fit`; a name that itself has `;` or `*` in double quotes.",
         unit="text",
     )
     max_elongation: float = setting(

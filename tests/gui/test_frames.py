@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from nights import FIELD, Recorder, assembled, simulated
 from zemosaic.gui.frames import PART, exclusion, frames_known, known_matching, merged, parted, separated
 from zemosaic.gui.skygeometry import SkyFrame
 from zemosaic.ledger import Ledger
 from zemosaic.model import FrameState, LeftOut
 from zemosaic.outlook import panels_ahead
-from zemosaic.patterns import patterns
+from zemosaic.patterns import Patterns, patterns
 from zemosaic.phases.scan import scan
 from zemosaic.settings import Settings
 
@@ -62,3 +64,13 @@ def test_single_files_part_from_patterns() -> None:
     text = "*cloud*; /a/1.fit; M31/2.fit; C:\\subs\\3.fit; /a/?.fit; 4.fit"
     assert parted(text) == ("*cloud*; M31/2.fit; /a/?.fit; 4.fit", ("/a/1.fit", "C:\\subs\\3.fit"))
     assert parted("") == ("", ())
+
+
+@pytest.mark.parametrize(
+    "name", ["a;b.fit", "M*31.fit", "what?.fit", 'the "good" one.fit', "Nuit d'été.fit", " .fit ", '";"']
+)
+def test_a_file_of_any_name_stays_a_single_file(name: str) -> None:
+    files = (f"/subs/{name}", "/subs/other.fit")
+    assert parted(exclusion("*cloud*", files)) == ("*cloud*", tuple(sorted(files)))
+    one = Patterns(patterns(exclusion("", files[:1])))
+    assert one.of(files[0]) and not one.of("/subs/axb.fit")

@@ -10,7 +10,7 @@ from zemosaic.catalogue import load_catalogue
 from zemosaic.gui.skygeometry import SkyFrame, footprint
 from zemosaic.ledger import FrameRow, Ledger
 from zemosaic.model import Frame, FrameState, LeftOut
-from zemosaic.patterns import Patterns, as_pattern, patterns
+from zemosaic.patterns import Patterns, as_pattern, is_wild, meant, patterns
 from zemosaic.quality import FrameQuality, Matching, frame_table
 
 __all__ = [
@@ -98,8 +98,8 @@ def separated(table: Sequence[FrameQuality], places: Sequence[SkyFrame]) -> Iter
 
 def parted(text: str) -> tuple[str, tuple[str, ...]]:
     """Patterns of the setting `exclude_files` that a person wrote, and the single files that it names by their whole paths."""
-    own = {each: bool(ANCHORED.match(each)) and not any(wild in each for wild in "*?") for each in patterns(text)}
-    return "; ".join(each for each in own if not own[each]), tuple(each for each in own if own[each])
+    own = {each: bool(ANCHORED.match(meant(each))) and not is_wild(each) for each in patterns(text)}
+    return "; ".join(each for each in own if not own[each]), tuple(meant(each) for each in own if own[each])
 
 
 def ruled_out(rows: Sequence[FrameQuality], text: str, found: dict[str, str]) -> Iterator[None]:

@@ -30,6 +30,7 @@ from zemosaic.gui.translator import Translator, system_language
 from zemosaic.gui.usage import Usage, UsageWatch
 from zemosaic.gui.work import Question, make
 from zemosaic.ledger import WORKSPACE
+from zemosaic.messages import sentence
 from zemosaic.settings import Settings
 
 __all__ = ["Window"]
@@ -413,7 +414,9 @@ class Window:
         try:
             remembered.save(memory)
         except OSError as error:
-            self.tell_trouble(self.tr("gui.not_remembered", path=remembered.path(), reason=error.strerror))
+            self.tell_trouble(
+                self.tr("gui.not_remembered", path=remembered.path(), reason=sentence(str(error.strerror), self.tr))
+            )
         self._memory = memory
 
 
