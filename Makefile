@@ -38,6 +38,8 @@ test: $(READY)
 
 docs: $(READY)
 	$(BIN)/python tools/build_docs.py
+	$(BIN)/python -m sphinx -q -W --keep-going -d build/docs-read docs build/docs
+	@echo "The site: build/docs/index.html"
 
 screenshots: $(NIGHT)/ready # of every page of the window, in docs/images; needs Xvfb
 	$(BIN)/python tools/make_screenshots.py $(NIGHT)/lights

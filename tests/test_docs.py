@@ -21,10 +21,10 @@ from zemosaic.settings import Settings, declared
 from zemosaic.settings_files import load_settings
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 GENERATED = ("settings.md", "commands.md")
 LINK = re.compile(r"\[[^\]\[]*\]\(([^)\s]+)\)")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```([\w{}-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 COMMAND = re.compile(r"^(?:\S*[/\\])?(?:zemosaic|python run_zemosaic\.py) .*$")
 NAME = re.compile(r"[a-z]+(?:_[a-z0-9]+)+")
