@@ -45,7 +45,6 @@ def ask(parent: tk.Misc, title: str, text: str, choices: Sequence[Choice]) -> st
     for choice in choices:
         button = ttk.Button(row, text=choice.text, command=lambda value=choice.value: done(value))  # type: ignore[misc]
         button.pack(side="left", padx=(px(top, 8), 0))
-        button.bind("<Return>", lambda _, value=choice.value: done(value))  # type: ignore[misc]
         if choice.accent:
             button.configure(style="Accent.TButton")
             first = button

@@ -89,6 +89,20 @@ class FrameTable(ttk.Frame):
         self._head()
         self._go(0)
 
+    def _sort_beside(self, step: int, _: tk.Event[ttk.Treeview]) -> str:
+        """By the next column, or the one before."""
+        keys = [column.key for column in COLUMNS]
+        at = keys.index(self.model.sorted_by) + step if self.model.sorted_by else 0
+        self.sort(keys[at % len(keys)])
+        self.tree.xview_moveto(max(at % len(keys) - 1, 0) / len(keys))
+        return "break"
+
+    def _sort_towards(self, reverse: bool, _: tk.Event[ttk.Treeview]) -> str:
+        """Upwards or downwards."""
+        if self.model.sorted_by and self.model.reverse is not reverse:
+            self.sort(self.model.sorted_by)
+        return "break"
+
     def retranslate(self) -> None:
         tr = self._tr
         self._label.configure(text=tr("gui.table.search"))
@@ -156,6 +170,10 @@ class FrameTable(ttk.Frame):
         self.tree.bind("<End>", lambda event: self._key(event, len(self.model.order) - 1))
         self.tree.bind("<Control-a>", lambda _: self._select_all())
         self.tree.bind("<space>", lambda _: self._toggle())
+        for key, step in (("Left", -1), ("Right", 1)):
+            self.tree.bind(f"<Control-{key}>", partial(self._sort_beside, step))
+        for key, reverse in (("Up", False), ("Down", True)):
+            self.tree.bind(f"<Control-{key}>", partial(self._sort_towards, reverse))
         self._themed()
 
     def _themed(self) -> None:

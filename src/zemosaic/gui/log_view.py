@@ -85,7 +85,7 @@ class LogView(ttk.Frame):
         body.pack(fill="both", expand=True, pady=(px(6), 0))
         self._text = tk.Text(
             body, height=6, wrap="word", state="disabled", relief="flat", borderwidth=0, padx=px(8), pady=px(6),
-            highlightthickness=1, font="TkFixedFont", cursor="arrow",
+            highlightthickness=1, font="TkFixedFont", cursor="arrow", takefocus=True,
         )  # fmt: skip
         bar = ttk.Scrollbar(body, command=self._text.yview, takefocus=False)
         self._text.configure(yscrollcommand=lambda first, last: self._scrolled(bar, first, last))
@@ -97,7 +97,7 @@ class LogView(ttk.Frame):
         colours = shades(self)
         self._text.configure(
             background=colours.ground, foreground=colours.text, highlightbackground=colours.line,
-            highlightcolor=colours.line, selectbackground=colours.accent, insertbackground=colours.text,
+            highlightcolor=colours.accent, selectbackground=colours.accent, insertbackground=colours.text,
         )  # fmt: skip
         self._text.tag_configure("warning", foreground=colours.wrong)
         self._text.tag_configure("left_out", foreground=colours.dim)

@@ -6,6 +6,7 @@ import tkinter as tk
 from collections.abc import Callable
 
 from zemosaic.gui.pictures import Shown
+from zemosaic.gui.shades import shades
 
 __all__ = ["FittedView", "ZoomedView"]
 
@@ -80,7 +81,9 @@ class ZoomedView(FittedView):
         self.zoom = 1.0
         self._fits = True
         self._grip: tuple[int, int] | None = None
-        self.configure(takefocus=True, cursor="fleur")
+        self.configure(takefocus=True, cursor="fleur", highlightthickness=2, highlightbackground=GROUND)
+        self.configure(highlightcolor=shades(self).accent)
+        self.bind("<<ThemeChanged>>", lambda _: self.configure(highlightcolor=shades(self).accent), add=True)
         self.bind("<ButtonPress-1>", self._grab)
         self.bind("<B1-Motion>", self._drag)
         self.bind("<Double-Button-1>", lambda _: self.fit())

@@ -126,8 +126,6 @@ class RunPage(ttk.Frame):
             (self._result, "result"),
         ):
             self._texts.bind(button, f"gui.run.{key}")
-        for button in self._buttons:
-            button.bind("<Return>", lambda event: event.widget.invoke())
         self._overall = ttk.Progressbar(head, maximum=STEPS)
         self._overall.grid(row=1, column=0, columnspan=3, sticky="ew", pady=(px(8), 0))
         self.end_text = ttk.Label(head, justify="left")

@@ -69,7 +69,6 @@ class SkyView(ttk.Frame):
         self._to_fit: str | None = None  # the target that the next drawing shows as a whole; "" is all
         self._drawing = Sliced(self)
         self._redrawing = Later(self, REDRAW, self.redraw)
-        follow_theme(self)
         self._make_top()
         self._make_canvas()
         self.rowconfigure(1, weight=1)
@@ -172,7 +171,7 @@ class SkyView(ttk.Frame):
         put(self._exclude, "gui.table.exclude", 6)
 
     def _make_canvas(self) -> None:
-        self.canvas = tk.Canvas(self, background=GROUND, highlightthickness=1, borderwidth=0, takefocus=True)
+        self.canvas = tk.Canvas(self, background=GROUND, highlightthickness=2, borderwidth=0, takefocus=True)
         self.canvas.grid(row=1, column=0, sticky="nsew", padx=px(self, 12))
         self._layers = SkyLayers(self.canvas)
         self._status = ttk.Label(self, style="Dim.TLabel")
@@ -200,10 +199,11 @@ class SkyView(ttk.Frame):
         bind("<Escape>", lambda _: self.choice.select(()))
         bind("<space>", lambda _: self.choice.toggle(self.choice.selected))
         self.bind("<<ThemeChanged>>", lambda _: self._themed(), add=True)
+        self._themed()
 
     def _themed(self) -> None:
-        follow_theme(self)
-        self.canvas.configure(background=GROUND)
+        colours = follow_theme(self)
+        self.canvas.configure(background=GROUND, highlightbackground=GROUND, highlightcolor=colours.accent)
 
     def _size(self) -> tuple[int, int]:
         return max(self.canvas.winfo_width(), 2), max(self.canvas.winfo_height(), 2)

@@ -9,8 +9,10 @@ from tkinter import filedialog, ttk
 
 from zemosaic.gui.drops import accept_drops
 from zemosaic.gui.headers import Fact
+from zemosaic.gui.keys import NAME
 from zemosaic.gui.shades import shades
 from zemosaic.gui.theme import Theme
+from zemosaic.gui.tips import Tip
 from zemosaic.gui.translator import Texts, Translator
 
 __all__ = ["StartPage"]
@@ -110,6 +112,10 @@ class StartPage(ttk.Frame):
             self.fresh.set(False)
             self._fresh_box.grid_remove()
 
+    def go(self) -> None:
+        """Press the button, where it can be pressed."""
+        self._start.invoke()
+
     def retranslate(self) -> None:
         self._texts.retranslate()
 
@@ -143,7 +149,7 @@ class StartPage(ttk.Frame):
         self._texts.bind(self._empty, "gui.start.drop" if drops else "gui.start.empty")
         buttons = ttk.Frame(box)
         buttons.grid(row=1, column=1, rowspan=2, sticky="n", padx=(px(12), 0), pady=px(8))
-        self._folder = ttk.Button(buttons, command=self._choose_folder)
+        self._folder = ttk.Button(buttons, command=self.choose_folder)
         files, self._remove_button = (
             ttk.Button(buttons, command=self._choose_files),
             ttk.Button(buttons, command=self._remove),
@@ -210,8 +216,8 @@ class StartPage(ttk.Frame):
         row.grid(row=3, column=0, columnspan=2, sticky="ew", pady=(px(16), 0))
         self._start = ttk.Button(row, style="Big.Accent.TButton", command=lambda: self._on_start(self.fresh.get()))
         self._start.pack(side="left")
-        self._start.bind("<Return>", lambda _: self._start.invoke())
         self._texts.bind(self._start, "gui.start.go")
+        self._tip = Tip(lambda: self._tr("gui.start.keys", key=NAME), self._start, self._folder)
         self._why = ttk.Label(row, style="Dim.TLabel", wraplength=px(560), justify="left")
         self._why.pack(side="left", padx=px(16))
 
@@ -253,7 +259,7 @@ class StartPage(ttk.Frame):
         inputs = self.inputs
         return str(inputs[-1].parent) if inputs else str(Path.home())
 
-    def _choose_folder(self) -> None:
+    def choose_folder(self) -> None:
         folder = filedialog.askdirectory(
             parent=self, title=self._tr("gui.start.inputs"), initialdir=self._last_folder(), mustexist=True
         )

@@ -7,11 +7,13 @@ import threading
 import tkinter as tk
 from collections.abc import Callable
 from tkinter import font, ttk
+from typing import Any
 
 import sv_ttk
+from PIL import Image, ImageDraw, ImageTk
 
 from zemosaic.gui.scaled_theme import load_scaled
-from zemosaic.gui.shades import follow_theme, shades, unpaint
+from zemosaic.gui.shades import Shades, follow_theme, shades, unpaint
 from zemosaic.gui.sizes import scale_of
 from zemosaic.gui.system_theme import system_is_dark
 
@@ -39,6 +41,7 @@ FAMILIES = (
     "DejaVu Sans",
 )
 ROW = 26  # px at 96 dpi, of tables
+RING, RING_SIZE = "Ring.field", 16  # the border of tables, and the px at 96 dpi of its picture
 
 
 def be_sharp() -> None:
@@ -62,6 +65,7 @@ class Theme:
         self.scale = scale_of(root)
         load_scaled(root, self.scale)
         self._listeners: list[Callable[[], None]] = []
+        self._pictures: list[ImageTk.PhotoImage] = []
 
     @property
     def mode(self) -> str:
@@ -128,8 +132,35 @@ class Theme:
         follow_theme(self._root)
         style.configure("Treeview", rowheight=self.px(ROW))
         style.configure("Heading", padding=(self.px(4), 0))  # as the cells below
+        self._ring(style, colours)
         style.configure("Title.TLabel", font="SunValleyTitleFont")
         style.configure("Caption.TLabel", font="SunValleyCaptionFont", foreground=colours.dim)
         style.configure("Nav.Toggle.TButton", anchor="w", padding=(self.px(12), self.px(8)))
         style.configure("Big.Accent.TButton", font="SunValleySubtitleFont", padding=self.px(12))
         self._root.option_add("*TCombobox*Listbox.font", "SunValleyBodyFont")
+
+    def _ring(self, style: ttk.Style, colours: Shades) -> None:
+        """Tables with the keyboard get a border; sv-ttk draws them as those without."""
+        if RING in style.element_names():  # of this theme
+            return
+        pictures = [
+            ImageTk.PhotoImage(_box(self.px(RING_SIZE), colour, self.px(width)), master=self._root)
+            for colour, width in ((colours.line, 1), (colours.accent, 2))
+        ]
+        self._pictures += pictures  # Tk has them as long as Python does
+        style.element_create(
+            RING, "image", pictures[0], ("focus", pictures[1]), border=self.px(RING_SIZE) // 3, sticky="nsew"
+        )
+        layout: Any = [
+            ("Treeview.padding", {"sticky": "nswe", "children": [("Treeview.treearea", {"sticky": "nswe"})]})
+        ]
+        layout = [(RING, {"sticky": "nswe", "border": "1", "children": layout})]
+        style.layout("Treeview", layout)
+        style.configure("Treeview", padding=self.px(3))
+
+
+def _box(size: int, colour: str, width: int) -> Image.Image:
+    """A square with round corners and nothing in it."""
+    picture = Image.new("RGBA", (size, size))
+    ImageDraw.Draw(picture).rounded_rectangle((0, 0, size - 1, size - 1), size // 4, outline=colour, width=width)
+    return picture

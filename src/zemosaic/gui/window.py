@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tkinter as tk
 import traceback
+from functools import partial
 from tkinter import ttk
 from types import TracebackType
 
@@ -14,6 +15,7 @@ from zemosaic.gui.choice import FrameChoice
 from zemosaic.gui.engine import PAUSE, RESUME, STOP, Engine, Job, Result
 from zemosaic.gui.frames import Frames, exclusion, parted, ruled_out
 from zemosaic.gui.inquiry import Inquiry
+from zemosaic.gui.keys import answer_return, bind_shortcuts
 from zemosaic.gui.launch import Opening
 from zemosaic.gui.progress import Progress, TimeLeft
 from zemosaic.gui.remembered import Remembered
@@ -67,9 +69,9 @@ class Window:
         self._make()
         self._place()
         self._fill()
-        for number, page in enumerate(PAGES, 1):
-            root.bind(f"<Control-Key-{number}>", lambda _, page=page: self.show_page(page))  # type: ignore[misc]
-        root.bind_class("TEntry", "<Control-a>", _select_all)  # Tk moves to the start of the line
+        answer_return(root)
+        pages = {str(number): partial(self.show_page, page) for number, page in enumerate(PAGES, 1)}
+        bind_shortcuts(root, pages | {"Return": self.start.go, "o": self._open, "f": self._find})
         root.protocol("WM_DELETE_WINDOW", self.close)
         root.after(TICK, self._tick)
 
@@ -163,6 +165,18 @@ class Window:
             self._folders_changed()
         self.pages[name].pack(fill="both", expand=True)
         self.bar.page.set(name)
+
+    def _open(self) -> None:
+        """Choose a folder with subs."""
+        self.show_page("start")
+        self.start.choose_folder()
+
+    def _find(self) -> None:
+        """The keyboard goes to where this page is searched."""
+        fields = {"sky": self.sky.table.entry, "settings": self.form.search_entry, "run": self.running.log.search_entry}
+        if (field := fields.get(self.bar.page.get())) is not None:
+            field.focus_set()
+            field.select_range(0, "end")
 
     def use_language(self, language: str) -> None:
         self.tr.use(language)
@@ -418,13 +432,6 @@ class Window:
                 self.tr("gui.not_remembered", path=remembered.path(), reason=sentence(str(error.strerror), self.tr))
             )
         self._memory = memory
-
-
-def _select_all(event: tk.Event[tk.Misc]) -> str:
-    if isinstance(event.widget, ttk.Entry):
-        event.widget.select_range(0, "end")
-        event.widget.icursor("end")
-    return "break"
 
 
 def _values(settings: Settings) -> dict[str, object]:
