@@ -163,7 +163,7 @@ def test_a_double_click_or_the_switch_selects_panels(sky: SkyView) -> None:
     press(sky, place)
     press(sky, place, double=True)
     assert len(sky.choice.selected) == 15
-    sky._unit.set("panels")
+    sky.bar.unit.set("panels")
     press(sky, at(sky, CENTRE[0] - 0.33, CENTRE[1] + 0.45), keys="Control-")
     assert len(sky.choice.selected) == 30
 
@@ -173,7 +173,7 @@ def test_the_lasso_selects_what_it_holds(sky: SkyView, by_key: bool) -> None:
     corners = [(0.6, -1.1), (0.02, -1.1), (0.02, 1.1), (0.6, 1.1), (0.6, -1.05)]
     places = [at(sky, *(float(each) for each in tan_deproject(u, v, *CENTRE))) for u, v in corners]
     if not by_key:
-        sky._mode.set("lasso")
+        sky.bar.mode.set("lasso")
     view = sky.view
     press(sky, *places, keys="Shift-" if by_key else "")
     east = {each.file for each in sky_frames(60) if each.panel % 2 == 1}
@@ -183,7 +183,7 @@ def test_the_lasso_selects_what_it_holds(sky: SkyView, by_key: bool) -> None:
 def test_what_is_left_out_is_marked_and_no_longer_covers(sky: SkyView) -> None:
     sky.choice.select([each.file for each in sky_frames(60) if each.panel == 0])
     before = sky._layers._image
-    sky._exclude.invoke()
+    sky.bar.exclude.invoke()
     drawn(sky)
     assert len(sky.choice.excluded) == 15 and items(sky, "out") == 15
     after = sky._layers._image
@@ -194,14 +194,14 @@ def test_what_is_left_out_is_marked_and_no_longer_covers(sky: SkyView) -> None:
 
 
 def test_targets_are_found_by_name(sky: SkyView) -> None:
-    assert not sky.targets.winfo_ismapped()
+    assert not sky.bar.targets.winfo_ismapped()
     show(sky, sky_frames(80, targets=2))
     sky.fit()
     drawn(sky)
-    assert sky.targets.winfo_ismapped() and list(sky.targets.cget("values")) == ["All targets", "T0", "T1"]
+    assert sky.bar.targets.winfo_ismapped() and list(sky.bar.targets.cget("values")) == ["All targets", "T0", "T1"]
     assert sky.view.field > 20
-    sky.targets.current(2)
-    sky.targets.event_generate("<<ComboboxSelected>>")
+    sky.bar.targets.current(2)
+    sky.bar.targets.event_generate("<<ComboboxSelected>>")
     drawn(sky)
     assert sky.view.field < 10 and abs(sky.view.ra - CENTRE[0] - 30) < 0.5
 
@@ -211,7 +211,7 @@ def test_panels_of_two_targets_are_two_panels(sky: SkyView) -> None:
     show(sky, both)
     sky.fit("T1")
     drawn(sky)
-    sky._unit.set("panels")
+    sky.bar.unit.set("panels")
     press(sky, at(sky, CENTRE[0] + 30.33, CENTRE[1] - 0.45))
     chosen = [each for each in both if each.file in sky.choice.selected]
     assert len(chosen) == 10 and {(each.target, each.panel) for each in chosen} == {("T1", chosen[0].panel)}
@@ -249,4 +249,4 @@ def test_french(root: tk.Tk) -> None:
     language.messages = Messages("fr")
     sky.retranslate()
     assert "de large" in str(sky._status.cget("text"))
-    assert {str(widget.cget("text")) for widget in sky._texts} >= {"Tout voir", "Déplacer", "panneaux", "Écarter"}
+    assert {str(widget.cget("text")) for widget in sky.bar.texts} >= {"Tout voir", "Déplacer", "panneaux", "Écarter"}

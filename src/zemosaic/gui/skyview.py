@@ -15,7 +15,9 @@ from zemosaic.catalogue import Catalogue, CatalogueStars, load_catalogue
 from zemosaic.gui.choice import FrameChoice
 from zemosaic.gui.shades import follow_theme
 from zemosaic.gui.sizes import px
-from zemosaic.gui.skygeometry import SkyFrame, View, containing, fit, hull, inside, unit_vectors
+from zemosaic.gui.skybar import SkyBar
+from zemosaic.gui.skyframes import SkyFrames
+from zemosaic.gui.skygeometry import SkyFrame, View, fit
 from zemosaic.gui.skygrid import dec_text, grid_lines, ra_text
 from zemosaic.gui.skylayers import CHOSEN, DRAWN, OUT, SkyLayers, panel_colour, spread
 from zemosaic.gui.skypaint import SkyPicture, star_radii
@@ -55,13 +57,7 @@ class SkyView(ttk.Frame):
         self._catalogue = catalogue
         self._bright: CatalogueStars | None = None
         self.view = View(0.0, 0.0, 0.01, 1, 1)
-        self._frames: tuple[SkyFrame, ...] = ()
-        self._vectors = np.zeros((0, 4, 3))
-        self._panels = np.zeros(0, np.int64)  # of each frame, by its place in `_numbers`; -1: none
-        self._numbers: list[int] = []  # of the panels, as people call them: each target counts anew
-        self._targets: list[str] = []
-        self._hulls: dict[int, FloatArray] = {}
-        self._quads = np.zeros((0, 4, 2))  # canvas px, NaN on the far side
+        self._frames = SkyFrames()
         self._drag: list[tuple[float, float]] = []
         self._held: tuple[float, float] = (0.0, 0.0)  # deg, of the sky where the button was pressed
         self._moved = False
@@ -69,7 +65,8 @@ class SkyView(ttk.Frame):
         self._to_fit: str | None = None  # the target that the next drawing shows as a whole; "" is all
         self._drawing = Sliced(self)
         self._redrawing = Later(self, REDRAW, self.redraw)
-        self._make_top()
+        self.bar = SkyBar(self, tr, choice, on_fit=self.fit, on_zoom=self._zoom, on_mode=self._mode_chosen)
+        self.bar.grid(row=0, column=0, sticky="ew", padx=px(self, 12), pady=px(self, 8))
         self._make_canvas()
         self.rowconfigure(1, weight=1)
         self.columnconfigure(0, weight=1)
@@ -80,17 +77,8 @@ class SkyView(ttk.Frame):
 
     def set_frames(self, frames: Sequence[SkyFrame]) -> None:
         """Show these; the view stays where somebody has moved it, and shows all where nobody has."""
-        self._frames = tuple(frames)
-        self._vectors = unit_vectors(
-            np.array([each.ra for each in frames]).reshape(-1, 4),
-            np.array([each.dec for each in frames]).reshape(-1, 4),
-        )
-        codes = {each: code for code, each in enumerate(sorted({(f.target, f.panel) for f in frames if f.panel >= 0}))}
-        self._panels = np.array([codes.get((each.target, each.panel), -1) for each in frames], np.int64)
-        self._numbers = [number for _, number in codes]
-        self._hulls = {}
-        self._targets = sorted({each.target for each in frames if each.target})
-        self._fill_targets()
+        self._frames = SkyFrames(frames)
+        self.bar.show_targets(self._frames.targets)
         if self._fitted or self.view.width == 1:
             self.fit()
         else:
@@ -124,51 +112,10 @@ class SkyView(ttk.Frame):
         self._tell()
 
     def retranslate(self) -> None:
-        tr = self._tr
-        for widget, key in self._texts.items():
-            widget.configure(text=tr(key))
-        self._fill_targets()
+        self.bar.retranslate()
         self._tell()
 
     # ---- widgets
-
-    def _make_top(self) -> None:
-        top = ttk.Frame(self)
-        top.grid(row=0, column=0, sticky="ew", padx=px(self, 12), pady=px(self, 8))
-        self._texts: dict[ttk.Label | ttk.Button | ttk.Radiobutton, str] = {}
-        self._mode, self._unit = tk.StringVar(self, "move"), tk.StringVar(self, "frames")
-        column = 0
-
-        def put(widget: ttk.Label | ttk.Button | ttk.Radiobutton, key: str = "", gap: int = 4) -> None:
-            nonlocal column
-            widget.grid(row=0, column=column, padx=(px(self, gap), 0))
-            column += 1
-            if key:
-                self._texts[widget] = key
-
-        put(ttk.Button(top, command=self.fit), "gui.sky.fit", 0)
-        put(ttk.Button(top, text="+", width=2, command=partial(self._zoom, ZOOM**2)))
-        put(ttk.Button(top, text="−", width=2, command=partial(self._zoom, ZOOM**-2)))
-        for mode in ("move", "lasso"):
-            put(
-                ttk.Radiobutton(
-                    top, variable=self._mode, value=mode, command=self._mode_chosen, style="Toggle.TButton"
-                ),
-                f"gui.sky.{mode}",
-                16 if mode == "move" else 4,
-            )
-        put(ttk.Label(top), "gui.sky.select", 16)
-        for unit in ("frames", "panels"):
-            put(ttk.Radiobutton(top, variable=self._unit, value=unit), f"gui.sky.{unit}", 8)
-        self.targets = ttk.Combobox(top, state="readonly", width=18)
-        self.targets.bind("<<ComboboxSelected>>", lambda _: self._target_chosen())
-        self.targets.grid(row=0, column=column, padx=(px(self, 16), 0))
-        top.columnconfigure(column + 1, weight=1)
-        column += 2
-        self._include = ttk.Button(top, command=lambda: self.choice.include(self.choice.selected))
-        self._exclude = ttk.Button(top, command=lambda: self.choice.exclude(self.choice.selected))
-        put(self._include, "gui.table.include", 12)
-        put(self._exclude, "gui.table.exclude", 6)
 
     def _make_canvas(self) -> None:
         self.canvas = tk.Canvas(self, background=GROUND, highlightthickness=2, borderwidth=0, takefocus=True)
@@ -195,7 +142,7 @@ class SkyView(ttk.Frame):
         for key in ("minus", "KP_Subtract"):
             bind(f"<{key}>", lambda _: self._zoom(1 / ZOOM))
         bind("<Key-0>", lambda _: self.fit())
-        bind("<Control-a>", lambda _: self.choice.select(each.file for each in self._frames))
+        bind("<Control-a>", lambda _: self.choice.select(each.file for each in self._frames.all))
         bind("<Escape>", lambda _: self.choice.select(()))
         bind("<space>", lambda _: self.choice.toggle(self.choice.selected))
         self.bind("<<ThemeChanged>>", lambda _: self._themed(), add=True)
@@ -214,21 +161,8 @@ class SkyView(ttk.Frame):
         self.view = self.view.resized(*self._size())
         self._redrawing.start()
 
-    def _fill_targets(self) -> None:
-        self.targets.configure(values=[self._tr("gui.sky.all_targets"), *self._targets])
-        if len(self._targets) > 1:
-            self.targets.grid()
-            if self.targets.current() < 1:
-                self.targets.current(0)
-        else:
-            self.targets.grid_remove()
-
-    def _target_chosen(self) -> None:
-        at = self.targets.current()
-        self.fit(self._targets[at - 1] if at > 0 else "")
-
     def _mode_chosen(self) -> None:
-        self.canvas.configure(cursor="crosshair" if self._mode.get() == "lasso" else "")
+        self.canvas.configure(cursor="crosshair" if self.bar.mode.get() == "lasso" else "")
 
     # ---- drawing
 
@@ -236,59 +170,43 @@ class SkyView(ttk.Frame):
         """The layers, from what people look at to what takes longest."""
         if self._to_fit is not None:
             target, self._to_fit = self._to_fit, None
-            mine = self._vectors
-            if target:
-                mine = mine[[each.target == target for each in self._frames]]
-            self.view = fit(mine, *self._size())
+            self.view = fit(self._frames.of_target(target), *self._size())
             self._tell()
             yield
-        view, layers = self.view, self._layers
-        self._quads = view.of_vectors(self._vectors)
+        view, layers, frames = self.view, self._layers, self._frames
+        frames.look(view)
         yield
-        seen = self._seen()
+        seen = frames.seen(view)
         few = len(seen) <= DRAWN
-        yield from self._draw_panels(few=few)
+        yield from frames.outlined()
+        layers.panels(frames.panels(view)[:DRAWN], outlined=not few)
+        yield
         shown = seen if few else seen[:0]
-        colours = [panel_colour(self._frames[k].panel) for k in shown]
-        yield from layers.outlines("frame", self._quads[shown], colours, [not self._frames[k].solved for k in shown])
+        colours = [panel_colour(frames.all[k].panel) for k in shown]
+        yield from layers.outlines("frame", frames.quads[shown], colours, [not frames.all[k].solved for k in shown])
         yield from self._draw_choice()
         layers.grid(grid_lines(view))
         yield
         picture = SkyPicture(view.width, view.height)
-        kept = np.array([each.file not in self.choice.excluded for each in self._frames], bool)
+        kept = np.array([each.file not in self.choice.excluded for each in frames.all], bool)
         yield
-        yield from picture.cover(self._quads[seen[kept[seen]]])
+        yield from picture.cover(frames.quads[seen[kept[seen]]])
         stars = self._stars(view)
         yield
         layers.picture(picture.image(stars))
 
-    def _draw_panels(self, *, few: bool) -> Iterator[None]:
-        for panel in np.unique(self._panels[self._panels >= 0]).tolist():
-            if panel not in self._hulls:
-                self._hulls[panel] = hull(self._vectors[self._panels == panel])
-                yield
-        lines = [(self._numbers[panel], self.view.of_vectors(line)) for panel, line in self._hulls.items()]
-        lines = [each for each in lines if _drawable(each[1], self.view)][:DRAWN]
-        self._layers.panels(lines, outlined=not few)
-        yield
-
     def _draw_choice(self) -> Iterator[None]:
         """Outlines of the selected frames and of those left out."""
-        seen = self._seen()
+        seen, frames = self._frames.seen(self.view), self._frames
         for layer, files, colour in (("out", self.choice.excluded, OUT), ("chosen", self.choice.selected, CHOSEN)):
-            mine = [k for k in seen.tolist() if self._frames[k].file in files]
+            mine = [k for k in seen.tolist() if frames.all[k].file in files]
             yield
             dashed = [layer == "out"] * len(mine)
             width = 2 if layer == "chosen" else 1
             mine = [mine[k] for k in spread(len(mine), MARKED)]
-            yield from self._layers.outlines(layer, self._quads[mine], [colour] * len(mine), dashed[: len(mine)], width)
-
-    def _seen(self) -> NDArray[np.int64]:
-        """Numbers of the frames that can be seen."""
-        with np.errstate(invalid="ignore"):
-            low, high = self._quads.min(axis=1), self._quads.max(axis=1)
-            size = np.array([self.view.width, self.view.height])
-            return np.flatnonzero(((high >= 0) & (low <= size)).all(axis=1))
+            yield from self._layers.outlines(
+                layer, frames.quads[mine], [colour] * len(mine), dashed[: len(mine)], width
+            )
 
     def _stars(self, view: View) -> FloatArray:
         """(n, 3): x, y, radius px of the brightest stars that can be seen."""
@@ -365,7 +283,7 @@ class SkyView(ttk.Frame):
             self._moved_to(held, event.x - x, event.y - y)
 
     def _lassoing(self, event: tk.Event[tk.Canvas]) -> bool:
-        return self._mode.get() == "lasso" or bool(int(event.state) & SHIFT)
+        return self.bar.mode.get() == "lasso" or bool(int(event.state) & SHIFT)
 
     def _released(self, event: tk.Event[tk.Canvas]) -> None:
         drag, self._drag = self._drag, []
@@ -381,44 +299,29 @@ class SkyView(ttk.Frame):
 
     def _click(self, x: float, y: float, *, adding: bool) -> None:
         """Select the frame whose centre is nearest; a second click in the same place takes the next one."""
-        hit = self._under(x, y)
-        files = [self._frames[k].file for k in hit]
+        hit = self._frames.under(x, y)
+        files = [self._frames.all[k].file for k in hit]
         if not files:
             if not adding:
                 self.choice.select(())
             return
-        if self._unit.get() == "panels":
-            self._choose(self._of_panels([hit[0]]), adding=adding)
+        if self.bar.unit.get() == "panels":
+            self._choose(self._frames.of_panels([hit[0]]), adding=adding)
             return
         chosen = [k for k, file in enumerate(files) if file in self.choice.selected]
         following = 0 if adding or len(chosen) != 1 or len(self.choice.selected) != 1 else (chosen[0] + 1) % len(files)
         self._choose({files[following]}, adding=adding)
 
     def _panel_clicked(self, event: tk.Event[tk.Canvas]) -> None:
-        hit = self._under(event.x, event.y)
+        hit = self._frames.under(event.x, event.y)
         self._drag = []
         if hit:
-            self._choose(self._of_panels([hit[0]]), adding=False)
-
-    def _under(self, x: float, y: float) -> list[int]:
-        """Numbers of the frames at a place of the canvas, the one with the nearest centre first."""
-        there = np.flatnonzero(np.isfinite(self._quads).all(axis=(1, 2)))
-        return [int(each) for each in there[containing(self._quads[there], x, y)]]
+            self._choose(self._frames.of_panels([hit[0]]), adding=False)
 
     def _catch(self, lasso: FloatArray, *, adding: bool) -> None:
         """Select the frames whose centres the lasso holds, or their panels."""
-        caught = np.flatnonzero(inside(self._quads.mean(axis=1), lasso)) if len(self._quads) else np.zeros(0, int)
-        files = {self._frames[k].file for k in caught.tolist()}
-        if self._unit.get() == "panels":
-            files = self._of_panels(caught.tolist())
-        self._choose(files, adding=adding)
-
-    def _of_panels(self, numbers: Sequence[int]) -> set[str]:
-        """All frames of the panels of some frames; those that belong to none stand for themselves."""
-        panels = np.unique(self._panels[numbers])
-        alike = np.isin(self._panels, panels[panels >= 0])
-        alike[numbers] = True
-        return {self._frames[k].file for k in np.flatnonzero(alike).tolist()}
+        caught, panels = self._frames.caught(lasso), self.bar.unit.get() == "panels"
+        self._choose(self._frames.of_panels(caught) if panels else self._frames.files(caught), adding=adding)
 
     def _choose(self, files: set[str], *, adding: bool) -> None:
         """Select these; with Control add them, or take them away when all of them are selected."""
@@ -434,21 +337,12 @@ class SkyView(ttk.Frame):
     def _tell(self, x: float | None = None, y: float | None = None) -> None:
         """The line below: what is under the pointer, or what is shown and selected."""
         chosen = len(self.choice.selected)
-        for button in (self._include, self._exclude):
-            button.state(["!disabled" if chosen else "disabled"])
+        self.bar.allow_choice(chosen > 0)
         if x is None or y is None or self._drag:
             counts = {"total": len(self._frames), "selected": chosen, "out": len(self.choice.excluded)}
             self._status.configure(text=self._tr("gui.sky.status", field=f"{self.view.field:.1f}", **counts))
             return
         ra, dec = (float(each) for each in self.view.to_sky(x, y))
-        here = len(self._under(x, y))
+        here = len(self._frames.under(x, y))
         place = f"{ra_text(ra, 1)}  {dec_text(dec, 1)}"
         self._status.configure(text=self._tr("gui.sky.here", place=place, count=here, selected=chosen))
-
-
-def _drawable(line: FloatArray, view: View) -> bool:
-    """Whether an outline is there at all, touches the view, and is not larger than X can draw."""
-    if len(line) < 3 or not np.isfinite(line).all() or np.abs(line).max() > 30000:
-        return False
-    low, high = line.min(axis=0), line.max(axis=0)
-    return bool((high >= 0).all() and (low <= (view.width, view.height)).all())
