@@ -55,6 +55,7 @@ from zemosaic.recipes import (
     line_mixes,
     measured_alike,
     output_format,
+    pictures,
     provenance,
     side_by_side,
     unlike_profiles,
@@ -268,7 +269,7 @@ class Picture:
         recipe = assembly_recipe(self._settings, matched.sky_level, max(e.unlike for e in exposures.values()))
         manifest = _hash((__version__, *_deciding(plan), plan.groups, tuple(exposures.values()), recipe))
         lines = self._lines()
-        manifest = _hash((manifest, output_format(self._settings), lines))
+        manifest = _hash((manifest, output_format(self._settings), pictures(self._settings), lines))
         before = self._ledger.get(self._key("finished"), Written)
         if before and before.manifest == manifest and before.stamps == _stamps(before.outputs):
             return self._unchanged(before, exposures)
@@ -394,10 +395,11 @@ class Picture:
         made = provenance(self._settings, plan, frames, mosaic.frames, self._night.solved, matched)
         used = set(mosaic.frames)
         timed = has_exposure([f for f in frames if f.id in used])
-        rows = rows_to_write(part.height, plan.channels, mosaic.sides is not None, form, len(lines), timed)
+        shown = pictures(self._settings)
+        rows = rows_to_write(part.height, plan.channels, mosaic.sides is not None, form, len(lines), timed, shown)
         with self._survey.phase("export", rows, "rows") as outcome:
             folder = made_folder(folder)
-            outputs = export(mosaic, frames, made, folder, self._reporter, self._part.filter, form, lines)
+            outputs = export(mosaic, frames, made, folder, self._reporter, self._part.filter, form, lines, shown)
             outcome.append(Exported(outputs.mosaic))
         if self._outturn is not None:
             outturn, disk = self._outturn

@@ -20,10 +20,11 @@ from zemosaic.imaging.change import How, Look
 from zemosaic.imaging.gauge import held, stepped
 from zemosaic.imaging.lines import LineMix, flux_ratio, hydrogen, oxygen
 from zemosaic.imaging.projection import pixel_scale
+from zemosaic.imaging.stretch import Style
 from zemosaic.model import Correction, Frame, Grid, Group, Measurement, Overlap, Plan, Solution
 from zemosaic.patterns import Patterns, weights_by_pattern
 from zemosaic.phases.assemble import Exposure, Finished, Ingredient, Recipe
-from zemosaic.phases.export import Format, Provenance
+from zemosaic.phases.export import Format, Pictures, Provenance
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import SideBySide
 from zemosaic.phases.solve import SolveResult
@@ -39,6 +40,7 @@ __all__ = [
     "measured_alike",
     "median",
     "output_format",
+    "pictures",
     "provenance",
     "side_by_side",
     "unlike_profiles",
@@ -231,6 +233,18 @@ def output_format(settings: Settings) -> Format:
         integer=settings.save_final_as_uint16,
         zero=settings.no_data == "zero",
         packed=settings.fits_compression,
+    )
+
+
+def pictures(settings: Settings) -> Pictures:
+    """What pictures of a mosaic there are, and how they look."""
+    return Pictures(
+        style=Style(linked=settings.picture_stretch == "linked", star_white=settings.picture_colour == "stars"),
+        flat=settings.picture_gradient,
+        clear=settings.picture_no_data == "transparent",
+        tiff=settings.picture_tiff,
+        jpeg=settings.picture_jpeg,
+        zoom=settings.picture_zoom,
     )
 
 

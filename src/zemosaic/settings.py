@@ -462,6 +462,52 @@ class Settings(BaseModel):
         "Write a report of each mosaic, a page that opens in any browser without a network, and its data: picture, depth maps, "
         "plots of the nights, seams, every frame, and what would improve the mosaic.",
     )
+    picture_stretch: Literal["linked", "unlinked"] = setting(
+        "linked",
+        "pictures",
+        "Stretch",
+        "How pictures of the mosaic are stretched: `linked` with one curve for all colours, so that stars and nebulae keep "
+        "theirs, `unlinked` with a curve for each, which evens out any cast and pales the colours. Settings of pictures never "
+        "change the FITS files.",
+    )
+    picture_colour: Literal["stars", "sensor"] = setting(
+        "stars",
+        "pictures",
+        "Colour balance",
+        "Balance of the colours with a `linked` stretch: `stars` makes the stars of the field grey on average, `sensor` leaves "
+        "what the sensor saw (often green). The sky is neutral in both.",
+    )
+    picture_gradient: bool = setting(
+        False,
+        "pictures",
+        "Remove the gradient",
+        "Take a smooth gradient of the sky (moon, town) off the pictures. A nebula that fills the field is taken for sky.",
+    )
+    picture_no_data: Literal["black", "transparent"] = setting(
+        "black",
+        "pictures",
+        "Where there is no data",
+        "What pictures show where no sub has seen the sky: `black`, or `transparent` (PNG and TIFF; JPEG knows black only).",
+    )
+    picture_tiff: bool = setting(
+        False,
+        "pictures",
+        "TIFF picture",
+        "Write the stretched picture with all its pixels as TIFF of 16 bits (sRGB), for Photoshop, GIMP, Affinity Photo.",
+    )
+    picture_jpeg: bool = setting(
+        False,
+        "pictures",
+        "JPEG picture",
+        "Write the stretched picture with all its pixels as JPEG (sRGB); beyond 65,500 px along a side it is reduced.",
+    )
+    picture_zoom: bool = setting(
+        False,
+        "pictures",
+        "Page to zoom into",
+        "Write a folder with a page that shows the picture with all its pixels, to move and zoom in, with the sky's coordinates "
+        "under the mouse: open its `index.html` with a double click, without a network.",
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from zemosaic.imaging import stretch
+from zemosaic.imaging import grain
 from zemosaic.imaging.display import block_mean, midtones
 from zemosaic.imaging.stretch import BACKGROUND, autostretch, measure_tone
 
@@ -166,7 +166,7 @@ def test_arguments_are_left_alone():
 def test_bands_do_not_show(monkeypatch):
     data, weight, _, _ = raw_mosaic(nebula=400)
     banded = autostretch(data, weight)
-    monkeypatch.setattr(stretch, "BAND_ROWS", 10_000)
+    monkeypatch.setattr(grain, "BAND_ROWS", 10_000)
     assert np.abs(banded.astype(int) - autostretch(data, weight)).max() <= 1
 
 

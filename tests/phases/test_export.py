@@ -118,6 +118,7 @@ def test_names_say_groups_and_frames(written, tmp_path):
         "zemosaic_MT4_R5_coverage.fits",
         "zemosaic_MT4_R5_exposure.fits",
         "zemosaic_MT4_R5_preview.png",
+        "zemosaic_MT4_R5_thumbnail.jpg",
         "zemosaic_MT4_R5_weight.fits",
     ]
     assert all(path.exists() for path in written[1].files)

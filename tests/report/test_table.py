@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from reports import GRID, clouded, line, made_up
 
+from browser import browse
 from zemosaic.report.page import page
 from zemosaic.report.words import Words
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--window-size=1400,900",
-)  # fmt: skip
 FRAMES = 20_000
 
 
@@ -37,13 +30,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def shown(report: Path, tmp_path: Path, query: str) -> tuple[str, list[list[str]]]:
     """The page as the browser has it, and the cells of the rows that are on it."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium here")
-    url = f"{report.as_uri()}#frames?{query}"
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", url]
-    html = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env=os.environ | {"LANG": "C.UTF-8"}
-    ).stdout
+    html = browse(report, tmp_path, f"#frames?{query}", "--window-size=1400,900", "--dump-dom")
     rows = re.findall(r'<div class="row[^>]*>(.*?)</div>', html)
     return html, [re.findall(r"<span[^>]*>(.*?)</span>", row) for row in rows]
 

@@ -40,11 +40,19 @@ class Progress:
     def counted(self, some: Iterable[Pixels]) -> Iterator[Pixels]:
         """The same row blocks, counted when they have been dealt with."""
         for strip in some:
-            if self.reporter.cancelled():
-                raise Cancelled("while the mosaic was written; the same command takes over what was measured")
+            self.check()
             yield strip
-            self.done += strip.shape[-2]
-            self.reporter.emit(PhaseProgress("export", self.done, self.total, self.item))
+            self.add(strip.shape[-2])
+
+    def check(self) -> None:
+        """Raises Cancelled when the user asked to stop."""
+        if self.reporter.cancelled():
+            raise Cancelled("while the mosaic was written; the same command takes over what was measured")
+
+    def add(self, rows: int) -> None:
+        """Count rows that have been dealt with."""
+        self.done += rows
+        self.reporter.emit(PhaseProgress("export", self.done, self.total, self.item))
 
 
 def strips(path: Path, mosaic: Mosaic, multiple: int = 1) -> Iterator[Pixels]:

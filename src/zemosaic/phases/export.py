@@ -1,30 +1,34 @@
-"""Export: the mosaic, its coverage and weight maps as FITS, and a preview as PNG.
+"""Export: the mosaic, its coverage and weight maps as FITS, a preview as PNG, and larger pictures where they are asked for.
 
 Peak memory: about 5 x STRIP_BYTES while a FITS file is written, or 5 rows of chunks where these are more (12 bytes x 256 px x the
-width, each); for the preview 40 bytes x PREVIEW_PIXELS.
+width, each); for the preview 40 bytes x PREVIEW_PIXELS; for larger pictures see `_export_pictures`.
 """
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from zemosaic.chunks import opened
-from zemosaic.events import Reporter
+from zemosaic.events import Reporter, Warned
 from zemosaic.imaging.lines import LineMix
 from zemosaic.model import Frame, Mosaic
 from zemosaic.names import PREVIEW
 from zemosaic.phases._export_files import Format, Writer
 from zemosaic.phases._export_header import Provenance, add_history, companion_header, mosaic_header, total_exposure
-from zemosaic.phases._export_preview import write_preview
+from zemosaic.phases._export_pictures import Band, Developer, JpegFile, tiff_strips, write_tiff
+from zemosaic.phases._export_preview import Pictures, write_preview
 from zemosaic.phases._export_strips import Pixels, Progress, no_data_is_zero, seconds, strips
+from zemosaic.phases._export_zoom import PAGE, Tiles
 
-__all__ = ["Format", "Outputs", "Provenance", "export", "has_exposure", "rows_to_write"]
+__all__ = ["Format", "Outputs", "Pictures", "Provenance", "export", "has_exposure", "rows_to_write"]
 
-AS_DEFAULT = Format()
+AS_DEFAULT, PREVIEW_ONLY = Format(), Pictures()
 
 
 @dataclass(frozen=True)
@@ -39,15 +43,17 @@ class Outputs:
     exposure: Path | None = None  # None where no sub says how long it was
     planes: tuple[Path, ...] = ()  # green and blue, where each colour has a file; `mosaic` is red then
     lines: tuple[Path, ...] = ()  # of a dual-band mosaic: H-alpha, its weight, OIII, its weight
+    thumbnail: Path | None = None  # None in outputs of older versions
+    tiff: Path | None = None  # these three: when asked for
+    jpeg: Path | None = None
+    zoom: Path | None = None  # the page; its tiles lie in the folder with it
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All of them."""
-        return (
-            tuple(p for p in (self.mosaic, self.coverage, self.weight, self.preview, self.rejected, self.exposure) if p)
-            + self.planes
-            + self.lines
-        )
+        """All of them but tiles."""
+        maps = (self.mosaic, self.coverage, self.weight, self.preview, self.rejected, self.exposure)
+        pictures = (self.thumbnail, self.tiff, self.jpeg, self.zoom)
+        return (*filter(None, maps), *self.planes, *self.lines, *filter(None, pictures))
 
     def replaced_by(self, new: Outputs) -> tuple[Path, ...]:
         """Those of these files that `new` has in another form under the same name: another ending, or a file a colour."""
@@ -73,6 +79,7 @@ def export(
     label: str = "",
     form: Format = AS_DEFAULT,
     lines: Sequence[LineMix] = (),
+    pictures: Pictures = PREVIEW_ONLY,
 ) -> Outputs:
     """Write the mosaic and its companions; each file is whole or absent.
 
@@ -88,6 +95,8 @@ def export(
         How the files lie on the disk.
     lines
         Emission lines that get a mosaic of their own, of three planes.
+    pictures
+        What pictures are written, and in which tone.
 
     Raises
     ------
@@ -100,19 +109,23 @@ def export(
     used = [frame for frame in frames if frame.id in contributing]
     name = f"zemosaic_MT{provenance.groups}_R{len(used)}" + (f"_{label}" if label else "")
     channels = opened(mosaic.data).shape[0]
-    rows = rows_to_write(mosaic.grid.height, channels, mosaic.sides is not None, form, len(lines), has_exposure(used))
+    rows = rows_to_write(
+        mosaic.grid.height, channels, mosaic.sides is not None, form, len(lines), has_exposure(used), pictures
+    )
     files = _Files(mosaic, used, provenance, output / name, form, Progress(reporter, rows))
     first, *planes = files.mosaic()
-    return Outputs(
+    outputs = Outputs(
         first,
         weight=files.weight(),
         coverage=files.coverage(),
         rejected=files.rejected(),
         exposure=files.exposure(),
-        preview=files.preview(),
+        preview=output / f"{name}{PREVIEW}",
+        thumbnail=output / f"{name}_thumbnail.jpg",
         planes=tuple(planes),
         lines=tuple(path for line in lines for path in files.line(line)),
     )
+    return files.pictures(outputs, pictures)
 
 
 class _Files:
@@ -179,11 +192,56 @@ class _Files:
         header = companion_header(self._mosaic.grid, planes, self._provenance, kind.upper(), unit, what)
         return self._writer.companion(path, header, shape, map(no_data_is_zero, rows), dtype)
 
-    def preview(self) -> Path:
-        path = self._path(PREVIEW)
-        self._progress.item = path.name
-        write_preview(path, self._mosaic, self._provenance.version, self._progress)
-        return path
+    def pictures(self, outputs: Outputs, wanted: Pictures) -> Outputs:
+        """The preview and its thumbnail, and the large pictures that are asked for."""
+        self._progress.item, version = outputs.preview.name, self._provenance.version
+        assert outputs.thumbnail is not None
+        look = write_preview(outputs.preview, outputs.thumbnail, self._mosaic, wanted, version, self._progress)
+        if not wanted.large:
+            return outputs
+        made = replace(
+            outputs,
+            tiff=self._path(".tif") if wanted.tiff else None,
+            jpeg=self._path(".jpg") if wanted.jpeg else None,
+            zoom=self._path("_zoom") / PAGE if wanted.zoom else None,
+        )
+        self._large(made, Developer(self._mosaic, wanted, look), wanted)
+        return made
+
+    def _large(self, made: Outputs, developer: Developer, wanted: Pictures) -> None:
+        """Each band of the picture goes into all files that want it."""
+        self._progress.item = ", ".join(
+            path.name for path in (made.tiff, made.jpeg, made.zoom and made.zoom.parent) if path
+        )
+        with ExitStack() as opened_files:
+            jpeg = opened_files.enter_context(JpegFile(made.jpeg, developer)) if made.jpeg else None
+            tiles = Tiles(made.zoom.parent, self._mosaic.grid, self._title()) if made.zoom else None
+
+            def bands() -> Iterator[Band]:
+                for band in developer.bands(self._progress):
+                    picture = band.eight_bit() if jpeg or tiles else None
+                    if jpeg and picture is not None:
+                        jpeg.add(picture)
+                    if tiles and picture is not None:
+                        tiles.add(picture)
+                    yield band
+
+            if made.tiff:
+                strips_of_all = (strip for band in bands() for strip in tiff_strips(band, wanted.clear))
+                write_tiff(made.tiff, developer, strips_of_all, wanted.clear, f"ZeMosaic {self._provenance.version}")
+            else:
+                deque(bands(), maxlen=0)
+            if jpeg:
+                jpeg.finish()
+            if tiles:
+                tiles.finish()
+        if jpeg and jpeg.shrink > 1 and made.jpeg:
+            self._progress.reporter.emit(Warned(_too_large(made.jpeg, developer, jpeg.shrink)))
+
+    def _title(self) -> str:
+        """Of the page: what most frames state as their object, else the name of the files."""
+        names = Counter(frame.target for frame in self._used if frame.target)
+        return names.most_common(1)[0][0] if names else self._base.name
 
     def line(self, line: LineMix) -> tuple[Path, Path]:
         """The mosaic of an emission line and its weight."""
@@ -204,9 +262,24 @@ class _Files:
         return data, self._writer.companion(path, header, self._plane, rows, np.float32)
 
 
-def rows_to_write(height: int, channels: int, sides: bool, form: Format, lines: int = 0, exposure: bool = False) -> int:
+def rows_to_write(
+    height: int,
+    channels: int,
+    sides: bool,
+    form: Format,
+    lines: int = 0,
+    exposure: bool = False,
+    pictures: Pictures = PREVIEW_ONLY,
+) -> int:
     """Rows of all files together: what the progress of the export counts."""
-    return height * (form.passes(channels) + 3 + sides + exposure + lines * (form.passes(1) + 1))
+    return height * (form.passes(channels) + 3 + sides + exposure + lines * (form.passes(1) + 1) + pictures.large)
+
+
+def _too_large(path: Path, developer: Developer, shrink: int) -> str:
+    return (
+        f"{path.name}: the mosaic is {developer.width} x {developer.height} px, and a JPEG holds 65535 px at most along a side: "
+        f"it is reduced to 1/{shrink}; the TIFF (picture_tiff) and the page to zoom into (picture_zoom) show all pixels"
+    )
 
 
 def has_exposure(used: Sequence[Frame]) -> bool:
