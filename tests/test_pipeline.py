@@ -30,6 +30,7 @@ from nights import (
     same_bits,
     simulated,
 )
+from tones import assert_fit
 from zemosaic.errors import Cancelled, InputError
 from zemosaic.events import (
     BlocksKept,
@@ -186,6 +187,7 @@ def test_companions_fit_the_mosaic(quality):
     with Image.open(quality.outputs.preview) as picture:
         assert picture.mode == "RGB"
         assert np.asarray(picture).std() > 10
+    assert_fit(quality.outputs.preview)
 
 
 def test_published_weight_is_the_inverse_variance(quality):

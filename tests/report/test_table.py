@@ -53,3 +53,28 @@ def test_search_and_state_leave_those_that_fit(report: Path, tmp_path: Path) -> 
     assert count(html) == "1 of 20,000" and [row[0] for row in rows] == ["Light_00007.fit"]
     assert rows[0][2] == "thick Cloud" and rows[0][3] == "–"
     assert "Light_00107.fit</dd>" in html  # the details of the row that was asked for
+
+
+def test_the_keyboard_chooses_rows_and_sorts(report: Path, tmp_path: Path) -> None:
+    """Five rows down and one up from the first, then the last one; two headings to the right Enter sorts, as on any button."""
+    keys = """<script>addEventListener("load", () => {
+      const made = (key) => new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true });
+      const press = (element, key) => element.dispatchEvent(made(key)), grid = document.getElementById("grid"), told = [];
+      const say = () => told.push(document.querySelector("#detail dd").textContent);
+      for (let k = 0; k < 5; k++) press(grid, "ArrowDown");
+      press(grid, "ArrowUp"); say();
+      press(grid, "End"); say();
+      told.push(document.querySelectorAll(".row.chosen").length, grid.getAttribute("aria-activedescendant"));
+      const first = document.querySelector("#head button");
+      first.focus(); press(first, "ArrowRight"); press(document.activeElement, "ArrowRight");
+      told.push(document.activeElement.textContent); document.activeElement.click();
+      told.push(document.querySelector("[aria-sort=ascending]").dataset.key);
+      document.title = told.join("|");
+    });</script>"""
+    page = tmp_path / "keys.html"
+    page.write_text(report.read_text(encoding="utf-8").replace("</body>", f"{keys}</body>"), encoding="utf-8")
+    html = browse(page, tmp_path, "", "--window-size=1400,900", "--dump-dom")
+    title = re.search("<title>(.*?)</title>", html)
+    assert title is not None and title[1].split("|") == [
+        "Light_00003.fit", "Light_19999.fit", "1", "frame19999", "Why left out, or remarks", "reason",
+    ]  # fmt: skip

@@ -100,21 +100,18 @@ class Developer:
         return data, weight
 
     def _measured(self) -> Development | None:
-        """Noise and curve, found on all of a small mosaic, on pieces of a large one."""
-        if self._look.tone is None:
-            return None
-        if self._look.factor == 1:
-            data, weight = self._part((0, self.height), (0, self.width))
-        else:
-            parts = [self._part(rows, columns) for rows, columns in self._pieces()]
-            side = math.ceil(math.sqrt(len(parts)))
-            data = np.full((self.channels, side * PIECE, side * PIECE), np.nan, np.float32)
-            weight = np.zeros(data.shape[1:], np.float32)
-            for k, (some, its) in enumerate(parts):
-                y, x = PIECE * (k // side), PIECE * (k % side)
-                data[:, y : y + its.shape[0], x : x + its.shape[1]] = some
-                weight[y : y + its.shape[0], x : x + its.shape[1]] = its
-        return develop(data, weight, self._style, tone=self._look.tone)
+        """Noise and curve: those of the preview of a small mosaic, found on pieces of a large one."""
+        if self._look.known is None or self._look.factor == 1:
+            return self._look.known
+        parts = [self._part(rows, columns) for rows, columns in self._pieces()]
+        side = math.ceil(math.sqrt(len(parts)))
+        data = np.full((self.channels, side * PIECE, side * PIECE), np.nan, np.float32)
+        weight = np.zeros(data.shape[1:], np.float32)
+        for k, (some, its) in enumerate(parts):
+            y, x = PIECE * (k // side), PIECE * (k % side)
+            data[:, y : y + its.shape[0], x : x + its.shape[1]] = some
+            weight[y : y + its.shape[0], x : x + its.shape[1]] = its
+        return develop(data, weight, self._style, tone=self._look.known.tone)
 
     def _pieces(self) -> list[tuple[tuple[int, int], tuple[int, int]]]:
         """Rows and columns of pieces that lie evenly over what is covered."""

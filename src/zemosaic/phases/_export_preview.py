@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from zemosaic.chunks import opened, put_file
 from zemosaic.imaging.display import block_mean
 from zemosaic.imaging.gradient import Gradient, fit_gradient
-from zemosaic.imaging.stretch import AS_USUAL, Style, Tone, develop, eight_bit
+from zemosaic.imaging.stretch import AS_USUAL, Development, Style, develop, eight_bit
 from zemosaic.model import Mosaic
 from zemosaic.phases._export_strips import Pixels, Progress, strips
 
@@ -48,7 +48,7 @@ class Pictures:
 class Look:
     """What the small picture tells the large ones."""
 
-    tone: Tone | None  # None: there is no data
+    known: Development | None  # None: there is no data
     gradient: Gradient | None  # None: it stays
     weight: Pixels  # (h, w) of the small picture
     factor: int  # px of the mosaic, side of one of its pixels
@@ -79,7 +79,7 @@ def write_preview(
     _put(path, image, "PNG", pnginfo=note, **profile_of(picture))
     opaque.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     _put(thumbnail, opaque, "JPEG", quality=88, optimize=True, **profile_of(picture))
-    return Look(known.tone if known else None, gradient, weight, factor)
+    return Look(known, gradient, weight, factor)
 
 
 def _put(path: Path, image: Image.Image, form: str, **options: Any) -> None:

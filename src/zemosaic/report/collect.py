@@ -71,7 +71,8 @@ def collect(source: Source) -> Report:
 
 def _names(source: Source) -> Iterator[str]:
     """The files of the mosaic, and those about it."""
-    yield from (path.name for path in source.outputs.files)
+    folder = source.outputs.preview.parent
+    yield from (path.relative_to(folder).as_posix() for path in source.outputs.files)
     if source.seams is not None:
         yield from (beside(source.outputs.preview, ending).name for ending in SEAMS)
     yield from (report_path(source.outputs.preview, ending).name for ending in ENDINGS)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from zemosaic.fits import inspect, read_pixels
+from zemosaic.imaging.display import block_mean
 from zemosaic.report.values import FloatArray
 
 __all__ = ["LONGEST", "blocks", "factor_of"]
@@ -32,14 +33,10 @@ def blocks(path: Path, factor: int) -> FloatArray:
     image = inspect(path)
     *planes, height, width = image.shape
     rows = max(1, STRIP_BYTES // (4 * math.prod(planes) * width) // factor) * factor
-    columns = np.arange(0, width, factor)
-    across = np.diff(np.append(columns, width))
     parts = []
     for start in range(0, height, rows):
         strip = read_pixels(image, slice(start, min(start + rows, height)))
         plane = strip if strip.ndim == 2 else strip[len(strip) // 2]
-        starts = np.arange(0, len(plane), factor)
-        down = np.diff(np.append(starts, len(plane)))
-        narrow = np.add.reduceat(np.nan_to_num(plane), columns, axis=1, dtype=np.float64)
-        parts.append(np.add.reduceat(narrow, starts, axis=0) / (down[:, None] * across))
-    return np.concatenate(parts)[::-1]
+        values = np.nan_to_num(np.asarray(plane, np.float32))
+        parts.append(block_mean(values, np.ones_like(values), factor)[0])
+    return np.concatenate(parts)[::-1].astype(np.float64)

@@ -68,6 +68,8 @@
     element.setAttribute("aria-rowindex", at + 2);
     element.style.top = `${at * ROW}px`;
     element.dataset.row = i;
+    element.id = `frame${i}`;
+    element.setAttribute("aria-selected", i === chosen);
     columns.forEach((column, k) => {
       if (column.hidden) return;
       const cell = document.createElement("span");
@@ -83,6 +85,7 @@
 
   function tell(i) {
     chosen = i;
+    grid.setAttribute("aria-activedescendant", `frame${i}`);
     detail.replaceChildren(...columns.map((column, k) => {
       const pair = document.createElement("div"), name = document.createElement("dt"), what = document.createElement("dd");
       if (column.wide) pair.className = "wide";
@@ -152,6 +155,25 @@
   body.addEventListener("click", (event) => {
     const row = event.target.closest(".row");
     if (row) tell(Number(row.dataset.row));
+  });
+  // the keys of a list: a row, a page, all the way; what is known of the chosen row is told below the table
+  grid.addEventListener("keydown", (event) => {
+    if (event.target !== grid || event.ctrlKey || event.metaKey || event.altKey || !shown.length) return;
+    const page = Math.max(1, Math.floor((grid.clientHeight - head.offsetHeight) / ROW) - 1), now = shown.indexOf(chosen), all = shown.length;
+    const to = { ArrowDown: now + 1, ArrowUp: now < 0 ? 0 : now - 1, PageDown: now + page, PageUp: now - page, Home: 0, End: all - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const at = Math.min(Math.max(to, 0), all - 1), top = at * ROW, room = grid.clientHeight - head.offsetHeight;
+    if (top < grid.scrollTop) grid.scrollTop = top;
+    else if (top + ROW > grid.scrollTop + room) grid.scrollTop = top + ROW - room;
+    tell(shown[at]);
+  });
+  head.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key], mine = [...head.children].indexOf(event.target.parentElement);
+    const next = step && head.children[mine + step];
+    if (!next) return;
+    event.preventDefault();
+    next.firstElementChild.focus();
   });
   grid.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
   addEventListener("resize", draw);
