@@ -21,7 +21,7 @@ from zemosaic.settings import Settings
 from zemosaic.simulate import NightPlan, load_truth, simulate_night
 from zemosaic.solvers.external import NOBODY
 
-GOALS = "goals: zonal 5 mmag, vignetting 0.25 %, background 0.5 % (2 x 2) and 1 % (4 x 4), step 0.1 sigma"
+GOALS = "goals: zonal 5 mmag, vignetting 0.25 %, background 0.5 % (2 x 2) and 1 % (4 x 4), step and seam 0.1 sigma"
 FOUR = {"subs": 192, "panels_x": 4, "panels_y": 4}
 SMALL = {"width": 420, "height": 560, "scale": 5.0, "zero_point": 24.0, "gain": 0.5, "star_density": 900.0}
 NIGHTS: dict[str, dict[str, object]] = {
@@ -41,6 +41,9 @@ NIGHTS: dict[str, dict[str, object]] = {
     "small 4 x 1, seed 2": {**SMALL, "subs": 32, "panels_x": 4, "panels_y": 1, "seed": 2},
     "small 1 x 4": {**SMALL, "subs": 32, "panels_x": 1, "panels_y": 4},
     "small 1 x 4, seed 2": {**SMALL, "subs": 32, "panels_x": 1, "panels_y": 4, "seed": 2},
+    "small 2 x 2, seed 3": {**SMALL, "subs": 24, "seed": 3},
+    "small 4 x 1, seed 3": {**SMALL, "subs": 32, "panels_x": 4, "panels_y": 1, "seed": 3},
+    "small 1 x 4, seed 3": {**SMALL, "subs": 32, "panels_x": 1, "panels_y": 4, "seed": 3},
 }
 
 
@@ -85,9 +88,9 @@ def main() -> None:
     options = parser.parse_args()
     print(GOALS)
     print(
-        "| night | gains, mmag | zonal, mmag | vignetting, % | background, % | without plane, % | largest, % | step | s |"
+        "| night | gains, mmag | zonal, mmag | vignetting, % | background, % | without plane, % | largest, % | step | seam | s |"
     )
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for name in options.only.split(";") if options.only else NIGHTS:
         folder = options.folder / name.replace(" ", "_")
         night = known(folder, NIGHTS[name])

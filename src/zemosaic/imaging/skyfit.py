@@ -12,7 +12,7 @@ connected frames. The mean level is kept in `SkyFit.level`. The tilt is chosen i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from zemosaic.imaging.skyproblem import (
     normal_sky,
     sky_problem,
 )
+from zemosaic.imaging.skysteady import SteadySkies
 from zemosaic.imaging.skysurface import BENT, PLANE, TERMS, surface_basis
 from zemosaic.kernels.skyfit import frame_medians, huber_weights, surface_sums
 from zemosaic.spread import Spread, one_by_one
@@ -71,6 +72,7 @@ def fit_sky(
     curvature: float = 0.0,
     instrument: IntArray | None = None,
     time: FloatArray | None = None,
+    night: IntArray | None = None,
     before: SkyFit | None = None,
     spread: Spread = one_by_one,
 ) -> SkyFit:
@@ -80,6 +82,7 @@ def fit_sky(
     curvature : standard deviation of the second-order coefficients of B over its level, for order 2.
     instrument : (frames,) number of each frame's; adds the patterns of `skypattern`.
     time : (frames,) in any unit, for the tilt of the mosaic; None: frames follow each other evenly.
+    night : (frames,) number of each frame's telescope and night; adds the prior of `skysteady` on slopes.
     before : a fit of planes to these cells with hardly other gains and response: its weights have found the outliers.
     spread : who does the channels; each at work takes, of 100 000 frames, 0.6 GB.
     """
@@ -91,7 +94,7 @@ def fit_sky(
 
     def one(c: int) -> _ChannelFit:
         start = None if before is None else _start(before, c, levels[:, c], problem.terms)
-        seen = _Seen(gain[:, c], levels[:, c], when)
+        seen = _Seen(gain[:, c], levels[:, c], when, night)
         return _channel_sky(cells, problem, c, seen, SensorPattern(cells, levels[:, c], numbers), start, curvature)
 
     sky = np.zeros((n_frames, channels, TERMS))
@@ -117,7 +120,10 @@ def _channel_sky(
 ) -> _ChannelFit:
     """The whole surfaces of channel `c` (frames, TERMS), and its sky, in the gauge of the module."""
     channel = _channel(cells, c, seen.level, seen.gain)
-    fit = _fit_channel(problem, channel, pattern, start, _precision(problem, curvature * seen.level))
+    steady = None
+    if seen.night is not None and problem.terms >= PLANE:
+        steady = SteadySkies(problem, seen.gain, seen.level, seen.time, seen.night)
+    fit = _fit_channel(problem, channel, pattern, start, _precision(problem, curvature * seen.level), steady)
     sky, nodes = pattern.surfaces(), fit.nodes.copy()
     sky[:, : problem.terms] += fit.own
     if problem.terms >= PLANE:
@@ -185,10 +191,19 @@ def _precision(problem: SkyProblem, deviation: FloatArray) -> FloatArray:
 
 
 def _fit_channel(
-    problem: SkyProblem, channel: _Channel, pattern: SensorPattern, start: _Start | None, precision: FloatArray
+    problem: SkyProblem,
+    channel: _Channel,
+    pattern: SensorPattern,
+    start: _Start | None,
+    precision: FloatArray,
+    steady: SteadySkies | None,
 ) -> _ChannelFit:
-    """Weights, surfaces, sky and pattern in turn. precision : (frames, terms) of the priors on the surfaces."""
-    first, last = (0 if start is None else SETTLED), (ITERATIONS if len(pattern.coefficients) else SETTLED + 1)
+    """Weights, surfaces, sky and pattern in turn. precision : (frames, terms) of the priors on the surfaces.
+
+    Slopes have their own prior once they are what the cells say.
+    """
+    turns = len(pattern.coefficients) or steady is not None
+    first, last = (0 if start is None else SETTLED), (ITERATIONS if turns else SETTLED + 1)
     value = channel.value
     if start is None:
         weight = np.where(np.isfinite(value), 1.0 / np.where(channel.noise > 0, channel.noise, 1.0), 0.0)
@@ -200,6 +215,9 @@ def _fit_channel(
             pattern.fit(residual, weight)
         data = value - pattern.values
         sums = problem.sums(problem.basis, channel.scale, weight, data)
+        if steady is not None and step > SETTLED:
+            more, pull = steady.prior(own)
+            sums = replace(sums, own=sums.own + more, own_right=sums.own_right + pull)
         system = _system(problem, sums, channel.gain, precision, coarse)
         coarse = system.coarse_space
         tolerance = FINAL if step == last - 1 else ROUGH
@@ -245,6 +263,7 @@ class _Seen:
     gain: FloatArray  # (frames,)
     level: FloatArray  # (frames,) ADU of the sky
     time: FloatArray  # (frames,)
+    night: IntArray | None  # (frames,)
 
 
 def _level_floor(

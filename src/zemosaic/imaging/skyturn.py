@@ -15,10 +15,12 @@ a steady turn and onto a circle exactly, whatever the common plane is.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["turning_centre"]
+__all__ = ["Turn", "steady_turn", "turning_centre"]
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -70,6 +72,35 @@ def _steady_centre(gradients: FloatArray, sky: FloatArray, time: FloatArray) -> 
     found = seen and abs(values[4]) >= LEAST_TURN and scatter < UNEVEN * typical
     information = np.asarray(np.linalg.inv(covariance), np.float64)
     return values[2:4], information if found else np.zeros((2, 2))
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The steady turn through the gradients of a night, about any centre."""
+
+    slopes: FloatArray  # (n, 2) that it has at each time
+    variance: FloatArray  # (n,) of the gradients about it, along each axis
+    values: FloatArray  # (5,) where a search for it may begin
+
+
+def steady_turn(gradients: FloatArray, sky: FloatArray, time: FloatArray, near: FloatArray | None = None) -> Turn:
+    """Gradients (n, 2) in order of time, at least `FEWEST`, as a common plane and a part of each sky that turns steadily.
+
+    sky : (n,) brightness in the same unit; time : (n,) ascending, not all the same. near : `values` of nearly the same gradients.
+    """
+    sky = np.maximum(sky, FAINTEST_SKY * float(np.median(sky)))
+    sky = sky if sky.min() > 0 else np.ones(len(sky))
+    shape = np.asarray((gradients[:, 0] + 1j * gradients[:, 1]) / sky, np.complex128)
+    phase = 2.0 * np.pi * (time - time[0]) / float(np.ptp(time))
+    values = _search(shape, sky, phase) if near is None else near
+    for _ in range(ROUNDS):
+        values, _, _ = _improved(shape, sky, phase, values)
+    turned = complex(*values[:2]) * np.exp(1j * values[4] * phase) - complex(*values[2:4]) / sky
+    off = np.stack([(shape - turned).real, (shape - turned).imag])
+    limit = CLIP * (1.4826 * float(np.median(np.abs(off))) + NOTHING)
+    variance = np.mean([_variance(each) for each in np.clip(off, -limit, limit)])
+    variance *= len(sky) / (len(sky) - 0.5 * len(values))
+    return Turn(np.stack([turned.real, turned.imag], axis=1) * sky[:, None], variance * sky**2, values)
 
 
 def _search(shape: ComplexArray, sky: FloatArray, phase: FloatArray) -> FloatArray:

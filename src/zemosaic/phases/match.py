@@ -195,8 +195,9 @@ def _skies(
     instrument, times = table.instrument[kept], _times(used)
     photometry, cells, planes = _sharpened(kept, used, table, photometry, cells, spacing, spread)
     again = partial(
-        fit_sky, cells, photometry.gain, spacing, instrument=instrument, time=times, before=planes, spread=spread
-    )
+        fit_sky, cells, photometry.gain, spacing, instrument=instrument, time=times, night=table.night[kept], before=planes,
+        spread=spread,
+    )  # fmt: skip
     sky = again()
     bent = 0.0 if order == "1" else curvature_seen(cells, sky)
     if bent == 0.0 and order != "2":

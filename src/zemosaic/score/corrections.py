@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,8 @@ class CorrectionScore:
     background: float  # % of the nebula's 99th percentile, rms over cells of `CELL` px
     untilted: float  # %, a plane off as well
     largest: float  # %
-    step: float  # between panels, in units of the noise of a pixel
+    step: float  # between the levels of panels beside a polynomial, in units of the noise of a pixel (`panel_step`)
+    seam: float  # largest mean difference of two panels over the sky that both see, in the same units; no bend counts
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class _Sums:
     weight: F64  # (3, rows, columns)
     light: F64  # of the corrected light without stars
     factor: F64  # on a star's light
-    frames: NDArray[np.int32]  # (panels, rows, columns)
+    frames: NDArray[np.int32]  # (panels, rows, columns), or of one panel (1, rows, columns)
     nebula: F64  # (3, rows, columns)
 
 
@@ -68,7 +70,8 @@ def vignetting_rms(truth: tuple[float, ...], found: tuple[float, ...], shape: tu
 def judge_corrections(truth: Truth, corrections: Mapping[str, Correction]) -> CorrectionScore:
     """The figures of corrections, given by file name of the sub."""
     used = [(sub, corrections[sub.name]) for sub in truth.subs if sub.name in corrections]
-    sums = _sums(truth, used)
+    panels = _sums(truth, used)
+    sums = _together(panels)
     seen = sums.weight[1] > 0
     figures = []
     for c in range(3):
@@ -82,14 +85,15 @@ def judge_corrections(truth: Truth, corrections: Mapping[str, Correction]) -> Co
         noise = PIXEL_RATIO[c] / float(np.sqrt(np.median(sums.weight[c][seen]))) / scale
         level = np.where(seen, light / scale - sums.nebula[c], np.nan)
         step = panel_step(level, sums.frames, sums.frames.sum(axis=0)) / noise
+        seam = _seam([(each.light[c], each.weight[c]) for each in panels]) / scale / noise
         true = [sub.transparency * truth.instruments[sub.instrument].colours[c] for sub, _ in used]
         gains = np.array([correction.gain[c] for _, correction in used]) / true
         gain = 2500.0 * float(np.std(np.log10(gains)))
-        figures.append((gain, float(np.nanstd(zones)), rms, untilted, largest, step))
-    gain, zonal, rms, untilted, largest, step = (float(max(column)) for column in zip(*figures))
+        figures.append((gain, float(np.nanstd(zones)), rms, untilted, largest, step, seam))
+    gain, zonal, rms, untilted, largest, step, seam = (float(max(column)) for column in zip(*figures))
     shape = truth.plan.height, truth.plan.width
     flat = max(vignetting_rms(truth.instruments[s.instrument].response, c.response, shape) for s, c in used)
-    return CorrectionScore(gain, zonal, flat, rms, untilted, largest, step)
+    return CorrectionScore(gain, zonal, flat, rms, untilted, largest, step, seam)
 
 
 def _cells(points: F64, seen: NDArray[np.bool_]) -> F64:
@@ -117,14 +121,37 @@ def _points(truth: Truth, used: list[tuple[Sub, Correction]]) -> tuple[F64, F64]
     return pixel_to_sky(plane, at_x, at_y)
 
 
-def _sums(truth: Truth, used: list[tuple[Sub, Correction]]) -> _Sums:
+def _sums(truth: Truth, used: list[tuple[Sub, Correction]]) -> list[_Sums]:
+    """Of each panel."""
     ra, dec = _points(truth, used)
-    shape, panels = ra.shape, 1 + max(sub.panel for sub in truth.subs)
-    weight, light, factor = np.zeros((3, 3, *shape))
-    sums = _Sums(weight, light, factor, np.zeros((panels, *shape), np.int32), _nebula(truth, ra, dec))
+    nebula, count = _nebula(truth, ra, dec), 1 + max(sub.panel for sub in truth.subs)
+    panels = []
+    for _ in range(count):
+        weight, light, factor = np.zeros((3, 3, *ra.shape))
+        panels.append(_Sums(weight, light, factor, np.zeros((1, *ra.shape), np.int32), nebula))
     for sub, correction in used:
-        _add(truth, sub, correction, ra, dec, sums)
-    return sums
+        _add(truth, sub, correction, ra, dec, panels[sub.panel])
+    return panels
+
+
+def _together(panels: list[_Sums]) -> _Sums:
+    """Of the whole mosaic."""
+    weight, light, factor = (
+        np.sum(each, axis=0) for each in zip(*((panel.weight, panel.light, panel.factor) for panel in panels))
+    )
+    return _Sums(weight, light, factor, np.concatenate([panel.frames for panel in panels]), panels[0].nebula)
+
+
+def _seam(panels: list[tuple[F64, F64]]) -> float:
+    """ADU: largest mean difference between two panels' own mosaics, sums of weighted light and of weights, where both see."""
+    found = [0.0]
+    for (one, w1), (other, w2) in combinations(panels, 2):
+        both = (w1 > 0) & (w2 > 0)
+        if np.count_nonzero(both) >= POINTS:
+            weight = w1[both] * w2[both] / (w1[both] + w2[both])
+            apart = one[both] / w1[both] - other[both] / w2[both]
+            found.append(abs(float(np.average(apart, weights=weight))))
+    return max(found)
 
 
 def _nebula(truth: Truth, ra: F64, dec: F64) -> F64:
@@ -149,7 +176,7 @@ def _add(truth: Truth, sub: Sub, correction: Correction, ra: F64, dec: F64, sums
     flat = response(instrument.response, u * u + v * v)
     found = response_at(correction, u, v)
     omega = pixel_area(sub.solution, x, y) / (plan.scale / 3600.0) ** 2
-    sums.frames[sub.panel][here] += 1
+    sums.frames[0][here] += 1
     for c, share in enumerate(BAYER_SHARE):
         sky, gain = surface_at(sub.sky[c], u, v), transparency(sub, u, v) * instrument.colours[c]
         raw = flat * (gain * omega * sums.nebula[c][here] + sky)
