@@ -105,3 +105,16 @@ def test_phases_are_followed(clock: Clock) -> None:
     progress.take(PhaseFinished("measure", 2.0, Measured(4, 0, 3.0)))
     assert view.finished and view.share == 1.0 and view.seconds == 2.0
     assert progress.phases["solve"].share == 0.0 and not progress.phases["solve"].at_work
+
+
+def test_the_bar_of_the_run_is_never_full_too_soon_and_never_goes_back(clock: Clock) -> None:
+    progress, shares = Progress(clock, TimeLeft(8.0, 50.0)), []
+    for name, each in (("scan", 0.1), ("measure", 2.0), ("solve", 3.0)):
+        progress.take(PhaseStarted(name, 12))
+        for done in range(1, 13):
+            clock.now += each
+            progress.take(PhaseProgress(name, done, 12))
+            shares.append(progress.share)
+        progress.take(PhaseFinished(name, 12 * each, Measured(12, 0, 3.0) if name == "measure" else DONE))
+    assert shares == sorted(shares)
+    assert shares[18] < 0.6  # 13 s of a run for which 8 to 50 s were foretold: the 8 have gone by

@@ -87,5 +87,19 @@ def test_all_words_of_the_window_stand_out(
     assert looked_at > 60
 
 
+def test_lists_of_choices_have_the_colours_of_the_theme(open_window: Open, person: Person, root: tk.Tk) -> None:
+    window = open_window()
+    for theme in ("dark", "light", "dark"):
+        window.theme.use(theme)
+        person.wait(0.1)
+        person.click(window.bar._languages)
+        person.wait(0.2)
+        listed = f"{window.bar._languages}.popdown.f.l"
+        assert root.tk.call(listed, "cget", "-background") == shades(root).ground
+        assert root.tk.call(listed, "cget", "-foreground") == shades(root).text
+        person.press("Escape")
+    assert str(root.cget("background")) == DARK.ground
+
+
 def test_figures_have_the_commas_of_the_language() -> None:
     assert Translator("fr").span(10.2) == "10 s" and Translator("en").span(10.2) == "10 s"

@@ -49,7 +49,7 @@ def test_french_is_not_english() -> None:
     english, french = load_locale("en"), load_locale("fr")
     same = {key for key in filter(OWN.match, english) if english[key] == french[key]}
     assert same == {
-        "gui.language.en", "gui.language.fr", "gui.run.pause", "gui.run.pace_value", "gui.result.saturation",
+        "gui.language.en", "gui.language.fr", "gui.run.pause", "gui.result.saturation",
         "gui.start.pixels",
     }  # fmt: skip
 

@@ -71,7 +71,7 @@ def reason_words(row: FrameQuality, tr: Words) -> str:
 
 def cells(row: FrameQuality, tr: Words) -> tuple[str, ...]:
     """What the table shows of a frame, one text a column."""
-    found = []
+    found, point = [], tr("gui.point")
     for column in COLUMNS:
         value = column.value(row)
         if column.key == "state":
@@ -79,7 +79,7 @@ def cells(row: FrameQuality, tr: Words) -> tuple[str, ...]:
         elif column.key == "reason":
             found.append(reason_words(row, tr))
         elif isinstance(value, float):
-            found.append(UNKNOWN if math.isnan(value) else format(value, column.form))
+            found.append(UNKNOWN if math.isnan(value) else format(value, column.form).replace(".", point))
         elif column.key == "file":
             found.append(value if len(value) <= NAME_WIDTH else "…" + value[1 - NAME_WIDTH :])
         else:

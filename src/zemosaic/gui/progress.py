@@ -73,6 +73,7 @@ class Progress:
     def __post_init__(self) -> None:
         self._began = self.clock()
         self._held_since: float | None = None
+        self._share = 0.0
         self._held = 0.0
         self._current = ""
         self._first: tuple[float, int] | None = None
@@ -159,12 +160,12 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """How much of the run is done, 0..1."""
+        """How much of the run is done, 0..1; it never goes back when the rest turns out to take longer."""
         left = self.left
-        if left is None:
-            return 0.0
-        middle = math.sqrt(max(left.least, 1e-9) * max(left.most, 1e-9))
-        return self.elapsed / max(self.elapsed + middle, 1e-9)
+        if left is not None:
+            whole = self.elapsed + 0.5 * (left.least + left.most)
+            self._share = max(self._share, self.elapsed / max(whole, 1e-9))
+        return self._share
 
     def _by_guess(self) -> TimeLeft | None:
         if self.guess is None:

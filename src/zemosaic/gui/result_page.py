@@ -31,6 +31,7 @@ SLIDERS = {
     "midtones": (0.04, 0.45, 0.14),
     "saturation": (0.0, 3.0, 1.4),
 }  # from, to, default
+LIST = 110  # px at 96 dpi, least height of the list of what was left out
 A_TICK = 100  # rows of the table that are filled in at once
 PAUSE = 20  # ms
 SIZE_PAUSE = 60  # ms between two looks whether a picture is there
@@ -57,7 +58,7 @@ class ResultPage(ttk.Frame):
         self._make_table()
         self.columnconfigure(0, weight=1)
         self.rowconfigure(1, weight=3)
-        self.rowconfigure(2, weight=1, minsize=theme.px(110))
+        self.rowconfigure(2, weight=1, minsize=theme.px(LIST))
         self.retranslate()
         self._look_for_pictures()
 
@@ -143,8 +144,8 @@ class ResultPage(ttk.Frame):
         zooms.pack(fill="x")
         fit, whole = ttk.Button(zooms, command=lambda: self._view.fit()), ttk.Button(zooms, text="1:1")
         whole.configure(command=lambda: self._view.zoom_to(1.0))
-        for button in (fit, whole):
-            button.pack(side="left", expand=True, fill="x", padx=(0, px(4)))
+        for button, gap in ((fit, 0), (whole, px(6))):
+            button.pack(side="left", expand=True, fill="x", padx=(gap, 0))
         self._texts.bind(fit, "gui.result.fit")
         note = ttk.Label(side, style="Caption.TLabel", wraplength=px(170), justify="left")
         note.pack(anchor="w", pady=(px(12), 0))
@@ -156,7 +157,7 @@ class ResultPage(ttk.Frame):
         box.grid(row=2, column=0, columnspan=2, sticky="nsew", pady=(px(12), 0))
         self._left_out = ttk.Label(box, style="Head.TLabel")
         self._left_out.pack(anchor="w")
-        rows = ttk.Frame(box)
+        rows = self._rows = ttk.Frame(box)
         rows.pack(fill="both", expand=True, pady=(px(6), 0))
         self._table = ttk.Treeview(rows, columns=("file", "state", "reason"), show="headings", height=3)
         for column, width, stretch in (("file", 300, False), ("state", 150, False), ("reason", 500, True)):
@@ -235,6 +236,11 @@ class ResultPage(ttk.Frame):
         self._table.delete(*self._table.get_children())
         key = "gui.result.left_out" if left_out else "gui.result.all_used"
         self._left_out.configure(text=self._tr(key, count=len(left_out)))
+        if left_out:
+            self._rows.pack(fill="both", expand=True, pady=(self._theme.px(6), 0))
+        else:  # the mosaic has the place
+            self._rows.pack_forget()
+        self.rowconfigure(2, weight=1 if left_out else 0, minsize=self._theme.px(LIST) if left_out else 0)
         self._fill_more(list(left_out))
 
     def _fill_more(self, rest: list[LeftOut]) -> None:

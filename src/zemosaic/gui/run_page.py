@@ -70,7 +70,7 @@ class RunPage(ttk.Frame):
                 self._show_phase(name, view)
         self._overall["value"] = STEPS if run.status is Status.DONE else round(STEPS * progress.share)
         self._left.configure(text=self._time_text(run))
-        self._show_figures(progress, usage)
+        self._show_figures(progress, usage, ended=run.status in ENDS)
 
     def tell_end(self, text: str, lines: Sequence[Line] = ()) -> None:
         """What became of the run."""
@@ -205,13 +205,13 @@ class RunPage(ttk.Frame):
         left = run.progress.left
         return self._tr("gui.run.left_unknown") if left is None else left_in_words(left, self._tr)
 
-    def _show_figures(self, progress: Progress, usage: Usage) -> None:
+    def _show_figures(self, progress: Progress, usage: Usage, *, ended: bool) -> None:
         tr, current = self._tr, progress.current
         pace = progress.pace
         unit = tr.messages.word("unit", current.unit) if current else ""
         known = {
             "pace": tr("gui.run.pace_value", pace=pace, unit=unit) if pace == pace else "",
-            "memory": tr.size(usage.memory) if usage.memory == usage.memory else "",
+            "memory": tr.size(usage.memory) if usage.memory == usage.memory and not ended else "",
             "disk": tr("gui.run.disk_value", used=tr.size(usage.workspace), free=tr.size(usage.free))
             if usage.free == usage.free
             else "",

@@ -16,6 +16,7 @@ from zemosaic.gui.words import Words
 __all__ = ["SettingRow"]
 
 LABEL, EDITOR, REST = 262, 240, 190  # px at 96 dpi: least widths
+LEAST = 12  # characters of an editor, so that all are as wide as their column
 FILES = ("astap_executable_path",)  # paths that are files
 ALL_FILES = "*.*"
 
@@ -61,15 +62,15 @@ class SettingRow(ttk.Frame):
         if about.kind is bool:
             return ttk.Checkbutton(box, variable=self.variable, onvalue="1", offvalue="0", style="Switch.TCheckbutton")
         if about.choices:
-            combo = ttk.Combobox(box, state="readonly")
+            combo = ttk.Combobox(box, state="readonly", width=LEAST)
             combo.bind("<<ComboboxSelected>>", lambda _: self.variable.set(about.choices[combo.current()]))
             return combo
         if about.kind is int and about.limits is not None:
             least, most = about.limits
             first = -1 if math.isinf(least) else int(0 if about.zero else least)
-            return ttk.Spinbox(box, textvariable=self.variable, from_=first, to=int(most), increment=1)
+            return ttk.Spinbox(box, width=LEAST, textvariable=self.variable, from_=first, to=int(most), increment=1)
         show = "•" if about.name.endswith("_key") else ""
-        return ttk.Entry(box, textvariable=self.variable, show=show)
+        return ttk.Entry(box, width=LEAST, textvariable=self.variable, show=show)
 
     def follow_variable(self) -> None:
         """Show the choice that the variable holds."""

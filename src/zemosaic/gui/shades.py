@@ -5,12 +5,27 @@ from __future__ import annotations
 import tkinter as tk
 from dataclasses import dataclass
 from tkinter import font, ttk
+from typing import Any
 
 from zemosaic.gui.sizes import px
 
-__all__ = ["HEAD", "Shades", "follow_theme", "is_dark", "shades", "unpaint"]
+__all__ = ["HEAD", "Shades", "follow_theme", "is_dark", "shades"]
 
 
+NO_PALETTE = """
+proc ::tk_setPalette {args} {}
+if {![llength [info commands ::zemosaic_list]]} {
+    proc ::zemosaic_list {w} {
+        set list $w.popdown.f.l
+        if {[winfo exists $list]} {
+            foreach option {-background -foreground -selectbackground -selectforeground} {
+                $list configure $option $::zemosaic_colours($option)
+            }
+        }
+    }
+    bind TCombobox <<ThemeChanged>> {+::zemosaic_list %W}
+}
+"""
 HEAD = "ZeMosaicHead"  # the font of headings
 SUN_VALLEY = {"sun-valley-dark": True, "sun-valley-light": False}
 
@@ -46,10 +61,7 @@ def shades(widget: tk.Misc) -> Shades:
 
 
 def follow_theme(widget: tk.Misc) -> Shades:
-    """Give the styles of this package's widgets the colours of the theme; to be called again on <<ThemeChanged>>.
-
-    sv-ttk paints all labels in one colour when the theme changes (tk_setPalette); those inside `widget` get theirs back.
-    """
+    """Give the styles of this package's widgets the colours of the theme; to be called again on <<ThemeChanged>>."""
     colours, style = shades(widget), ttk.Style(widget)
     usual = font.Font(widget, font=style.lookup("TLabel", "font") or "TkDefaultFont").actual()
     if HEAD not in font.names(widget):
@@ -61,13 +73,23 @@ def follow_theme(widget: tk.Misc) -> Shades:
     style.configure("Changed.TLabel", foreground=colours.accent)
     style.map("Frames.Treeview", background=[("selected", colours.chosen)], foreground=[])
     style.configure("Quiet.TButton", padding=(px(widget, 6), px(widget, 2)))
-    unpaint(widget)
+    _paint(widget, colours)
     return colours
 
 
-def unpaint(widget: tk.Misc) -> None:
-    """Let the styles decide the colours of all labels inside."""
-    if isinstance(widget, ttk.Label):
-        widget.configure(foreground="")
-    for child in widget.winfo_children():
-        unpaint(child)
+def _paint(widget: tk.Misc, colours: Shades) -> None:
+    """Colours of what is no ttk: the window itself, the lists of choices, dialogs of Tk.
+
+    sv-ttk leaves that to tk_setPalette, which gives every label one colour, whatever its style says, and takes its time.
+    """
+    widget.tk.eval(NO_PALETTE)
+    values = {
+        "background": colours.ground, "foreground": colours.text, "highlightBackground": colours.ground,
+        "selectBackground": colours.accent, "selectForeground": colours.ground, "insertBackground": colours.text,
+        "activeBackground": colours.chosen, "activeForeground": colours.text,
+    }  # fmt: skip
+    for option, colour in values.items():
+        widget.option_add(f"*{option}", colour, "widgetDefault")
+        widget.tk.call("set", f"::zemosaic_colours(-{option.lower()})", colour)
+    top: Any = widget.winfo_toplevel()
+    top.configure(background=colours.ground)

@@ -340,7 +340,7 @@ class SkyView(ttk.Frame):
         self.bar.allow_choice(chosen > 0)
         if x is None or y is None or self._drag:
             counts = {"total": len(self._frames), "selected": chosen, "out": len(self.choice.excluded)}
-            self._status.configure(text=self._tr("gui.sky.status", field=f"{self.view.field:.1f}", **counts))
+            self._status.configure(text=self._tr("gui.sky.status", field=self.view.field, **counts))
             return
         ra, dec = (float(each) for each in self.view.to_sky(x, y))
         here = len(self._frames.under(x, y))

@@ -92,6 +92,7 @@ class StartPage(ttk.Frame):
     def tell(self, text: str, *, bad: bool = False, busy: bool = False) -> None:
         """The line that says what is being looked at, or what is wrong."""
         self._message.configure(text=text, style="Wrong.TLabel" if bad else "Dim.TLabel")
+        self._message.grid() if text else self._message.grid_remove()
         if busy:
             self._bar.grid()
             self._bar.start(20)

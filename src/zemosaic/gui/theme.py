@@ -13,13 +13,12 @@ import sv_ttk
 from PIL import Image, ImageDraw, ImageTk
 
 from zemosaic.gui.scaled_theme import load_scaled
-from zemosaic.gui.shades import Shades, follow_theme, shades, unpaint
+from zemosaic.gui.shades import Shades, follow_theme, shades
 from zemosaic.gui.sizes import scale_of
 from zemosaic.gui.system_theme import system_is_dark
 
 __all__ = ["Theme", "be_sharp"]
 
-PAINTED = (30, 300)  # ms after which sv-ttk has painted all labels in one colour
 LOOK_AGAIN = 5000  # ms between two looks at what the system has
 FONTS = {  # of the theme, px at 96 dpi
     "SunValleyCaptionFont": 12,
@@ -93,8 +92,6 @@ class Theme:
         sv_ttk.set_theme("dark" if dark else "light", self._root)
         self._letters()
         self._styles()
-        for delay in PAINTED:
-            self._root.after(delay, lambda: unpaint(self._root))
         for listener in self._listeners:
             listener()
 
