@@ -22,7 +22,7 @@ from zemosaic.imaging.calibrate import Feather
 from zemosaic.model import Correction, Frame, FrameKind, Solution
 from zemosaic.phases.assemble import Assembly, Exposure, Recipe
 from zemosaic.phases.export import Provenance, export
-from zemosaic.phases.plan import SideBySide, group_frames, make_grid, make_plan
+from zemosaic.phases.plan import Layout, SideBySide, group_frames, make_grid, make_plan
 
 PROVENANCE = Provenance(
     groups=1, listed=1, normalization="none", weighting="noise_variance", rejection="kappa_sigma", kappa_low=4.0,
@@ -59,7 +59,7 @@ def peak_of(folder: Path, count: int, memory: int, workers: int, joint: bool, si
     """(size, MB, s) of an assembly with its export."""
     known = exposures(folder, count, side)
     frames, solutions = [e.frame for e in known.values()], {i: e.solution for i, e in known.items()}
-    grid = make_grid(frames, solutions, 0.0)
+    grid = make_grid(frames, solutions, Layout())
     samples = SideBySide() if joint else None
     plan = make_plan(
         frames, solutions, group_frames(frames, solutions), grid, memory=memory, workers=workers, samples=samples

@@ -6,6 +6,7 @@ Conventions: pixel centres at integers, arrays (y, x), sky in degrees ICRS, colo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -346,9 +347,11 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Grid:
-    """The mosaic's pixels: TAN, north up, east left.
+    """The mosaic's pixels: a map of the sky with its point of reference at (ra, dec), as `zemosaic.projections` says.
 
-    xi = -scale (X - x), eta = scale (Y - y) in degrees on the tangent plane at (ra, dec); Y grows to the north.
+    With u = x - X and v = y - Y px from that point, the place on the plane of the projection is, in degrees,
+    xi = scale (v sin - u cos), eta = scale (u sin + v cos), sin and cos those of the rotation: without one north is up
+    and east is left.
     """
 
     ra: float  # deg
@@ -356,18 +359,26 @@ class Grid:
     scale: float  # deg/px
     width: int
     height: int
-    x: float  # px, 0-based, of the tangent point
+    x: float  # px, 0-based, of the point of reference
     y: float  # px
+    projection: str = "TAN"  # as in CTYPE
+    rotation: float = 0.0  # deg, of the direction that is up, from north through east
 
     @property
-    def lattice(self) -> tuple[float, float, float]:
+    def lattice(self) -> tuple[float | str, ...]:
         """What grids have in common that share their pixels."""
-        return self.ra, self.dec, self.scale
+        return self.ra, self.dec, self.scale, self.projection, self.rotation
 
     @property
     def zero(self) -> tuple[int, int]:
-        """(y, x) px of the tangent point, which lies on a pixel."""
+        """(y, x) px of the point of reference, which lies on a pixel."""
         return round(self.y), round(self.x)
+
+    @property
+    def matrix(self) -> tuple[float, float, float, float]:
+        """deg/px: CD1_1, CD1_2, CD2_1, CD2_2."""
+        cos, sin = math.cos(math.radians(self.rotation)), math.sin(math.radians(self.rotation))
+        return -self.scale * cos, self.scale * sin, self.scale * sin, self.scale * cos
 
 
 @dataclass(frozen=True)

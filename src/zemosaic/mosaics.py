@@ -8,11 +8,11 @@ from pathlib import Path
 
 from zemosaic.errors import InputError
 from zemosaic.events import Note, TargetFailed, TargetStarted
-from zemosaic.model import Frame, Solution
+from zemosaic.model import Frame, FrameState, LeftOut, Solution
 from zemosaic.phases.assemble import Finished
-from zemosaic.phases.plan import grown_grid, make_grid
-from zemosaic.picture import Night, Picture, Room, Written
-from zemosaic.recipes import crop
+from zemosaic.phases.plan import OutsideError, grown_grid, make_grid, reaching, share_inside
+from zemosaic.picture import OUTSIDE, Night, Picture, Room, Written
+from zemosaic.recipes import layout
 from zemosaic.survey import MatchedPart, Survey, ledger_key, seen
 from zemosaic.targets import Target
 
@@ -27,6 +27,7 @@ class Mosaics(Survey):
     def mosaics(self, targets: Sequence[Target], night: Night, output: Path) -> tuple[list[Made], list[str]]:
         """The mosaics of each target in a folder of its own, and why there is none of those that gave nothing to assemble."""
         made, failed = list[Made](), list[str]()
+        self._outside = list[OutsideError]()
         self.tell_of_lines(targets)
         for number, target in enumerate(targets, 1):
             if len(targets) > 1:
@@ -35,6 +36,8 @@ class Mosaics(Survey):
             some, none = self._of_one_target(parts, night, output / target.name, lone=len(targets) == len(parts) == 1)
             made += some
             failed += none
+        if self._outside and not (made or failed):
+            raise InputError("; ".join(map(str, self._outside)))
         return made, failed
 
     def _of_one_target(
@@ -53,10 +56,14 @@ class Mosaics(Survey):
         kept = [f for m in matched for f in m.part.frames if f.id in m.result.corrections]
         try:
             room = self._room(matched, kept, solutions)
+        except OutsideError as error:
+            self._outside.append(error)
+            self._leave_outside(kept)
+            return [], failed
         except InputError as error:
             return [], failed + [self._failed(m.part, error, lone=lone) for m in matched]
         made = list[Made]()
-        for each in matched:
+        for each in self._inside(matched, kept, room, solutions):
             try:
                 made.append((each.part.title, Picture(self, night, each, room).make(folder)))
             except InputError as error:
@@ -66,15 +73,44 @@ class Mosaics(Survey):
     def _room(self, matched: Sequence[MatchedPart], frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> Room:
         """The pixels of all filters of a target: those of the mosaic that is there already, if they can be."""
         before = [self.ledger.get(ledger_key("made_from", m.part.key), Finished) for m in matched]
-        scale, cut = self.settings.output_scale, crop(self.settings)
+        wanted = layout(self.settings)
         for there in filter(None, before):
-            grown = grown_grid(there.grid, frames, solutions, scale, cut)
+            grown = grown_grid(there.grid, frames, solutions, wanted)
             if grown is not None:
                 return Room(*grown)
-            self.reporter.emit(Note("the pixels have another size now: the mosaic is laid out and made anew"))
+            self.reporter.emit(Note("its pixels have another size, place or projection now: the mosaic is made anew"))
             break
-        grid = make_grid(frames, solutions, scale, cut)
+        grid = make_grid(frames, solutions, wanted)
         return Room(grid, grid)
+
+    def _inside(
+        self, matched: Sequence[MatchedPart], frames: Sequence[Frame], room: Room, solutions: Mapping[int, Solution]
+    ) -> list[MatchedPart]:
+        """The same without frames that have nothing in the window that the user wants; how much it leaves out is told."""
+        grid = room.part
+        if self.settings.output_projection == "auto" and grid.projection != "TAN":
+            self.reporter.emit(Note(f"so wide a mosaic is laid out in {grid.projection} (output_projection)"))
+        if not self.settings.output_size:
+            return list(matched)
+        seen, there = share_inside(frames, solutions, grid), reaching(frames, solutions, grid)
+        self.reporter.emit(
+            Note(
+                f"the window of output_center and output_size holds {100.0 * seen:.0f} % of what the subs saw; "
+                f"{len(frames) - len(there)} of {len(frames)} subs lie outside of it"
+            )
+        )
+        kept = reaching(frames, solutions, room.canvas)  # what is there already of a larger one stays
+        self._leave_outside([f for f in frames if f.id not in kept])
+        inside = [
+            replace(
+                m, result=replace(m.result, corrections={i: c for i, c in m.result.corrections.items() if i in kept})
+            )
+            for m in matched
+        ]
+        return [m for m in inside if m.result.corrections]
+
+    def _leave_outside(self, frames: Sequence[Frame]) -> None:
+        self.leave_out(LeftOut(f.path, FrameState.OUTSIDE, OUTSIDE) for f in frames)
 
     def _failed(self, part: Target, error: InputError, *, lone: bool) -> str:
         if lone:

@@ -27,7 +27,7 @@ from zemosaic.patterns import patterns
 from zemosaic.phases.assemble import assembly_looks
 from zemosaic.phases.plan import group_frames, make_grid, make_plan
 from zemosaic.phases.scan import scan
-from zemosaic.recipes import crop, side_by_side
+from zemosaic.recipes import layout, side_by_side
 from zemosaic.settings import Settings
 from zemosaic.survey import PACE
 from zemosaic.targets import Target, find_targets, target_gap
@@ -195,7 +195,7 @@ def _parts(frames: Sequence[Frame], settings: Settings) -> tuple[tuple[str, tupl
 def _plan(
     frames: Sequence[Frame], places: Mapping[int, Solution], settings: Settings, memory: int, workers: int
 ) -> Plan:
-    grid = make_grid(frames, places, settings.output_scale, crop(settings))
+    grid = make_grid(frames, places, layout(settings))
     groups = group_frames(frames, places, settings.cluster_panel_threshold)
     samples = side_by_side(settings)
     workers = settings.assembly_process_workers or workers

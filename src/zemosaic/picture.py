@@ -27,6 +27,7 @@ from zemosaic.events import (
 from zemosaic.execution import Workers
 from zemosaic.filters import may_show_lines
 from zemosaic.forecast import ENOUGH_LOOKS, LOOK, MEGA, Pace, forecast, over_limit, widths
+from zemosaic.imaging.cropping import CELL, deep_part
 from zemosaic.imaging.lines import LineMix
 from zemosaic.kernel_cache import is_compiled
 from zemosaic.ledger import to_json
@@ -44,9 +45,9 @@ from zemosaic.phases.assemble import (
     Verdict,
     common_hash,
 )
-from zemosaic.phases.export import Outputs, export, has_exposure, rows_to_write
+from zemosaic.phases.export import Outputs, export, has_exposure, rows_to_write, strips
 from zemosaic.phases.match import MatchResult
-from zemosaic.phases.plan import Cuts, grown_cuts, make_plan
+from zemosaic.phases.plan import Cuts, grown_cuts, make_plan, reaching
 from zemosaic.phases.solve import SolveResult
 from zemosaic.quality import Matching
 from zemosaic.recipes import (
@@ -67,8 +68,9 @@ from zemosaic.stopwatch import PhaseTime
 from zemosaic.survey import MatchedPart, Survey, ledger_key, no_lines
 from zemosaic.workers import assemblers
 
-__all__ = ["Night", "Picture", "Room", "Written"]
+__all__ = ["OUTSIDE", "Night", "Picture", "Room", "Written"]
 
+OUTSIDE = "it lies outside of the part of the sky that is in the picture (output_center, output_size, crop_depth)"
 TOLD_AGAIN = 0.005  # of a pixel's noise, difference between two reports of the seams that is worth a line
 
 
@@ -114,6 +116,7 @@ class Written:
     outputs: Outputs
     stamps: tuple[tuple[int, int], ...]  # size and modification time of each file
     used: tuple[int, ...]  # frames
+    grid: Grid  # of the files
     earlier: tuple[Path, ...] = ()  # previews of mosaics with other names that this output was given before
 
 
@@ -136,7 +139,7 @@ class Picture:
         report = self._ledger.get(self._key("made_seams"), SeamReport)
         if report is not None:
             frames, solutions = self._part.frames, self._night.solved.solutions
-            write_seams(report, written.outputs.preview, self._room.part, self._groups, frames, solutions)
+            write_seams(report, written.outputs.preview, written.grid, self._groups, frames, solutions)
         if self._settings.report:
             self._reported(plan, written)
         return written
@@ -163,7 +166,7 @@ class Picture:
             outputs=written.outputs,
             target=self._part.name,
             filter=self._part.filter,
-            grid=self._room.part,
+            grid=written.grid,
             groups=plan.groups,
             rows=tuple(rows),
             matching=self._ledger.get(self._key("matching"), dict[int, Matching]) or {},
@@ -269,7 +272,8 @@ class Picture:
         recipe = assembly_recipe(self._settings, matched.sky_level, max(e.unlike for e in exposures.values()))
         manifest = _hash((__version__, *_deciding(plan), plan.groups, tuple(exposures.values()), recipe))
         lines = self._lines()
-        manifest = _hash((manifest, output_format(self._settings), pictures(self._settings), lines))
+        form = output_format(self._settings), pictures(self._settings), lines, self._settings.crop_depth
+        manifest = _hash((manifest, *form, self._room.part))
         before = self._ledger.get(self._key("finished"), Written)
         if before and before.manifest == manifest and before.stamps == _stamps(before.outputs):
             return self._unchanged(before, exposures)
@@ -291,7 +295,7 @@ class Picture:
         self._ledger.put(self._key("made_from"), replace(made_from, way=self._way, solved=solved))
         self._ledger.put(self._key("phases"), tuple(self._survey.stopwatch.times))
         earlier = _earlier(before, outputs) if before else ()
-        written = Written(manifest, outputs, _stamps(outputs), mosaic.frames, earlier)
+        written = Written(manifest, outputs, _stamps(outputs), mosaic.frames, mosaic.grid, earlier)
         self._ledger.put(self._key("finished"), written)
         if before:
             self._remove_other_forms(before, outputs)
@@ -359,7 +363,34 @@ class Picture:
             self._reporter.emit(SensorLearnt(each.name, len(each.frames), 100.0 * each.pattern, each.bad))
         lost = ((exposures[i].frame.path, why) for i, why in result.lost.items())
         self._survey.leave_out(LeftOut(path, FrameState.DAMAGED, why) for path, why in lost)
-        return replace(result.mosaic, grid=self._room.part, corner=self._room.corner), work.finished()
+        return self._wanted(result.mosaic, exposures), work.finished()
+
+    def _wanted(self, mosaic: Mosaic, exposures: Mapping[int, Exposure]) -> Mosaic:
+        """The part of the planes that is written, and the frames that have something in it."""
+        mosaic = replace(mosaic, grid=self._room.part, corner=self._room.corner)
+        if self._settings.crop_depth > 0.0:
+            mosaic = self._cropped(mosaic)
+        elif not self._settings.output_size:
+            return mosaic
+        frames = [exposures[i].frame for i in mosaic.frames]
+        there = reaching(frames, self._night.solved.solutions, mosaic.grid)
+        return replace(mosaic, frames=tuple(i for i in mosaic.frames if i in there))
+
+    def _cropped(self, mosaic: Mosaic) -> Mosaic:
+        """The largest part that is as deep as the user wants."""
+        grid, (top, left) = mosaic.grid, mosaic.corner
+        part = deep_part(strips(mosaic.weight, mosaic, CELL), self._settings.crop_depth)
+        if part is None:
+            self._reporter.emit(
+                Warned("crop_depth: no part of the mosaic is as deep everywhere, so nothing is cut off")
+            )
+            return mosaic
+        y0, y1, x0, x1 = part
+        self._reporter.emit(
+            Note(f"crop_depth: of {grid.width} x {grid.height} px {x1 - x0} x {y1 - y0} are deep enough and written")
+        )
+        cut = replace(grid, width=x1 - x0, height=y1 - y0, x=grid.x - x0, y=grid.y - y0)
+        return replace(mosaic, grid=cut, corner=(top + y0, left + x0))
 
     def _run(self, work: Assembly, executor: Workers) -> Result:
         """Assemble; what it will take is told before, what it took after, and the pace is kept for the next forecast."""
@@ -384,14 +415,15 @@ class Picture:
         """Record which frames are in the picture; why the others are not is said, where it was not said before."""
         self._ledger.record_used(mosaic.frames)
         used, said = set(mosaic.frames), {each.path for each in self._survey.left_out}
-        idle = [e.frame.path for i, e in exposures.items() if i not in used and e.frame.path not in said]
+        idle = [e.frame for i, e in exposures.items() if i not in used and e.frame.path not in said]
+        there = reaching(idle, self._night.solved.solutions, mosaic.grid)
         reason = "no pixel of it is in the mosaic: all were cropped, rejected, or have no weight"
-        self._survey.leave_out(LeftOut(path, FrameState.OUTSIDE, reason) for path in idle)
+        self._survey.leave_out(LeftOut(f.path, FrameState.OUTSIDE, reason if f.id in there else OUTSIDE) for f in idle)
 
     def _exported(
         self, mosaic: Mosaic, plan: Plan, matched: MatchResult, lines: tuple[LineMix, ...], folder: Path
     ) -> Outputs:
-        frames, form, part = self._part.frames, output_format(self._settings), self._room.part
+        frames, form, part = self._part.frames, output_format(self._settings), mosaic.grid
         made = provenance(self._settings, plan, frames, mosaic.frames, self._night.solved, matched)
         used = set(mosaic.frames)
         timed = has_exposure([f for f in frames if f.id in used])

@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from zemosaic import __version__
+from zemosaic import __version__, geometry
 from zemosaic.errors import SettingsError
 from zemosaic.imaging.calibrate import Feather
 from zemosaic.imaging.change import How, Look
@@ -26,7 +26,7 @@ from zemosaic.patterns import Patterns, weights_by_pattern
 from zemosaic.phases.assemble import Exposure, Finished, Ingredient, Recipe
 from zemosaic.phases.export import Format, Pictures, Provenance
 from zemosaic.phases.match import MatchResult
-from zemosaic.phases.plan import SideBySide
+from zemosaic.phases.plan import Layout, SideBySide
 from zemosaic.phases.solve import SolveResult
 from zemosaic.settings import Settings, fractions, lacks_side_by_side
 from zemosaic.sides import sides_of
@@ -36,6 +36,7 @@ __all__ = [
     "assembly_recipe",
     "crop",
     "held_matching",
+    "layout",
     "line_mixes",
     "measured_alike",
     "median",
@@ -92,6 +93,20 @@ def provenance(
 def crop(settings: Settings) -> float:
     """Share of a frame's width and height that is left out on each side."""
     return settings.master_tile_crop_percent / 100.0 if settings.apply_master_tile_crop else 0.0
+
+
+def layout(settings: Settings) -> Layout:
+    """What is wanted of the mosaic's pixels."""
+    size = geometry.size(settings.output_size)
+    return Layout(
+        settings.output_projection,
+        settings.output_scale,
+        geometry.angle(settings.output_rotation),
+        geometry.place(settings.output_center),
+        size[:2] if size else None,
+        bool(size and size[2]),
+        crop(settings),
+    )
 
 
 def assembly_recipe(settings: Settings, level: tuple[float, ...], unlike: float) -> Recipe:

@@ -183,7 +183,7 @@ def write_seams(
         They cannot be written.
     """
     scale = {letter: {"word": word, "visible": None if math.isinf(most) else most} for letter, word, most in GRADES}
-    text = json.dumps({"grades": scale} | asdict(report), indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps({"grades": scale, "mosaic": asdict(grid)} | asdict(report), indent=1, ensure_ascii=False) + "\n"
     file, picture = (beside(preview, ending) for ending in SEAMS)
     try:
         if picture.is_file() and file.is_file() and file.read_text(encoding="utf-8", errors="replace") == text:
@@ -199,7 +199,7 @@ def write_seams(
 def draw_seams(
     report: SeamReport, grid: Grid, groups: Sequence[Group], frames: Sequence[Frame], solutions: Mapping[int, Solution]
 ) -> Image.Image:
-    """Panels on the sky, north up, and lines in the colours of seams with their sizes: between two panels, or around the
+    """Panels as they lie in the mosaic, and lines in the colours of seams with their sizes: between two panels, or around the
     telescope or night that meets others within one.
     """
     shrink = (SIZE - 2 * MARGIN) / max(grid.width, grid.height)

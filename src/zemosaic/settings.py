@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
+from zemosaic import geometry
 from zemosaic.declaration import Declared, choices, of_field, setting
 from zemosaic.patterns import weights_by_pattern
 
@@ -390,6 +391,16 @@ class Settings(BaseModel):
         "Stacks among the inputs (of the telescope, of Siril, PixInsight and others): `leave_out`, since a mosaic of the subs is "
         "better, or `use` them as ready-made panels, each weighted by its noise.",
     )
+    output_projection: Literal[
+        "auto", "TAN", "STG", "SIN", "ARC", "ZEA", "AIR", "CYP", "CEA", "CAR", "MER", "SFL", "PAR", "MOL", "AIT",
+        "COP", "COE", "COD", "COO",
+    ] = setting(
+        "auto",
+        "mosaic",
+        "Projection",
+        "How the sky is laid flat, by the names of FITS: `auto` takes TAN up to 10 degrees from the centre, for wider "
+        "mosaics ZEA, and CAR beyond a hemisphere. Which one for what is in docs/outputs.md.",
+    )  # fmt: skip
     output_scale: float = setting(
         0.0,
         "mosaic",
@@ -398,6 +409,37 @@ class Settings(BaseModel):
         unit="arcsec/px",
         limits=(0.05, 120),
         zero="that of the frames, of the finest telescope's where there are several",
+    )
+    output_rotation: str = setting(
+        "north",
+        "mosaic",
+        "Rotation",
+        "What is up in the picture: `north`, the side of the frames that is nearest to north (`frames`, for the least black "
+        "border), or an angle in degrees from north through east.",
+        unit="text",
+    )
+    output_center: str = setting(
+        "",
+        "mosaic",
+        "Centre",
+        "Middle of the picture, as in `10.68 +41.27` (degrees) or `0 42 44 +41 16 09`; nothing: that of the frames. Targets "
+        "that `output_size` then leaves out get no mosaic.",
+        unit="text",
+    )
+    output_size: str = setting(
+        "",
+        "mosaic",
+        "Size",
+        "Width and height of the picture, as in `3000 x 2000` (px) or `3 x 2.5 deg`; nothing: as large as the frames need.",
+        unit="text",
+    )
+    crop_depth: float = setting(
+        0.0,
+        "mosaic",
+        "Crop to depth",
+        "Cut the picture to the largest rectangle where the weight is everywhere at least this share of its median (but for one "
+        "pixel in 20 of each 16 x 16), as in 0.5; 0 cuts nothing. The mosaic in the workspace stays whole.",
+        limits=(0, 1),
     )
     num_processing_workers: int = setting(
         -1,
@@ -512,8 +554,11 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _lower_case(cls, value: object, info: ValidationInfo) -> object:
-        field = Settings.model_fields[str(info.field_name)]
-        return value.strip().lower() if isinstance(value, str) and choices(field) else value
+        words = choices(Settings.model_fields[str(info.field_name)])
+        if not (isinstance(value, str) and words):
+            return value
+        word = value.strip().lower()
+        return next((each for each in words if each.lower() == word), word)
 
     @field_validator("exclude_files", mode="before")
     @classmethod
@@ -529,6 +574,19 @@ class Settings(BaseModel):
     @classmethod
     def _two_fractions(cls, value: str) -> str:
         fractions(value)
+        return value
+
+    @field_validator("output_rotation", "output_center", "output_size", mode="before")
+    @classmethod
+    def _geometry_as_text(cls, value: object) -> object:
+        return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+    @field_validator("output_rotation", "output_center", "output_size", mode="after")
+    @classmethod
+    def _geometry(cls, value: str, info: ValidationInfo) -> str:
+        {"output_rotation": geometry.angle, "output_center": geometry.place, "output_size": geometry.size}[
+            str(info.field_name)
+        ](value)
         return value
 
     @field_validator("file_weights", mode="after")

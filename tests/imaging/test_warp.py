@@ -61,7 +61,7 @@ def test_lattice_is_within_a_hundredth_of_a_pixel_of_astropy(ra, dec):
 def test_both_lattices_are_inverse_to_each_other():
     rng = np.random.default_rng(2)
     frame, grid = solution(), Grid(202.3, 47.1, SCALE, 3000, 3000, 1500.0, 1500.0)
-    nodes_x, nodes_y = frame_nodes(frame, (1920, 1080), grid)
+    nodes_x, nodes_y, _ = frame_nodes(frame, (1920, 1080), grid)
     y, x = rng.integers(0, 1920, 500), rng.integers(0, 1080, 500)
     mx, my = interpolated(nodes_x, y, x), interpolated(nodes_y, y, x)
     box = (int(my.min()) - 1, int(my.max()) + 2, int(mx.min()) - 1, int(mx.max()) + 2)

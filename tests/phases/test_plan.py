@@ -13,12 +13,17 @@ from zemosaic.model import Distortion, Frame, FrameKind, Solution
 from zemosaic.phases.plan import (
     TASK_OVERHEAD,
     Cuts,
+    Layout,
+    OutsideError,
     SideBySide,
     check_scale,
     group_frames,
+    grown_grid,
     make_grid,
     make_plan,
+    reaching,
     sample_bytes,
+    share_inside,
 )
 
 SCALE = 2.374 / 3600
@@ -42,13 +47,13 @@ def night(centres, angle=10.0):
 
 def planned(frames, solutions, memory=8 * 2**30, workers=2, samples=None, cuts=None):
     groups = group_frames(frames, solutions)
-    grid = make_grid(frames, solutions, 0.0)
+    grid = make_grid(frames, solutions, Layout())
     return make_plan(frames, solutions, groups, grid, memory=memory, workers=workers, samples=samples, cuts=cuts)
 
 
 def test_margins_that_are_cropped_have_no_place_on_the_grid():
     frames, solutions = night([(120.0, 20.0)], angle=0.0)
-    whole, cropped = make_grid(frames, solutions, 0.0), make_grid(frames, solutions, 0.0, 0.18)
+    whole, cropped = make_grid(frames, solutions, Layout()), make_grid(frames, solutions, Layout(crop=0.18))
     assert cropped.width == pytest.approx(0.64 * whole.width, abs=3)
     assert cropped.height == pytest.approx(0.64 * whole.height, abs=3)
     for block in make_plan(
@@ -95,20 +100,22 @@ def test_an_isolated_panel_costs_no_blocks_in_between():
 
 def test_frames_all_over_the_sky_are_refused_in_words():
     frames, solutions = night([(0.0, 0.0), (90.0, 0.0), (180.0, 10.0)])
-    with pytest.raises(InputError, match="leave targets and target_gap at their defaults"):
+    with pytest.raises(InputError, match="targets and target_gap at their defaults"):
         planned(frames, solutions)
+    with pytest.raises(InputError, match=r"up to 90 degrees .* more than the 60 that TAN can show"):
+        make_grid(frames, solutions, Layout(projection="TAN"))
 
 
 def test_a_coarser_scale_makes_a_smaller_grid():
     frames, solutions = night([(10.0, 40.0)])
     groups = group_frames(frames, solutions)
-    grid = make_grid(frames, solutions, 1.4 * 2.374)
+    grid = make_grid(frames, solutions, Layout(scale=1.4 * 2.374))
     plan = make_plan(frames, solutions, groups, grid, memory=2**32, workers=1)
     fine = planned(frames, solutions)
     assert plan.grid.width == pytest.approx(fine.grid.width / 1.4, abs=4)
     assert plan.lattice == 32
     with pytest.raises(SettingsError, match=r"output_scale is 6 arcsec/px, the frames have 2\.37"):
-        make_grid(frames, solutions, 6.0)
+        make_grid(frames, solutions, Layout(scale=6.0))
 
 
 def test_a_scale_that_is_too_coarse_is_refused_by_the_headers_already():
@@ -191,3 +198,86 @@ def test_blocks_are_cut_as_small_as_it_takes_where_all_have_to_lie_side_by_side(
     assert all(b.depth > 0 for b in plan.superblocks) and plan.memory <= 2**30
     with pytest.raises(SettingsError, match=r"subs overlap .* memory_limit"):
         planned(frames, solutions, 2**30, workers=2, samples=SideBySide(everywhere=True))
+
+
+PANELS = [(10.0 + 0.6 * i, 40.0 + 0.9 * j) for i in range(3) for j in range(3)]
+
+
+def test_a_mosaic_lies_along_its_frames_where_that_is_wanted():
+    frames, solutions = night(PANELS, angle=65.0)
+    along = make_grid(frames, solutions, Layout(rotation=None))
+    assert abs(along.rotation) == pytest.approx(25.0, abs=0.7)  # 65 degrees, less a quarter of a turn
+    for f in frames:
+        x, y = footprint(solutions[f.id], (f.height, f.width), along)
+        assert np.ptp(x) * np.ptp(y) < 1.04 * f.width * f.height
+
+
+def test_a_window_has_its_centre_and_its_size():
+    frames, solutions = night(PANELS)
+    grid = make_grid(frames, solutions, Layout(centre=(10.5, 41.0), size=(1.0, 0.5), degrees=True, rotation=30.0))
+    assert (grid.width, grid.height) == (round(1.0 / SCALE), round(0.5 / SCALE))
+    ra, dec = grid_to_sky(grid, 0.5 * (grid.width - 1), 0.5 * (grid.height - 1))
+    assert abs(ra - 10.5) < SCALE and abs(dec - 41.0) < SCALE and (grid.ra, grid.dec) == (10.5, 41.0)
+    kept = reaching(frames, solutions, grid)
+    assert 0 < len(kept) < len(frames)
+    assert 0.02 < share_inside(frames, solutions, grid) < 0.2
+    some = [f for f in frames if f.id in kept]
+    blocks = make_plan(some, solutions, group_frames(some, solutions), grid, memory=2**32, workers=2).superblocks
+    assert all(0 <= b.y0 < b.y1 <= grid.height and 0 <= b.x0 < b.x1 <= grid.width for b in blocks)
+    sized = make_grid(frames, solutions, Layout(size=(900, 700)))
+    whole = make_grid(frames, solutions, Layout())
+    assert (sized.width, sized.height) == (900, 700) and sized.lattice == whole.lattice
+    assert abs((sized.x - whole.x) - 0.5 * (900 - whole.width)) < 1
+
+
+def test_without_a_size_the_centre_is_that_of_all_that_the_frames_saw():
+    frames, solutions = night(PANELS)
+    grid = make_grid(frames, solutions, Layout(centre=(10.0, 40.0)))
+    assert (grid.x, grid.y) == ((grid.width - 1) / 2, (grid.height - 1) / 2)
+    for f in frames:
+        x, y = footprint(solutions[f.id], (f.height, f.width), grid)
+        assert x.min() >= 0 and y.min() >= 0 and x.max() <= grid.width - 1 and y.max() <= grid.height - 1
+
+
+def test_a_window_that_nobody_has_seen_is_refused_in_words():
+    frames, solutions = night(PANELS)
+    with pytest.raises(
+        OutsideError, match=r"none of the 9 frames, around RA 10\.\d+ Dec \+40\.\d+, lies in a window of 0\.50"
+    ):
+        make_grid(frames, solutions, Layout(centre=(15.0, 44.0), size=(0.5, 0.5), degrees=True))
+
+
+@pytest.mark.parametrize(
+    ("projection", "layout", "told"),
+    [
+        ("SIN", Layout(), r"output_projection SIN has no place for \d of the \d+ frames"),
+        ("COE", Layout(centre=(30.0, 0.3)), r"a conic projection \(COE\) has no parallel to touch at declination \+0\.3"),
+        ("SIN", Layout(scale=3.0, centre=(0.0, 0.0), size=(110.0, 4.0), degrees=True), r"of which SIN crowds \d\.\d into"),
+    ],
+)  # fmt: skip
+def test_maps_that_do_not_fit_are_refused_in_words(projection, layout, told):
+    frames, solutions = night([(20.0 * k - 100.0, 0.0) for k in range(11)])
+    with pytest.raises((InputError, SettingsError), match=told):
+        make_grid(frames, solutions, dataclasses.replace(layout, projection=projection))
+
+
+def test_a_map_that_crowds_the_sky_gets_finer_pixels():
+    frames, solutions = night([(10.0, 62.0)])
+    grid = make_grid(frames, solutions, Layout(projection="CEA"))
+    assert grid.scale == pytest.approx(1.5 * math.cos(math.radians(62.0)) * SCALE, rel=0.05)
+    assert make_grid(frames, solutions, Layout(projection="MER")).scale == pytest.approx(SCALE, rel=1e-6)
+
+
+def test_pixels_stay_while_the_user_wants_the_same():
+    frames, solutions = night(PANELS, angle=30.0)
+    layout = Layout(projection="STG", rotation=None)
+    before = make_grid(frames[:6], solutions, layout)
+    canvas, part = grown_grid(before, frames, solutions, layout)
+    assert (
+        canvas.lattice == part.lattice == before.lattice and canvas.width * canvas.height > before.width * before.height
+    )
+    small = dataclasses.replace(layout, size=(500, 400))
+    canvas, part = grown_grid(before, frames, solutions, small)
+    assert (canvas.width, canvas.height) == (before.width, before.height) and (part.width, part.height) == (500, 400)
+    for other in ({"projection": "ZEA"}, {"rotation": 3.0}, {"scale": 1.8}, {"centre": (10.0, 40.0)}):
+        assert grown_grid(before, frames, solutions, dataclasses.replace(layout, **other)) is None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from zemosaic.imaging.cloud import cloud_shape
-from zemosaic.imaging.projection import pixel_area
+from zemosaic.imaging.projection import grid_area, pixel_area, pixel_to_sky
 from zemosaic.imaging.skysurface import surface_at
 from zemosaic.model import Correction, Grid, Solution
 
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 STEP = 16  # px between lattice nodes
+AREAS = 9  # places along each side of a frame where the area of the mosaic's pixels is found
 Float32Array = NDArray[np.float32]
 
 
@@ -112,12 +113,31 @@ def calibration(
     gain = np.asarray(correction.gain) * cloud_shape(np.array(correction.cloud), u, v)[..., None]
     sky = np.stack([surface_at(c, u, v) for c in correction.sky], axis=-1)
     scale = 1.0 / (response * gain * area)
-    # a frame coarser than the mosaic repeats its noise over several pixels; of a finer one not every pixel is used
-    variance = (np.asarray(sigma) * scale) ** 2 * np.maximum(area, 1.0)
+    # a frame coarser than the mosaic repeats its noise over several pixels; of a finer one not every pixel is used. Mosaic pixels
+    # show less sky towards the edge of most maps
+    own = _mosaic_area(solution, grid, shape, x, y)[..., None]
+    variance = (np.asarray(sigma) * scale) ** 2 * np.maximum(area / own, 1.0)
     quality = correction.weight * _radial(feather, np.hypot(u, v))[..., None]
     weight = quality * (np.ones_like(variance) if equal_weights else 1.0 / variance)
     offset = sky / (gain * area) + correction.pedestal * scale - np.asarray(level)
     return Calibration(*(np.ascontiguousarray(a, np.float32) for a in (scale, offset, weight, variance)))
+
+
+def _mosaic_area(
+    solution: Solution, grid: Grid, shape: tuple[int, int], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Solid angle of the mosaic's pixels, scale^2, where the pixels (x, y), a row and a column, of a frame fall.
+
+    Bilinear between AREAS x AREAS places of the frame, since projections cost time; 1 where the map has none.
+    """
+    py, px = (np.linspace(0.0, side - 1.0, AREAS) for side in shape)
+    area = grid_area(grid, *pixel_to_sky(solution, *np.meshgrid(px, py)))
+    across, down = (
+        np.maximum(1.0 - np.abs(np.clip(at.ravel(), 0.0, places[-1])[:, None] - places) / places[1], 0.0)
+        for at, places in ((x, px), (y, py))
+    )
+    result: NDArray[np.float64] = down @ np.where(np.isfinite(area), area, 1.0) @ across.T
+    return result
 
 
 def _radial(feather: Feather, rho: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Pixels to sky and back: gnomonic projection, linear matrix, distortion (`zemosaic.imaging.distortion`).
+"""Pixels to sky and back: of frames (gnomonic projection, linear matrix, distortion), and of the mosaic (any projection).
 
 Formulae: Calabretta & Greisen 2002, A&A 395, 1077 (TAN). Tested against `astropy.wcs`.
 """
@@ -13,9 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from zemosaic.imaging.distortion import bend, stretch, unbend
 from zemosaic.model import Grid, Solution
+from zemosaic.projections import project, unproject
 
 __all__ = [
     "angular_separation",
+    "grid_area",
     "grid_to_sky",
     "linear_inverse",
     "moved",
@@ -109,16 +111,46 @@ def moved(solution: Solution, ra: float, dec: float) -> Solution:
 
 
 def grid_to_sky(grid: Grid, x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Sky positions, degrees, of mosaic pixels."""
-    xi = -grid.scale * (np.asarray(x, float) - grid.x)
-    eta = grid.scale * (np.asarray(y, float) - grid.y)
-    return tan_deproject(xi, eta, grid.ra, grid.dec)
+    """Sky positions, degrees, of mosaic pixels; NaN beyond the edge of the map."""
+    a, b, c, d = grid.matrix
+    u, v = np.asarray(x, float) - grid.x, np.asarray(y, float) - grid.y
+    xi, eta = (a * u, d * v) if grid.rotation == 0.0 else (a * u + b * v, c * u + d * v)
+    if grid.projection == "TAN":
+        return tan_deproject(xi, eta, grid.ra, grid.dec)
+    return unproject(grid.projection, grid.ra, grid.dec, *np.broadcast_arrays(xi, eta))
 
 
 def sky_to_grid(grid: Grid, ra: ArrayLike, dec: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Mosaic pixels of sky positions in degrees; NaN on the far side of the sky."""
-    xi, eta = tan_project(ra, dec, grid.ra, grid.dec)
-    return grid.x - xi / grid.scale, grid.y + eta / grid.scale
+    """Mosaic pixels of sky positions in degrees; NaN where the map has none, of TAN on the far side of the sky."""
+    if grid.projection == "TAN":
+        xi, eta = tan_project(ra, dec, grid.ra, grid.dec)
+    else:
+        xi, eta = project(grid.projection, grid.ra, grid.dec, np.asarray(ra, float), np.asarray(dec, float))
+    if grid.rotation == 0.0:
+        return grid.x - xi / grid.scale, grid.y + eta / grid.scale
+    a, b, c, d = linear_inverse(grid.matrix)
+    return grid.x + a * xi + b * eta, grid.y + c * xi + d * eta
+
+
+def grid_area(grid: Grid, ra: ArrayLike, dec: ArrayLike) -> FloatArray:
+    """Solid angle of the mosaic's pixels at sky positions, in units of scale^2; NaN where the map has none."""
+    if grid.projection == "TAN":  # the cube of the cosine of the distance
+        distance = np.radians(angular_separation(ra, dec, grid.ra, grid.dec))
+        area: FloatArray = np.cos(distance) ** 3
+        return area
+    x, y = sky_to_grid(grid, ra, dec)
+    across, up = (
+        _direction(*grid_to_sky(grid, x + dx, y + dy)) - _direction(*grid_to_sky(grid, x - dx, y - dy))
+        for dx, dy in ((0.5, 0.0), (0.0, 0.5))
+    )
+    solid: FloatArray = np.linalg.norm(np.cross(across, up), axis=-1) / math.radians(grid.scale) ** 2
+    return solid
+
+
+def _direction(ra: FloatArray, dec: FloatArray) -> FloatArray:
+    """(..., 3) unit vectors."""
+    a, d = np.radians(ra), np.radians(dec)
+    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
 
 
 def angular_separation(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike) -> FloatArray:

@@ -111,6 +111,7 @@ def _blot_cell(
     """One cell, two pixels of a colour at a time; arguments as in `blot`, `corner` is the origin in 1 / PHASES px."""
     (H, W), found, left = count.shape, np.empty(4, np.float32), cell[1] * step
     i, inverse, size = left // piece, 1.0 / piece, min(step, out.shape[1] - left)
+    begun = left - i * piece  # px of the piece that lie before a cell smaller than it
     last_x, last_y = (W - 2) << SHIFT, (H - 2) << SHIFT
     for y in range(cell[0] * step, min((cell[0] + 1) * step, out.shape[0])):
         row, around, behind = out[y, left:], spread[y, left:], samples[y, left:]
@@ -121,8 +122,8 @@ def _blot_cell(
             x, top, dx, dy = _place(nodes_x, nodes_y, cell, y - cell[0] * step - shift[c, 1], phase - shift[c, 0], step)
             plane = c * H - 1
             for n in range((size + piece - 1) // piece):
-                s, ds = _along(scale, j, i + n, c, down, phase, inverse)
-                o, do = _along(offset, j, i + n, c, down, phase, inverse)
+                s, ds = _along(scale, j, i + n, c, down, begun + phase, inverse)
+                o, do = _along(offset, j, i + n, c, down, begun + phase, inverse)
                 first = n * piece + phase
                 for one in range(first, min((n + 1) * piece, size), 4):
                     two = one + 2 if one + 2 < size else one  # once more where there is no other
@@ -180,7 +181,8 @@ def blot(
     nodes_x, nodes_y : float64, mosaic coordinates of the frame's pixels at multiples of `step`
     colours : (2, 2) int64, channel of each pixel of the colour filter array
     apart : (2, 2) float64, where the light of red and of blue falls, x, y px from green, at most 1; (0, 2): where green does
-    scale, offset : (p, q, channels) float32, at the frame's pixels at multiples of `piece`, itself one of 4 that divides `step`
+    scale, offset : (p, q, channels) float32, at the frame's pixels at multiples of `piece`, itself one of 4; it divides `step`,
+        or `step` divides it
     out : (h, w) float32, out: NaN where any of the 4 x 4 taps is missing
     spread : (h, w) float32, out: largest minus smallest of the inner 2 x 2 taps and their neighbours along the axes, scaled
     samples : (h, w) uint16, out: count at the nearest mosaic pixel

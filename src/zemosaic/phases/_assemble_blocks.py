@@ -16,10 +16,10 @@ from zemosaic.chunks import Around, reserve
 from zemosaic.imaging.calibrate import STEP, Calibration, clipping_bias
 from zemosaic.imaging.coadd import location, median, median_variance
 from zemosaic.imaging.demosaic import BAYER_SHARE
-from zemosaic.imaging.projection import pixel_scale
+from zemosaic.imaging.projection import grid_area, pixel_scale
 from zemosaic.imaging.taps import drops as dropped
 from zemosaic.imaging.taps import taps
-from zemosaic.imaging.warp import LATTICE, Window, colours_apart, window
+from zemosaic.imaging.warp import Window, colours_apart, window
 from zemosaic.kernels import coadd as sample_kernels
 from zemosaic.kernels import resample as mosaic_kernels
 from zemosaic.model import FrameKind, Grid, Superblock
@@ -143,7 +143,7 @@ def _running(task: BlockTask) -> tuple[Float32Array, NDArray[np.uint16]]:
     for done, each in _visited(task, _plain, begun):
         mosaic_kernels.add_to_buckets(
             each.image, each.view.rows.start, each.exposure.frame.height, each.table,
-            each.view.nodes_x, each.view.nodes_y, each.view.node0, LATTICE, each.lattices.weight, STEP,
+            each.view.nodes_x, each.view.nodes_y, each.view.node0, each.view.step, each.lattices.weight, STEP,
             _margins(task, each), each.apart, task.origin, each.view.box, buckets, samples, ENOUGH,
         )  # fmt: skip
         checkpoint.keep((buckets, samples), done, ())
@@ -245,7 +245,7 @@ def _add_final(task: BlockTask, each: Prepared, total: _Sums) -> int:
     before = None if total.seconds is None else total.count[here].copy()
     seen = mosaic_kernels.add_to_sums(
         each.image, view.rows.start, each.exposure.frame.height, each.table, each.red,
-        view.nodes_x, view.nodes_y, view.node0, LATTICE, lattices.weight, lattices.variance, STEP,
+        view.nodes_x, view.nodes_y, view.node0, view.step, lattices.weight, lattices.variance, STEP,
         _margins(task, each), each.apart, task.origin, view.box, total.sums, total.count, total.rejected,
     )  # fmt: skip
     if total.beside is not None and total.found is not None:
@@ -285,7 +285,8 @@ def _weights(task: BlockTask, exposure: Exposure, drops: bool) -> tuple[Float32A
     recipe = task.recipe
     if not drops:
         return taps("lanczos3" if recipe.drops else recipe.resampling), (mosaic_kernels.PLANES, mosaic_kernels.PLANES)
-    size = 3600.0 * task.grid.scale / pixel_scale(exposure.solution)
+    area = float(grid_area(task.grid, exposure.solution.ra, exposure.solution.dec))
+    size = 3600.0 * task.grid.scale * math.sqrt(area) / pixel_scale(exposure.solution)
     if exposure.frame.kind is not FrameKind.BAYER:
         return dropped(recipe.pixfrac, size, 1), (-1, -1)
     y, x = np.argwhere(exposure.colours == 0)[0]
@@ -326,7 +327,7 @@ def _add_samples(
         box = top, min(top + BAND, y1), x0, x1
         sample_kernels.resample_box(
             each.image, each.view.rows.start, each.exposure.frame.height, each.table, each.red,
-            each.view.nodes_x, each.view.nodes_y, each.view.node0, LATTICE, each.lattices.weight, each.lattices.variance,
+            each.view.nodes_x, each.view.nodes_y, each.view.node0, each.view.step, each.lattices.weight, each.lattices.variance,
             STEP, _margins(task, each), each.apart, task.recipe.equal_weights, box, seen,
         )  # fmt: skip
         sample_kernels.add_to_samples(seen, box, task.origin, least, samples, count)
@@ -343,7 +344,15 @@ def _count_sides(task: BlockTask, each: Prepared, sides: NDArray[np.uint16]) -> 
     signs = np.zeros(each.exposure.shape, np.int8)
     signs.ravel()[places] = np.where(dark, -1, 1)
     sample_kernels.count_rejected(
-        signs, 0, each.view.nodes_x, each.view.nodes_y, each.view.node0, LATTICE, task.origin, each.view.box, sides
+        signs,
+        0,
+        each.view.nodes_x,
+        each.view.nodes_y,
+        each.view.node0,
+        each.view.step,
+        task.origin,
+        each.view.box,
+        sides,
     )
 
 

@@ -16,7 +16,7 @@ from zemosaic.imaging.calibrate import STEP, Calibration
 from zemosaic.imaging.reject import Judged, judge, outliers, too_dark
 from zemosaic.imaging.sensor import SensorSums
 from zemosaic.imaging.streaks import find_streaks, streak_mask
-from zemosaic.imaging.warp import LATTICE, colours_apart, frame_nodes
+from zemosaic.imaging.warp import colours_apart, frame_nodes
 from zemosaic.kernels.blot import blot
 from zemosaic.model import FrameKind, Grid
 from zemosaic.phases._assemble_canvas import Canvas, record
@@ -147,12 +147,12 @@ def blotted(
     """Model of the frame's raw pixels, its spread around each (both ADU), and the samples behind it.
 
     kept : as `around` gives it
-    rows : those of the frame that are wanted, from a multiple of LATTICE on
+    rows : those of the frame that are wanted, from a multiple of `imaging.warp.LATTICE` on
     """
     first, last, _ = rows.indices(exposure.frame.height)
     shape = last - first, exposure.frame.width
-    nodes = slice(first // LATTICE, -(-last // LATTICE) + 1)
-    nodes_x, nodes_y = (each[nodes] for each in frame_nodes(exposure.solution, exposure.shape, grid))
+    *nodes, step = frame_nodes(exposure.solution, exposure.shape, grid)
+    nodes_x, nodes_y = (each[first // step : -(-last // step) + 1] for each in nodes)
     ends = (int(nodes_y.min()) - 4, int(nodes_y.max()) + 5), (int(nodes_x.min()) - 4, int(nodes_x.max()) + 5)
     origin, (region, count) = kept.part(*ends[0], *ends[1])
     model, spread = np.empty(shape, np.float32), np.empty(shape, np.float32)
@@ -162,7 +162,7 @@ def blotted(
     inverse = (1.0 / lattices.scale[first // STEP :]).astype(np.float32)
     offset = -lattices.offset[first // STEP :] * inverse
     blot(
-        region, count, origin, nodes_x, nodes_y, LATTICE, colours, apart, inverse, offset, STEP,
+        region, count, origin, nodes_x, nodes_y, step, colours, apart, inverse, offset, STEP,
         model, spread, samples,
     )  # fmt: skip
     return model, spread, samples

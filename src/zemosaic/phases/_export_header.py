@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from astropy.io import fits
 
 from zemosaic.model import Frame, Grid
+from zemosaic.projections import NAMES, parameters, pole_of
 
 __all__ = ["Provenance", "add_history", "companion_header", "mosaic_header", "total_exposure"]
 
@@ -86,16 +87,20 @@ def _base_header(grid: Grid, channels: int, provenance: Provenance) -> fits.Head
     """Coordinates of the grid (Calabretta & Greisen 2002: FITS pixels count from 1) and the program's name."""
     header = fits.Header()
     header["WCSAXES"] = 2 if channels == 1 else 3
-    header["CTYPE1"] = ("RA---TAN", "gnomonic projection")
-    header["CTYPE2"] = ("DEC--TAN", "gnomonic projection")
-    header["CRVAL1"] = (grid.ra, "[deg] right ascension of the tangent point")
-    header["CRVAL2"] = (grid.dec, "[deg] declination of the tangent point")
-    header["CRPIX1"] = (grid.x + 1, "[pix] of the tangent point")
-    header["CRPIX2"] = (grid.y + 1, "[pix] of the tangent point")
-    header["CD1_1"] = (-grid.scale, "[deg/pix] east is left")
-    header["CD1_2"] = 0.0
-    header["CD2_1"] = 0.0
-    header["CD2_2"] = (grid.scale, "[deg/pix] north is up")
+    for axis, name in (("1", "RA--"), ("2", "DEC-")):
+        header[f"CTYPE{axis}"] = (f"{name}-{grid.projection}", f"{NAMES[grid.projection]} projection")
+    header["CRVAL1"] = (grid.ra, "[deg] right ascension of the point of reference")
+    header["CRVAL2"] = (grid.dec, "[deg] declination of the point of reference")
+    header["CRPIX1"] = (grid.x + 1, "[pix] of the point of reference")
+    header["CRPIX2"] = (grid.y + 1, "[pix] of the point of reference")
+    straight = grid.rotation == 0.0
+    header["CD1_1"] = (grid.matrix[0], "[deg/pix] east is left" if straight else "[deg/pix]")
+    header["CD1_2"] = grid.matrix[1]
+    header["CD2_1"] = grid.matrix[2]
+    header["CD2_2"] = (grid.matrix[3], "[deg/pix] north is up" if straight else "[deg/pix]")
+    header["LONPOLE"] = (pole_of(grid.projection), "[deg] native longitude of the celestial pole")
+    for key, value in parameters(grid.projection, grid.dec).items():
+        header[key] = (value, "parameter of the projection")
     header["CUNIT1"] = "deg"
     header["CUNIT2"] = "deg"
     if channels > 1:

@@ -62,7 +62,7 @@ class Look:
 def write_preview(
     path: Path, thumbnail: Path, mosaic: Mosaic, pictures: Pictures, version: str, progress: Progress
 ) -> Look:
-    """North up, east left; PNG rows begin at the top, FITS rows at the bottom."""
+    """The mosaic as it lies; PNG rows begin at the top, FITS rows at the bottom."""
     data, weight, factor = _small_mosaic(mosaic, progress)
     covered = np.isfinite(data).all(axis=0) & (weight > 0)
     gradient = fit_gradient(data, weight) if pictures.flat else None

@@ -26,7 +26,7 @@ from zemosaic.phases._export_preview import Pictures, write_preview
 from zemosaic.phases._export_strips import Pixels, Progress, no_data_is_zero, seconds, strips
 from zemosaic.phases._export_zoom import PAGE, Tiles
 
-__all__ = ["Format", "Outputs", "Pictures", "Provenance", "export", "has_exposure", "rows_to_write"]
+__all__ = ["Format", "Outputs", "Pictures", "Provenance", "export", "has_exposure", "rows_to_write", "strips"]
 
 AS_DEFAULT, PREVIEW_ONLY = Format(), Pictures()
 

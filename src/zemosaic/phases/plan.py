@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,15 +10,28 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from zemosaic.errors import InputError, SettingsError
+from zemosaic.errors import SettingsError
 from zemosaic.imaging.grouping import group_pointings, mean_direction, unit_vectors
-from zemosaic.imaging.projection import angular_separation, grid_to_sky, pixel_scale, pixel_to_sky, sky_to_pixel
-from zemosaic.imaging.warp import LATTICE, footprint
+from zemosaic.imaging.projection import grid_to_sky, pixel_scale, sky_to_pixel
+from zemosaic.imaging.warp import LATTICE, extent
 from zemosaic.model import Frame, Grid, Group, Plan, Solution, Superblock
+from zemosaic.phases._plan_grid import (
+    CHUNK,
+    Layout,
+    OutsideError,
+    check_scale,
+    grown_grid,
+    make_grid,
+    natural_scale,
+    reaching,
+    share_inside,
+)
 
 __all__ = [
     "TASK_OVERHEAD",
     "Cuts",
+    "Layout",
+    "OutsideError",
     "SideBySide",
     "check_scale",
     "group_frames",
@@ -28,21 +40,17 @@ __all__ = [
     "make_grid",
     "make_plan",
     "natural_scale",
+    "reaching",
     "sample_bytes",
+    "share_inside",
 ]
 
 BYTES_PER_PIXEL = 9 * 2 * 4  # of a superblock, per channel: nine buckets, sum and weight, float32
 TASK_OVERHEAD = 400 * 2**20  # bytes: interpreter with its libraries ~250 MB, one S50 frame in work ~120 MB
 LARGEST_BLOCK = 4096 * 4096  # px; a larger one saves no reading worth having and makes progress lumpy
-CHUNK = 256  # px, side of the squares in which planes lie on the disk
 SMALLEST_BLOCK = CHUNK * CHUNK  # px
 LEAST_JOINT = 512 * 512  # px; smaller blocks read a frame more than three times over (2.8 times at this size)
 CELL = 64  # px of the mosaic on which the subs over a pixel are counted
-LENIENT = 1.25  # headers may be wrong by so much (focal length of the catalogue, binning that they do not know)
-COARSEST = 1.5  # times the frames' own pixel size: beyond, the interpolation leaves out pixels between its samples
-SAME_SCALE = 0.02  # of the pixel size; frames that are finer or coarser by more get pixels of their own
-WIDEST = 60.0  # degrees from the tangent point; beyond that a TAN projection stretches by 4
-MOST_PIXELS = 4_000_000_000
 AUTOMATIC_PANEL = 0.4  # of the frames' shorter side
 
 
@@ -93,36 +101,6 @@ def group_frames(
         centre = mean_direction(unit_vectors(ra[members], dec[members]))
         groups.append(Group(label, *centre, tuple(frames[int(k)].id for k in members)))
     return tuple(groups)
-
-
-def natural_scale(frames: Sequence[Frame], solutions: Mapping[int, Solution]) -> float:
-    """Pixel size at which no frame loses detail, arcsec: the finest median of the telescopes with a tenth of the frames each."""
-    return _finest(frames, [pixel_scale(solutions[f.id]) for f in frames])
-
-
-def _finest(frames: Sequence[Frame], sizes: Sequence[float]) -> float:
-    """The finest median of the telescopes with a tenth of the frames each; NaN when that of one of them is NaN."""
-    scales: dict[str, list[float]] = defaultdict(list)
-    for f, size in zip(frames, sizes, strict=True):
-        scales["stack" if f.stack else f.instrument].append(size)
-    return float(np.min([np.median(each) for each in scales.values() if 10 * len(each) >= len(frames)]))
-
-
-def check_scale(frames: Sequence[Frame], output_scale: float) -> None:
-    """Refuse an `output_scale` that is too coarse as soon as headers tell so, with some room for headers that are wrong.
-
-    Raises SettingsError.
-    """
-    if frames and output_scale > LENIENT * COARSEST * (natural := _finest(frames, [f.scale for f in frames])):
-        raise _too_coarse(output_scale, natural)
-
-
-def _too_coarse(output_scale: float, natural: float) -> SettingsError:
-    return SettingsError(
-        f"output_scale is {output_scale:g} arcsec/px, the frames have {natural:.2f}: expected at most "
-        f"{COARSEST * natural:.2f}, since pixels are interpolated, not averaged; make the mosaic at its own scale "
-        "and bin it afterwards"
-    )
 
 
 def make_plan(
@@ -190,47 +168,6 @@ def _with_samples(
     return cuts, blocks(cuts)
 
 
-def make_grid(
-    frames: Sequence[Frame], solutions: Mapping[int, Solution], output_scale: float, crop: float = 0.0
-) -> Grid:
-    """The pixels that all mosaics of these frames share.
-
-    output_scale : arcsec/px; 0 is that of the frames (see `natural_scale`)
-    crop : share of the frames' width and height that is left out on each side
-
-    Raises InputError when the frames lie too far apart for one picture, SettingsError when `output_scale` is too coarse.
-    """
-    natural = natural_scale(frames, solutions)
-    if output_scale > COARSEST * natural:
-        raise _too_coarse(output_scale, natural)
-    return _grid(frames, solutions, (output_scale or natural) / 3600.0, crop)
-
-
-def grown_grid(
-    before: Grid,
-    frames: Sequence[Frame],
-    solutions: Mapping[int, Solution],
-    output_scale: float,
-    crop: float = 0.0,
-) -> tuple[Grid, Grid] | None:
-    """The grid of a mosaic with room for these frames, and the part of it that they need, on the same pixels as before.
-
-    It grows by whole chunks to the south and east, so that what was made stays as it is in its chunks, and never shrinks. None:
-    the pixels have to be others, as `output_scale` or the frames' own size is, or frames lie too far from the tangent point.
-    """
-    scale = (output_scale or natural_scale(frames, solutions)) / 3600.0
-    centres = np.array([(solutions[f.id].ra, solutions[f.id].dec) for f in frames])
-    apart = angular_separation(centres[:, 0], centres[:, 1], before.ra, before.dec)
-    if abs(scale / before.scale - 1.0) > SAME_SCALE or apart.max() > WIDEST:
-        return None
-    part = _around(before, frames, solutions, crop)
-    below, left = (max(0, -(-(new - old) // CHUNK)) * CHUNK for new, old in zip(part.zero, before.zero))
-    y, x = before.zero[0] + below, before.zero[1] + left
-    height = max(before.height + below, part.height + y - part.zero[0])
-    width = max(before.width + left, part.width + x - part.zero[1])
-    return _placed(before, -x, -y, width, height), part
-
-
 def grown_cuts(before: Grid, cuts: Cuts, grid: Grid) -> Cuts:
     """The cuts of a grid that grew, the old ones among them."""
     below, left = (new - old for new, old in zip(grid.zero, before.zero))
@@ -270,13 +207,13 @@ def _depths(frames: Sequence[Frame], solutions: Mapping[int, Solution], grid: Gr
     """Upper bound of the frames over any pixel of each cell of CELL x CELL px."""
     depths = np.zeros((-(-grid.height // CELL), -(-grid.width // CELL)), np.int64)
     for f in frames:
-        px, py = footprint(solutions[f.id], (f.height, f.width), grid)
-        j0, i0 = max(0, int(py.min()) // CELL - 1), max(0, int(px.min()) // CELL - 1)
-        rows, columns = slice(j0, int(py.max()) // CELL + 2), slice(i0, int(px.max()) // CELL + 2)
-        y, x = np.mgrid[rows, columns][:, : depths.shape[0] - j0, : depths.shape[1] - i0] * float(CELL) + 0.5 * CELL
+        x0, x1, y0, y1 = (int(each) // CELL for each in extent(solutions[f.id], (f.height, f.width), grid))
+        rows = slice(max(0, y0 - 1), max(0, min(y1 + 2, depths.shape[0])))
+        columns = slice(max(0, x0 - 1), max(0, min(x1 + 2, depths.shape[1])))
+        y, x = np.mgrid[rows, columns] * float(CELL) + 0.5 * CELL
         sx, sy = sky_to_pixel(solutions[f.id], *grid_to_sky(grid, x, y))
-        # half the diagonal of a cell in pixels of the frame, and a tenth for its distortion
-        reach = 0.78 * CELL * 3600.0 * grid.scale / pixel_scale(solutions[f.id])
+        # half the diagonal of a cell in pixels of the frame, and a tenth for its distortion; maps may crowd the sky by half
+        reach = (0.78 if grid.projection == "TAN" else 1.2) * CELL * 3600.0 * grid.scale / pixel_scale(solutions[f.id])
         inside = (sx > -reach) & (sx < f.width + reach) & (sy > -reach) & (sy < f.height + reach)
         depths[rows, columns] += inside
     return depths
@@ -308,65 +245,24 @@ def _chosen(block: Superblock, samples: SideBySide, budget: int, channels: int) 
     return replace(block, depth=0)
 
 
-def _grid(frames: Sequence[Frame], solutions: Mapping[int, Solution], scale: float, crop: float) -> Grid:
-    """North up, large enough for every frame, tangent point at the mean of the frames' corners."""
-    corners = [
-        pixel_to_sky(solutions[f.id], [0, f.width - 1, f.width - 1, 0], [0, 0, f.height - 1, f.height - 1])
-        for f in frames
-    ]
-    vectors = unit_vectors(np.concatenate([c[0] for c in corners]), np.concatenate([c[1] for c in corners]))
-    ra, dec = mean_direction(vectors)
-    spread = np.degrees(np.arccos(np.clip(vectors @ unit_vectors(np.array(ra), np.array(dec)), -1, 1)))
-    if spread.max() > WIDEST:
-        raise InputError(
-            f"the frames lie up to {spread.max():.0f} degrees from their common centre, more than the {WIDEST:.0f} that "
-            "one picture can show; leave targets and target_gap at their defaults, which make a mosaic of each target, or take "
-            "away the frames that lie between two"
-        )
-    return _around(Grid(ra, dec, scale, 0, 0, 0.0, 0.0), frames, solutions, crop)
-
-
-def _around(lattice: Grid, frames: Sequence[Frame], solutions: Mapping[int, Solution], crop: float) -> Grid:
-    """The part of a lattice of pixels that holds every frame."""
-    outlines = [footprint(solutions[f.id], (f.height, f.width), lattice, crop) for f in frames]
-    x, y = (np.concatenate([o[k] for o in outlines]) - zero for k, zero in enumerate((lattice.x, lattice.y)))
-    left, bottom = math.floor(x.min()) - 1, math.floor(y.min()) - 1
-    width, height = math.ceil(x.max()) + 2 - left, math.ceil(y.max()) + 2 - bottom
-    return _placed(lattice, left, bottom, width, height)
-
-
-def _placed(lattice: Grid, left: int, bottom: int, width: int, height: int) -> Grid:
-    """A grid of pixels of a lattice, its first one (left, bottom) px from the tangent point."""
-    if width * height > MOST_PIXELS:
-        raise InputError(
-            f"the mosaic would have {width} x {height} pixels of {lattice.scale * 3600:.2f} arcsec; leave targets and "
-            "target_gap at their defaults, which make a mosaic of each target, or run parts of the field by themselves"
-        )
-    return replace(lattice, width=width, height=height, x=float(-left), y=float(-bottom))
-
-
 def _superblocks(
     frames: Sequence[Frame], solutions: Mapping[int, Solution], grid: Grid, cuts: Cuts
 ) -> tuple[Superblock, ...]:
     """The rectangles between the cuts, as far as frames reach."""
-    boxes = []
-    for f in frames:
-        x, y = footprint(solutions[f.id], (f.height, f.width), grid)
-        boxes.append((y.min() - 1, y.max() + 1, x.min() - 1, x.max() + 1))
-    extent = np.array(boxes)
+    reach = np.array([extent(solutions[f.id], (f.height, f.width), grid) for f in frames]) + [-1.0, 1.0, -1.0, 1.0]
     blocks = []
     for y0, y1 in zip(cuts.rows[:-1], cuts.rows[1:]):
         for x0, x1 in zip(cuts.columns[:-1], cuts.columns[1:]):
-            touching = (extent[:, 0] < y1) & (extent[:, 1] >= y0) & (extent[:, 2] < x1) & (extent[:, 3] >= x0)
+            touching = (reach[:, 2] < y1) & (reach[:, 3] >= y0) & (reach[:, 0] < x1) & (reach[:, 1] >= x0)
             if touching.any():
-                low, high = np.floor(extent[touching].min(axis=0)), np.ceil(extent[touching].max(axis=0))
+                low, high = np.floor(reach[touching].min(axis=0)), np.ceil(reach[touching].max(axis=0))
                 members = tuple(frames[int(k)].id for k in np.flatnonzero(touching))
                 blocks.append(
                     Superblock(
-                        max(y0, int(low[0])),
-                        min(y1, int(high[1]) + 1),
-                        max(x0, int(low[2])),
-                        min(x1, int(high[3]) + 1),
+                        max(y0, int(low[2])),
+                        min(y1, int(high[3]) + 1),
+                        max(x0, int(low[0])),
+                        min(x1, int(high[1]) + 1),
                         members,
                     )
                 )

@@ -15,7 +15,7 @@ from astropy.io import fits
 from zemosaic.catalogue import load_catalogue
 from zemosaic.fits import read_header
 from zemosaic.imaging.grouping import central
-from zemosaic.imaging.projection import grid_to_sky
+from zemosaic.imaging.projection import grid_area, grid_to_sky
 from zemosaic.imaging.warp import footprint
 from zemosaic.ledger import FrameRow
 from zemosaic.model import FrameState, Grid, Group
@@ -171,7 +171,7 @@ def _facts(source: Source, header: fits.Header, maps: Maps, used: Sequence[Frame
         scale=3600.0 * grid.scale,
         ra=float(ra),
         dec=float(dec),
-        area=float(np.count_nonzero(covered)) * (maps.factor * grid.scale) ** 2,
+        area=_area(grid, maps.factor, covered),
         frames=len(used),
         lights=int(header.get("NRAWINIT", -1)),
         panels=len(source.groups),
@@ -185,6 +185,13 @@ def _facts(source: Source, header: fits.Header, maps: Maps, used: Sequence[Frame
         depth=_median(maps.seconds, covered),
         rejected=float(np.mean(rejected)) if rejected else NAN,
     )
+
+
+def _area(grid: Grid, factor: int, covered: np.ndarray) -> float:
+    """Square degrees of the blocks with data; row 0 is the upper one."""
+    row, column = np.nonzero(covered)
+    ra, dec = grid_to_sky(grid, (column + 0.5) * factor - 0.5, (len(covered) - row - 0.5) * factor - 0.5)
+    return float(np.nansum(grid_area(grid, ra, dec))) * (factor * grid.scale) ** 2
 
 
 def _card(header: fits.Header, key: str) -> float:

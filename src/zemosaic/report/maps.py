@@ -26,7 +26,7 @@ def factor_of(width: int, height: int) -> int:
 
 
 def blocks(path: Path, factor: int) -> FloatArray:
-    """Block means of a map, of its green plane where it has three; NaN counts as 0, and row 0 is the northern one.
+    """Block means of a map, of its green plane where it has three; NaN counts as 0, and row 0 is the upper one.
 
     Raises FrameError when the file cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Drawings of the sky that the mosaic covers: depth, footprints, seams; north up, east left."""
+"""Drawings of the sky that the mosaic covers, as it lies in its picture: depth, footprints, seams."""
 
 from __future__ import annotations
 
@@ -64,32 +64,59 @@ class Sky:
         return clip + opening + Markup("").join(parts) + Markup("</g>")
 
     def graticule(self) -> Iterator[Markup]:
-        """Lines of right ascension and declination with their values at the lower and left border."""
-        ra, dec = self._border()
+        """Lines of right ascension and declination with their values at the lower or left border, whichever they reach."""
+        ra, dec = self._shown()
         step = next((s for s in RA_STEPS if np.ptp(ra) / s <= LINES), 45.0)
         ramp = np.linspace(float(dec.min()), float(dec.max()), 49)
         for k in range(math.ceil(ra.min() / step), math.floor(ra.max() / step) + 1):
-            path = [self.sky(k * step, float(d)) for d in ramp]
-            yield line(path, "grid")
-            x = _crossing([(y, x) for x, y in path], self.tall)
-            if x is not None and SIDE + 14 < x < WIDTH - 18:
-                label = self.words.hours(k * step % 360.0, seconds=step < 0.25)
-                yield text(x, self.tall + 15, label, "tick", "middle")
+            label = self.words.hours(k * step % 360.0, seconds=step < 0.25)
+            yield from self._drawn([self.sky(k * step, float(d)) for d in ramp], label, across=True)
         step = next((s for s in DEC_STEPS if np.ptp(dec) / s <= LINES), 15.0)
         ramp = np.linspace(float(ra.min()), float(ra.max()), 49)
         for k in range(math.ceil(dec.min() / step), math.floor(dec.max() / step) + 1):
-            path = [self.sky(float(r), k * step) for r in ramp]
-            yield line(path, "grid")
-            y = _crossing(path, SIDE)
-            if y is not None and 8 < y < self.tall - 4:
-                yield text(SIDE - 6, y + 4, self.words.degrees(k * step), "tick", "end")
+            yield from self._drawn(
+                [self.sky(float(r), k * step) for r in ramp], self.words.degrees(k * step), across=False
+            )
 
-    def _border(self) -> tuple[FloatArray, FloatArray]:
-        """Right ascensions (near that of the middle) and declinations along the border, degrees."""
+    def _drawn(self, path: Sequence[tuple[float, float]], label: str, *, across: bool) -> Iterator[Markup]:
+        """A line and its value, at the lower border first (`across`), or at the left one."""
+        pieces = list(_pieces(path, 0.5 * self.across))
+        yield from (line(piece, "grid") for piece in pieces)
+        for below in (across, not across):
+            if below:
+                at = (_crossing([(y, x) for x, y in piece], self.tall) for piece in pieces)
+                found = [x for x in at if x is not None and SIDE + 14 < x < WIDTH - 18]
+                place = (found[0], self.tall + 15, label, "tick", "middle") if found else None
+            else:
+                found = [
+                    y for y in (_crossing(piece, SIDE) for piece in pieces) if y is not None and 8 < y < self.tall - 4
+                ]
+                place = (SIDE - 6, found[0] + 4, label, "tick", "end") if found else None
+            if place is not None:
+                yield text(*place)
+                return
+
+    def _shown(self) -> tuple[FloatArray, FloatArray]:
+        """Right ascensions (near that of the middle) and declinations all over the mosaic, degrees."""
         t = np.linspace(0.0, 1.0, 20)
-        u, v = np.concatenate([t, t, 0 * t, 0 * t + 1]), np.concatenate([0 * t, 0 * t + 1, t, t])
-        ra, dec = grid_to_sky(self.grid, u * (self.grid.width - 1), v * (self.grid.height - 1))
-        return self.grid.ra + (ra - self.grid.ra + 180.0) % 360.0 - 180.0, dec
+        u, v = np.meshgrid(t * (self.grid.width - 1), t * (self.grid.height - 1))
+        ra, dec = grid_to_sky(self.grid, u, v)
+        known = np.isfinite(ra)
+        return self.grid.ra + (ra[known] - self.grid.ra + 180.0) % 360.0 - 180.0, dec[known]
+
+
+def _pieces(path: Sequence[tuple[float, float]], longest: float) -> Iterator[list[tuple[float, float]]]:
+    """A line without what the map has no place for, parted where it goes on at the other side of the map."""
+    piece = list[tuple[float, float]]()
+    for point in path:
+        if not all(map(math.isfinite, point)) or (piece and math.dist(piece[-1], point) > longest):
+            if len(piece) > 1:
+                yield piece
+            piece = []
+        if all(map(math.isfinite, point)):
+            piece.append(point)
+    if len(piece) > 1:
+        yield piece
 
 
 def _crossing(path: Sequence[tuple[float, float]], at: float) -> float | None:

@@ -49,7 +49,7 @@ class Outline:
 
 @dataclass(frozen=True)
 class Maps:
-    """Depth in blocks of the mosaic, north up, east left: row 0 is the northern one; NaN is no data."""
+    """Depth in blocks of the mosaic as its picture lies: row 0 is the upper one; NaN is no data."""
 
     factor: int  # px of the mosaic, side of a block
     weight: FloatArray  # (h, w) ADU^-2, mean inverse variance of a pixel (green)
