@@ -129,6 +129,7 @@ def sky_table(grid: Grid) -> dict[str, object]:
     x, top = np.meshgrid(step * np.arange(columns), step * np.arange(rows))
     ra, dec = (np.radians(each) for each in grid_to_sky(grid, x, grid.height - 1.0 - top))
     directions = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+    directions = np.nan_to_num(directions)  # no direction beyond the edge of a map
     return {"step": step, "columns": columns, "rows": rows, "xyz": np.round(directions.ravel(), 9).tolist()}
 
 
