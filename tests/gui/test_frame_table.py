@@ -111,7 +111,7 @@ def test_rows_are_selected_as_everywhere(table: FrameTable) -> None:
 def test_frames_are_left_out_and_taken_back(table: FrameTable) -> None:
     click(table, 1)
     click(table, 3, state=1)
-    table._exclude.invoke()
+    table.bar._exclude.invoke()
     assert table.choice.excluded == {row.file for row in ROWS[1:4]} and column(table, "mark")[:5] == [
         IN,
         OUT,
@@ -128,13 +128,13 @@ def test_frames_are_left_out_and_taken_back(table: FrameTable) -> None:
     table.search("", EXCLUDED)
     table.finish()
     assert len(table.model.order) == 4
-    table._include.invoke()
+    table.bar._include.invoke()
     table.finish()
     assert [ROWS[int(n)].file for n in table.model.order] == [ROWS[6].file]
 
 
 def test_search_and_states(table: FrameTable) -> None:
-    table.entry.insert(0, "fwhm>9 usual")
+    table.bar.entry.insert(0, "fwhm>9 usual")
     done = tk.BooleanVar(table, False)
     table.after(300, lambda: done.set(True))
     table.wait_variable(done)
@@ -145,12 +145,12 @@ def test_search_and_states(table: FrameTable) -> None:
     table.search("no such frame")
     table.finish()
     table.update()
-    assert len(table.tree.get_children()) == 0 and str(table._count.cget("text")).startswith("0 of 20000 shown")
-    shown = [str(each) for each in table.states.cget("values")]
+    assert len(table.tree.get_children()) == 0 and str(table.bar._count.cget("text")).startswith("0 of 20000 shown")
+    shown = [str(each) for each in table.bar.states.cget("values")]
     assert shown[0] == "All states (20000)" and any(each.startswith("clouds (") for each in shown)
-    table.states.current(table._keys.index("trailed"))
-    table.states.event_generate("<<ComboboxSelected>>")
-    table.search("", table._state)
+    table.bar.states.current(table.bar._keys.index("trailed"))
+    table.bar.states.event_generate("<<ComboboxSelected>>")
+    table.search("", table.bar.state_wanted)
     table.finish()
     assert {ROWS[int(n)].state for n in table.model.order} == {"trailed"}
 

@@ -115,7 +115,7 @@ def test_shortcuts(window: Window, person: Person, monkeypatch: pytest.MonkeyPat
         person.press(f"ctrl+{number}")
         person.until(lambda page=page: window.bar.page.get() == page)  # type: ignore[misc]
     for number, field in (
-        (2, window.sky.table.entry),
+        (2, window.sky.table.bar.entry),
         (3, window.form.search_entry),
         (4, window.running.log.search_entry),
     ):

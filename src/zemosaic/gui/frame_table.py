@@ -15,8 +15,8 @@ from zemosaic.gui.frame_columns import COLUMNS, Column, cells, reason_words
 from zemosaic.gui.frame_model import ALL, EXCLUDED, GOOD, LEFT_OUT, USABLE, FrameModel
 from zemosaic.gui.shades import follow_theme
 from zemosaic.gui.sizes import px
-from zemosaic.gui.slices import Later, Sliced
-from zemosaic.gui.tips import Tip
+from zemosaic.gui.slices import Sliced
+from zemosaic.gui.table_bar import TableBar
 from zemosaic.gui.words import Words
 from zemosaic.quality import FrameQuality
 
@@ -24,7 +24,6 @@ __all__ = ["FrameTable"]
 
 MARK = "mark"  # the column that says whether a frame takes part
 IN, OUT = "☑", "☐"
-SEARCH_DELAY = 150  # ms after the last key
 WHEEL = 3  # rows
 SHIFT, CONTROL = 0x1, 0x4  # bits of an event's state
 
@@ -42,12 +41,11 @@ class FrameTable(ttk.Frame):
         self._tr, self.choice = tr, choice
         self.model = FrameModel(tr)
         self._top, self._cursor, self._anchor = 0, 0, 0  # places in the model's order
-        self._state = ALL
         self._followed: frozenset[str] = frozenset()
-        self._searching = Later(self, SEARCH_DELAY, self._choose)
         self._choosing = Sliced(self)
         follow_theme(self)
-        self._make_top()
+        self.bar = TableBar(self, tr, choice, self._choose)
+        self.bar.grid(row=0, column=0, columnspan=2, sticky="ew", padx=px(self, 12), pady=px(self, 8))
         self._make_tree()
         self.rowconfigure(1, weight=1)
         self.columnconfigure(0, weight=1)
@@ -60,7 +58,7 @@ class FrameTable(ttk.Frame):
     def set_rows(self, rows: Sequence[FrameQuality]) -> None:
         """Show these; selection, order and filter stay."""
         self.model.set_rows(rows)
-        self._fill_states()
+        self._list_states()
         self._choose()
 
     def show(self, file: str) -> None:
@@ -77,9 +75,7 @@ class FrameTable(ttk.Frame):
 
     def search(self, words: str, state: str = ALL) -> None:
         """Show the rows in which all words appear (or whose numbers fit, as in fwhm>4) and that are in this state."""
-        self._words.set(words)
-        self._state = state
-        self._show_state()
+        self.bar.look_for(words, state)
         self._choose()
 
     def sort(self, key: str) -> None:
@@ -104,40 +100,15 @@ class FrameTable(ttk.Frame):
         return "break"
 
     def retranslate(self) -> None:
-        tr = self._tr
-        self._label.configure(text=tr("gui.table.search"))
-        self._include.configure(text=tr("gui.table.include"))
-        self._exclude.configure(text=tr("gui.table.exclude"))
+        self.bar.retranslate()
+        self._list_states()
         self.model.forget_words()
-        self._fill_states()
         self._head()
         if self.model.sorted_by:
             self.model.sort(self.model.sorted_by, reverse=self.model.reverse)
         self._refresh()
 
     # ---- widgets
-
-    def _make_top(self) -> None:
-        top = ttk.Frame(self)
-        top.grid(row=0, column=0, columnspan=2, sticky="ew", padx=px(self, 12), pady=(px(self, 8), px(self, 8)))
-        self._label = ttk.Label(top)
-        self._label.grid(row=0, column=0, padx=(0, px(self, 8)))
-        self._words = tk.StringVar(self)
-        self.entry = ttk.Entry(top, textvariable=self._words, width=26)
-        self.entry.grid(row=0, column=1)
-        self.entry.bind("<Escape>", lambda _: self._words.set(""))
-        self._words.trace_add("write", lambda *_: self._searching.start())
-        self._tip = Tip(lambda: self._tr("gui.table.search.help"), self.entry, self._label)
-        self.states = ttk.Combobox(top, state="readonly", width=24)
-        self.states.grid(row=0, column=2, padx=px(self, 12))
-        self.states.bind("<<ComboboxSelected>>", lambda _: self._state_chosen())
-        self._count = ttk.Label(top, style="Dim.TLabel")
-        self._count.grid(row=0, column=3, sticky="w")
-        top.columnconfigure(3, weight=1)
-        self._include = ttk.Button(top, command=lambda: self.choice.include(self.choice.selected))
-        self._exclude = ttk.Button(top, command=lambda: self.choice.exclude(self.choice.selected))
-        self._include.grid(row=0, column=4, padx=(px(self, 12), px(self, 6)))
-        self._exclude.grid(row=0, column=5)
 
     def _make_tree(self) -> None:
         keys = [MARK, *(column.key for column in COLUMNS)]
@@ -188,30 +159,16 @@ class FrameTable(ttk.Frame):
             sort = partial(self.sort, column.key)
             self.tree.heading(column.key, text=self._tr(column.heading) + arrow, anchor=_side(column), command=sort)
 
-    def _fill_states(self) -> None:
-        known = {ALL: len(self.model.rows), USABLE: None, LEFT_OUT: None, EXCLUDED: None, **dict(self.model.states())}
-        self._keys = list(known)
-        words = []
-        for key, count in known.items():
-            text = self._tr(f"gui.table.state.{key}" if count is None or key == ALL else f"state.{key}")
-            words.append(text if count is None else f"{text} ({count})")
-        self.states.configure(values=words)
-        if self._state not in self._keys:
-            self._state = ALL
-        self._show_state()
-
-    def _show_state(self) -> None:
-        if self._state in self._keys:
-            self.states.current(self._keys.index(self._state))
+    def _list_states(self) -> None:
+        counts = {ALL: len(self.model.rows), USABLE: None, LEFT_OUT: None, EXCLUDED: None}
+        self.bar.list_states({**counts, **dict(self.model.states())})
 
     # ---- choosing and showing
 
-    def _state_chosen(self) -> None:
-        self._state = self._keys[self.states.current()]
-        self._choose()
-
     def _choose(self) -> None:
-        self._choosing.start(self.model.choose(self._words.get(), self._state, self.choice.excluded), self._chosen)
+        self._choosing.start(
+            self.model.choose(self.bar.words.get(), self.bar.state_wanted, self.choice.excluded), self._chosen
+        )
 
     def _chosen(self) -> None:
         last = max(len(self.model.order) - 1, 0)
@@ -265,12 +222,8 @@ class FrameTable(ttk.Frame):
         self.tree.selection_set(chosen)
         total, page = max(len(shown), 1), self._page()
         self._bar.set(self._top / total, min((self._top + page) / total, 1.0))
-        chosen_files = len(self.choice.selected)
-        counts = {"shown": len(shown), "total": len(self.model.rows), "selected": chosen_files}
-        self._count.configure(text=self._tr("gui.table.count", **counts))
+        self.bar.tell(len(shown), len(self.model.rows), len(self.choice.selected))
         self._about.configure(text=self._told())
-        for button in (self._include, self._exclude):
-            button.state(["!disabled" if chosen_files else "disabled"])
 
     def _told(self) -> str:
         """The whole path and reason of the row at the cursor when it is selected, always two lines."""
@@ -365,7 +318,7 @@ class FrameTable(ttk.Frame):
 
     def _choice_changed(self) -> None:
         self._follow()
-        if self._state in (USABLE, LEFT_OUT, EXCLUDED):
+        if self.bar.state_wanted in (USABLE, LEFT_OUT, EXCLUDED):
             self._choose()
         self._refresh()
 

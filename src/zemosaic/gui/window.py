@@ -17,6 +17,7 @@ from zemosaic.gui.frames import Frames, exclusion, parted, ruled_out
 from zemosaic.gui.inquiry import Inquiry
 from zemosaic.gui.keys import answer_return, bind_shortcuts
 from zemosaic.gui.launch import Opening
+from zemosaic.gui.placement import place
 from zemosaic.gui.progress import Progress, TimeLeft
 from zemosaic.gui.remembered import Remembered
 from zemosaic.gui.result_page import ResultPage
@@ -41,7 +42,6 @@ TICK = 50  # ms between two looks at what the engine said
 SLICE = 0.010  # s of a look, at most
 SHOW_EVERY = 4  # ticks between two times that figures are written anew
 PAGES = ("start", "sky", "settings", "run", "result")
-SIZE, LEAST = (1180, 700), (1180, 600)  # px at 96 dpi
 NOTICE = 15_000  # ms that it is shown
 NAMED = 3  # patterns in a line
 RESTLESS = 400  # ms without a change before headers are looked at
@@ -67,7 +67,7 @@ class Window:
         root.report_callback_exception = self._on_error
         theme.use(self._memory.theme)
         self._make()
-        self._place()
+        place(root, self._memory.geometry)
         self._fill()
         answer_return(root)
         pages = {str(number): partial(self.show_page, page) for number, page in enumerate(PAGES, 1)}
@@ -125,29 +125,6 @@ class Window:
         flags = {name: value for name, value in given.items() if value != kept[name]}
         return kept | {name: value for name, value in self._memory.settings.items() if name in kept} | flags
 
-    def _place(self) -> None:
-        px = self.theme.px
-        width, height = (min(px(size), room) for size, room in zip(SIZE, self._screen()))
-        self.root.minsize(*(min(px(size), room) for size, room in zip(LEAST, self._screen())))
-        self.root.geometry(f"{width}x{height}")
-        if self._memory.geometry:
-            self._restore_geometry(self._memory.geometry)
-
-    def _restore_geometry(self, geometry: str) -> None:
-        """Where it was, if that is on a screen that is still there."""
-        try:
-            size, x, y = geometry.replace("-", "+-").split("+", 2)
-            width, height = map(int, size.split("x"))
-            left, top = int(x), int(y.lstrip("+"))
-        except ValueError:
-            return
-        across, up = self._screen()
-        if 0 <= left < across - 100 and 0 <= top < up - 100:
-            self.root.geometry(f"{min(width, across)}x{min(height, up)}+{left}+{top}")
-
-    def _screen(self) -> tuple[int, int]:
-        return self.root.winfo_screenwidth(), self.root.winfo_screenheight()
-
     def _fill(self) -> None:
         inputs: tuple[str, ...] = tuple(map(str, self._opening.inputs)) or self._memory.inputs
         output = str(self._opening.output or self._memory.output)
@@ -173,7 +150,11 @@ class Window:
 
     def _find(self) -> None:
         """The keyboard goes to where this page is searched."""
-        fields = {"sky": self.sky.table.entry, "settings": self.form.search_entry, "run": self.running.log.search_entry}
+        fields = {
+            "sky": self.sky.table.bar.entry,
+            "settings": self.form.search_entry,
+            "run": self.running.log.search_entry,
+        }
         if (field := fields.get(self.bar.page.get())) is not None:
             field.focus_set()
             field.select_range(0, "end")
