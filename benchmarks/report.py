@@ -14,11 +14,12 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "report"))
 
 from reports import GRID, clouded, line, made_up
-from test_table import CHROMIUM, FLAGS
 
+from browser import CHROMIUM, FLAGS
 from zemosaic.report.files import as_csv, as_json
 from zemosaic.report.page import page
 from zemosaic.report.words import Words

@@ -516,7 +516,7 @@ class Settings(BaseModel):
         "stars",
         "pictures",
         "Colour balance",
-        "Balance of the colours with a `linked` stretch: `stars` makes the stars of the field grey on average, `sensor` leaves "
+        "Balance of the colours: `stars` makes the stars of the field grey on average, `sensor` leaves "
         "what the sensor saw (often green). The sky is neutral in both.",
     )
     picture_gradient: bool = setting(

@@ -7,7 +7,7 @@ The steps, each on covered pixels only:
 2. the white balance: the median star is white (raw colour filter arrays see more green);
 3. a filter that evens the noise out (`imaging.grain`), so that thinly covered edges and coloured grain do not catch the eye;
 4. a curve, a mixture of the midtones transfer function and an arcsinh: one for all channels, applied so that the colour of bright
-   stars and galaxy cores survives, or one for each channel (`Style`).
+   stars and galaxy cores survives, or one for each channel, which pales them (`Style`).
 
 A picture that is too large for the memory is developed in parts with what was measured on pieces of it (`develop`).
 """
@@ -58,8 +58,10 @@ COLOUR_KEPT = 0.7  # 1 keeps the ratios of the channels, 0 stretches each channe
 class Style:
     """What may be chosen of the tone."""
 
-    linked: bool = True  # one curve for all channels; else each has its own, from its own noise and highlights
-    star_white: bool = True  # with one curve: the median star is white; else the channels are as the sensor has them
+    linked: bool = (
+        True  # one curve for all channels, which keeps colours; else each has its own, from its own highlights
+    )
+    star_white: bool = True  # the median star is white; else the channels are as the sensor has them
     background: float = BACKGROUND  # display level of the sky, 0..1
 
 
@@ -99,8 +101,7 @@ def measure_tone(data: FloatImage, weight: FloatImage, style: Style = AS_USUAL) 
     """
     sky_mask = _sky_pixels(data, weight)
     sky = tuple(float(np.median(channel[sky_mask])) if sky_mask.any() else 0.0 for channel in data)
-    balanced = len(data) > 1 and style.linked and style.star_white
-    balance = _white_balance(data, sky, weight) if balanced else (1.0,) * len(data)
+    balance = _white_balance(data, sky, weight) if len(data) > 1 and style.star_white else (1.0,) * len(data)
     return _with_noise(Tone(sky, (), balance), data, weight)
 
 
@@ -257,9 +258,11 @@ def _ends(
     good = sampled_weight >= WELL_COVERED * np.median(sampled_weight)
     some = np.stack([sampled(channel, covered) for channel in values])
     parts = [some] if style.linked else [some[c : c + 1] for c in range(len(some))]
+    noise = max(
+        _spread_below(channel[good], 0.0) for channel in some
+    )  # of one alone, stars would have the colour of the calmest
     black, white = list[float](), list[float]()
     for part in parts:
-        noise = max(_spread_below(channel[good], 0.0) for channel in part)
         lowest = -float(np.quantile(part, CLIPPED, axis=1).min())
         black.append(float(np.clip(lowest, BLACK_POINTS[0] * noise, BLACK_POINTS[1] * noise)) or 1.0)
         highest = float(np.quantile(part.mean(axis=0), WHITE))

@@ -113,10 +113,14 @@ class Tiles:
 
 def _half(rows: Bytes) -> Bytes:
     """Means of 2 x 2 px; a single row or column at the end is its own mean."""
-    h, w, _ = rows.shape
-    even = np.pad(rows, ((0, h % 2), (0, w % 2), (0, 0)), mode="edge").astype(np.uint16)
-    total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
-    return ((total + 2) // 4).astype(np.uint8)
+    h, w, channels = rows.shape
+    out = np.empty((-(-h // 2), -(-w // 2), channels), np.uint8)
+    for left in range(0, w, 8 * TILE):
+        part = rows[:, left : left + 8 * TILE]
+        even = np.pad(part, ((0, h % 2), (0, part.shape[1] % 2), (0, 0)), mode="edge").astype(np.uint16)
+        total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
+        out[:, left // 2 : (left + part.shape[1] + 1) // 2] = (total + 2) // 4
+    return out
 
 
 def sky_table(grid: Grid) -> dict[str, object]:
