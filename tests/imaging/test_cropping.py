@@ -67,6 +67,14 @@ def test_single_pixels_that_were_rejected_cut_nothing():
     assert y1 <= 204 or y0 >= 200
 
 
+def test_the_end_of_the_data_is_no_line_of_the_part():
+    """A row is 1/16 of a cell: one that is empty would be within what may lack."""
+    weight = np.ones((1, 128, 160), np.float32)
+    weight[:, 0] = weight[:, :, 159] = 0.0
+    y0, y1, x0, x1 = deep_part(strips(weight, 64), 0.5)
+    assert (y0, y1, x0, x1) == (16, 128, 0, 144)
+
+
 def test_every_channel_counts():
     weight = weights()
     weight[1, :, 250:] *= 0.1

@@ -19,7 +19,7 @@ def deep_part(weight: Iterable[NDArray[np.float32]], share: float) -> tuple[int,
     """Rows y0..y1 and columns x0..x1 px, half open, of the largest rectangle that is deep enough; None where there is none.
 
     weight : (channels, rows, w) inverse variance, strip by strip, each a multiple of CELL rows but the last; 0 or NaN is no data
-    share : of the median weight that every channel has to have in all cells but for LACKING of their pixels
+    share : of the median weight that every channel has to have in all cells, but for LACKING of their pixels and in no whole line
 
     What is left of whole cells at the right and upper end is no part of it. The median is that of the medians of cells with data.
     """
@@ -38,11 +38,17 @@ def deep_part(weight: Iterable[NDArray[np.float32]], share: float) -> tuple[int,
 
 
 def _cells(strip: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(channels, ny, nx) of each whole cell of a strip: what all but LACKING of its pixels reach, and their median."""
+    """(channels, ny, nx) of each whole cell of a strip: what its pixels reach but for LACKING of them, and their median.
+
+    Every row and column of a cell reaches it with half of its pixels.
+    """
     channels, height, width = strip.shape
     ny, nx = height // CELL, width // CELL
     whole = np.nan_to_num(strip[:, : ny * CELL, : nx * CELL]).reshape(channels, ny, CELL, nx, CELL)
     flat = np.moveaxis(whole, 2, 3).reshape(channels, ny, nx, CELL * CELL)
     least, half = int(LACKING * CELL * CELL), CELL * CELL // 2
     ordered = np.partition(flat, (least, half), axis=-1)
-    return ordered[..., least], ordered[..., half]
+    # where the mosaic ends within a cell, few of its pixels may lack data, but a whole row or column of it
+    across, down = (np.partition(whole, CELL // 2, axis=axis).take(CELL // 2, axis=axis) for axis in (4, 2))
+    lines = np.minimum(across.min(axis=2), down.min(axis=3))
+    return np.minimum(ordered[..., least], lines), ordered[..., half]

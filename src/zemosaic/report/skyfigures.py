@@ -25,7 +25,7 @@ FOOT, SIDE, BAR = 20.0, 62.0, 46.0  # room for right ascensions, declinations, a
 MOST_OUTLINES = 1500
 RA_STEPS = (0.25, 0.5, 1.25, 2.5, 5.0, 7.5, 15.0, 30.0)  # deg: 1, 2, 5, 10, 20, 30 minutes, 1 and 2 hours
 DEC_STEPS = (1 / 12, 1 / 6, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)  # deg
-LINES = 5
+LINES, POINTS = 5, 193
 DIGIT, LETTER = 8.0, 15.0  # room of a digit across, of a line of text up
 
 
@@ -66,34 +66,44 @@ class Sky:
     def graticule(self) -> Iterator[Markup]:
         """Lines of right ascension and declination with their values at the lower or left border, whichever they reach."""
         ra, dec = self._shown()
+        labelled = list[tuple[float, float]]()
         step = next((s for s in RA_STEPS if np.ptp(ra) / s <= LINES), 45.0)
-        ramp = np.linspace(float(dec.min()), float(dec.max()), 49)
+        ramp = np.linspace(float(dec.min()), float(dec.max()), POINTS)
         for k in range(math.ceil(ra.min() / step), math.floor(ra.max() / step) + 1):
             label = self.words.hours(k * step % 360.0, seconds=step < 0.25)
-            yield from self._drawn([self.sky(k * step, float(d)) for d in ramp], label, across=True)
+            yield from self._drawn([self.sky(k * step, float(d)) for d in ramp], label, (True, False), labelled)
         step = next((s for s in DEC_STEPS if np.ptp(dec) / s <= LINES), 15.0)
-        ramp = np.linspace(float(ra.min()), float(ra.max()), 49)
+        ramp = np.linspace(float(ra.min()), float(ra.max()), POINTS)
         for k in range(math.ceil(dec.min() / step), math.floor(dec.max() / step) + 1):
-            yield from self._drawn(
-                [self.sky(float(r), k * step) for r in ramp], self.words.degrees(k * step), across=False
-            )
+            path = [self.sky(float(r), k * step) for r in ramp]
+            yield from self._drawn(path, self.words.degrees(k * step), (False, True), labelled)
 
-    def _drawn(self, path: Sequence[tuple[float, float]], label: str, *, across: bool) -> Iterator[Markup]:
-        """A line and its value, at the lower border first (`across`), or at the left one."""
+    def _drawn(
+        self,
+        path: Sequence[tuple[float, float]],
+        label: str,
+        borders: tuple[bool, bool],
+        labelled: list[tuple[float, float]],
+    ) -> Iterator[Markup]:
+        """A line as far as it lies on the mosaic, and its value at the lower border (True) or the left one, where there is room.
+
+        labelled : where values stand; this one joins them
+        """
         pieces = list(_pieces(path, 0.5 * self.across))
-        yield from (line(piece, "grid") for piece in pieces)
-        for below in (across, not across):
-            if below:
-                at = (_crossing([(y, x) for x, y in piece], self.tall) for piece in pieces)
-                found = [x for x in at if x is not None and SIDE + 14 < x < WIDTH - 18]
-                place = (found[0], self.tall + 15, label, "tick", "middle") if found else None
+        for piece in pieces:
+            inside = [p if SIDE <= p[0] <= WIDTH and 0.0 <= p[1] <= self.tall else (math.nan, math.nan) for p in piece]
+            yield from (line(part, "grid") for part in _pieces(inside, math.inf))
+        for lower in borders:
+            if lower:
+                crossed = (_crossing([(y, x) for x, y in piece], self.tall) for piece in pieces)
+                places = [(x, self.tall + 15) for x in crossed if x is not None and SIDE + 14 < x < WIDTH - 18]
             else:
-                found = [
-                    y for y in (_crossing(piece, SIDE) for piece in pieces) if y is not None and 8 < y < self.tall - 4
-                ]
-                place = (SIDE - 6, found[0] + 4, label, "tick", "end") if found else None
-            if place is not None:
-                yield text(*place)
+                crossed = (_crossing(piece, SIDE) for piece in pieces)
+                places = [(SIDE - 6, y + 4) for y in crossed if y is not None and 8 < y < self.tall - 4]
+            free = [(x, y) for x, y in places if all(abs(x - a) > SIDE or abs(y - b) > LETTER for a, b in labelled)]
+            if free:
+                labelled.append(free[0])
+                yield text(*free[0], label, "tick", "middle" if lower else "end")
                 return
 
     def _shown(self) -> tuple[FloatArray, FloatArray]:
