@@ -51,16 +51,18 @@ def naive_blot(planes, count, x, y, c):
     return weights(y - row) @ taps @ weights(x - column), np.ptp(inner), count[round(y), round(x)]
 
 
-@pytest.mark.parametrize("size", [(40, 70), (37, 51), (3, 2)])
-def test_blot_is_what_each_pixel_would_be_by_itself(size):
+@pytest.mark.parametrize(
+    ("size", "step"), [((40, 70), STEP), ((37, 51), STEP), ((3, 2), STEP), ((37, 51), 8), ((37, 51), 4)]
+)
+def test_blot_is_what_each_pixel_would_be_by_itself(size, step):
     """Also where the mosaic ends, in frames of odd size, and scaled and shifted as the frame's raw pixels are."""
     rng = np.random.default_rng(4)
     planes, count = rng.normal(size=(3, 45, 60)).astype(np.float32), rng.integers(0, 99, (45, 60)).astype(np.uint16)
-    fy, fx = np.mgrid[0:96:STEP, 0:128:STEP].astype(float)
+    fy, fx = np.mgrid[0:96:step, 0:128:step].astype(float)
     nodes_x, nodes_y = 0.93 * fx + 0.11 * fy + 4.3, -0.13 * fx + 0.95 * fy + 8.6
     scale, offset = rng.uniform(1, 2, (6, 8, 3)).astype(np.float32), rng.normal(size=(6, 8, 3)).astype(np.float32)
     out, spread, samples = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.uint16)
-    blot(planes, count, (5, 2), nodes_x, nodes_y, STEP, GRBG, TOGETHER, scale, offset, 16, out, spread, samples)
+    blot(planes, count, (5, 2), nodes_x, nodes_y, step, GRBG, TOGETHER, scale, offset, 16, out, spread, samples)
     factor, zero = np.empty(size, np.float32), np.empty(size, np.float32)
     calibrate(np.ones(size, np.float32), 0, GRBG, scale, np.zeros_like(scale), 16, factor)
     calibrate(np.zeros(size, np.float32), 0, GRBG, scale, offset, 16, zero)
