@@ -15,6 +15,7 @@ extensions = ["myst_parser"]
 myst_enable_extensions = ["attrs_inline"]
 myst_heading_anchors = 3  # links to headings, as the forges have them
 nitpicky = True
+smartquotes = False  # " is an arcsecond here
 
 html_theme = "furo"
 html_title = f"ZeMosaic {release}"

@@ -133,6 +133,8 @@ def test_names_of_settings_exist() -> None:
     known = {*declared(), *NO_EFFECT, *RENAMED, *values, *choices, *(state.value for state in FrameState), WORKSPACE}
     known |= {"make_mosaic"}
     for page in PAGES:
+        if page.name == "CONTRIBUTING.md":
+            continue  # speaks of the code
         for span in spans(page):
             assert not NAME.fullmatch(span) or span in known, f"{page.name}: {span}"
 
@@ -166,3 +168,19 @@ def test_quoted_messages_are_those_of_the_program() -> None:
     checked = {message: words for message, words in longest.items() if len(words) >= 15}
     assert len(checked) >= 25
     assert [message for message, words in checked.items() if words not in said] == []
+
+
+NAMED = re.compile(r"`((?:src|tests|tools|docs|benchmarks|compile)/[\w./-]+)`")
+WORDS = re.compile(r"`(_?[A-Za-z]\w*)(?:\([^`]*)?`")
+
+
+def test_contributing_names_files_and_words_that_exist() -> None:
+    text = text_of(ROOT / "CONTRIBUTING.md")
+    files = {ROOT / name for name in NAMED.findall(text)}
+    assert len(files) > 15 and [file for file in files if not file.exists()] == []
+    recipes = text[text.index("## How to add a solver") :]
+    sources = "\n".join(
+        path.read_text(encoding="utf-8") for folder in ("src", "tests") for path in (ROOT / folder).rglob("*.py")
+    )
+    named = {word for word in WORDS.findall(recipes) if word not in ("make",)}
+    assert len(named) > 15 and [word for word in named if not re.search(rf"\b{word}\b", sources)] == []

@@ -114,17 +114,6 @@ def test_tiff_is_the_preview_in_sixteen_bits(made: Outputs) -> None:
         assert image.info["icc_profile"] == profile
 
 
-def test_a_tiff_beyond_four_gigabytes_has_long_addresses(
-    source: Mosaic, made: Outputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("zemosaic.phases._export_pictures.BIG", 500_000)
-    outputs = shown(tmp_path, source, Pictures(tiff=True))
-    assert outputs.tiff is not None and made.tiff is not None
-    with tifffile.TiffFile(outputs.tiff) as large, tifffile.TiffFile(made.tiff) as small:
-        assert large.is_bigtiff and not small.is_bigtiff
-        assert np.array_equal(large.asarray(), small.asarray())
-
-
 def test_jpeg_and_thumbnail_are_the_preview(made: Outputs) -> None:
     assert made.jpeg is not None and made.thumbnail is not None
     with Image.open(made.jpeg) as image:

@@ -109,8 +109,7 @@ def _base_header(grid: Grid, channels: int, provenance: Provenance) -> fits.Head
         header["CRVAL3"] = 1.0
         header["CD3_3"] = 1.0
     header["RADESYS"] = ("ICRS", "Tycho-2 at J2000 without proper motion")
-    if grid.projection == "TAN":  # what Siril 1.0 then writes whatever the projection is
-        header["EQUINOX"] = (2000.0, "[yr] without it Siril 1.0 drops the WCS")
+    header["EQUINOX"] = (2000.0, "[yr] without it Siril 1.0 drops the WCS")
     header["SOFTWARE"] = (f"ZeMosaic {provenance.version}", "made this file")
     return header
 
