@@ -7,7 +7,7 @@ READY := .venv/ready
 NIGHT := demo/night
 MOSAIC := demo/mosaic
 
-.PHONY: setup mosaic test docs screenshots clean
+.PHONY: setup mosaic test docs executable screenshots clean
 
 setup: $(READY)
 
@@ -41,8 +41,11 @@ docs: $(READY)
 	$(BIN)/python -m sphinx -q -W --keep-going -d build/docs-read docs build/docs
 	@echo "The site: build/docs/index.html"
 
+executable: # dist/zemosaic; it and the wheel are tried
+	PYTHON=$(PYTHON) compile/check.sh
+
 screenshots: $(NIGHT)/ready # of every page of the window, in docs/images; needs Xvfb
 	$(BIN)/python tools/make_screenshots.py $(NIGHT)/lights
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo build dist

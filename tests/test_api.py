@@ -36,6 +36,13 @@ def test_importing_the_package_loads_no_library() -> None:
     assert done.stdout.startswith("[] ") and all(f"'{name}'" in done.stdout for name in zemosaic.__all__)
 
 
+def test_workers_do_not_wait_for_libraries_of_which_a_function_would_be_used() -> None:
+    """scipy.stats and scipy.signal take 0.4 s of each process to load."""
+    code = "import sys, zemosaic.imaging.verification as _, zemosaic.imaging.smear as _; "
+    code += "print({'scipy.stats', 'scipy.signal'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
 def test_names_are_those_that_are_announced() -> None:
     assert sorted(zemosaic.__all__, key=str.lower) == sorted(set(zemosaic.__all__), key=str.lower)
     assert set(zemosaic.__all__) == {"__version__", *zemosaic._PLACES}

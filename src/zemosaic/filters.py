@@ -6,6 +6,7 @@ programs write what their user typed. Names that mean the same become one; what 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ NORMAL = {spelling: name for name, spellings in KNOWN.items() for spelling in (*
 DUAL_BAND = {"LP", "Duo-band", "L-eNhance", "L-eXtreme", "L-Ultimate", "ALP-T", "NBZ", "D1 Duo"}
 NOTHING = {"", "none", "nofilter", "no", "clear", "unknown", "na", "empty"}
 BROADBAND = {"IRCUT", "Astro", "VIS"}  # one light, the filters of the telescopes for galaxies and clusters
+LONGEST_LABEL = 40  # characters: paths end at 260 on many a Windows
 IN_NAMES = {"IRCUT", "LP", "Duo-band", "Astro", "VIS"}  # that telescopes write into the names of files
 
 
@@ -72,8 +74,11 @@ def may_show_lines(frame: Frame) -> bool:
 
 
 def filter_label(name: str) -> str:
-    """As a part of a file name: `no-filter` where none is known."""
-    return re.sub(r"[^0-9A-Za-z+]+", "-", name).strip("-") or "no-filter"
+    """As a part of a file name: `no-filter` where none is known; a long one ends in what tells it from others."""
+    label = re.sub(r"[^0-9A-Za-z+]+", "-", name).strip("-") or "no-filter"
+    if len(label) <= LONGEST_LABEL:
+        return label
+    return f"{label[: LONGEST_LABEL - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def by_filter(frames: Sequence[Frame]) -> tuple[tuple[str, tuple[Frame, ...]], ...]:

@@ -29,3 +29,8 @@ def stamp(path: Path) -> tuple[int, int]:
     """Size and modification time (ns) of a file; (0, 0) for one that is gone."""
     stat = path.stat() if path.is_file() else None
     return (stat.st_size, stat.st_mtime_ns) if stat else (0, 0)
+
+
+def end_of(name: str, most: int) -> str:
+    """The end of a name, where names of subs differ, in at most so many bytes: systems take 255 for a file."""
+    return name.encode(errors="surrogateescape")[-most:].decode(errors="ignore")

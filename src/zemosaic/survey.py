@@ -41,6 +41,7 @@ from zemosaic.filters import by_filter, is_dual_band, may_show_lines
 from zemosaic.forecast import pace
 from zemosaic.ledger import Ledger
 from zemosaic.model import CalibrationFrame, Frame, Group, LeftOut, Masters, Measurement, Solution
+from zemosaic.names import end_of
 from zemosaic.patterns import patterns
 from zemosaic.phases.calibrate import calibrate
 from zemosaic.phases.match import Limits, MatchResult, match
@@ -61,6 +62,7 @@ from zemosaic.wcs import solution_header
 __all__ = ["PACE", "MatchedPart", "Survey", "ledger_key", "no_lines", "seen"]
 
 PACE = "pace of measuring"  # what the ledger calls it
+WCS_NAME = 60  # bytes of a sub's name in that of its .wcs file
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,7 @@ class Survey:
     def _write_solutions(self, frames: Sequence[Frame], solutions: Mapping[int, Solution], *, taken_over: bool) -> None:
         """The solution of each frame as a header of cards, one a line, for other programs; those taken over lie there."""
         folder = self.ledger.workspace / "wcs"
-        files = {f.id: folder / f"{f.id:05d}_{f.path.name}.wcs" for f in frames if f.id in solutions}
+        files = {f.id: folder / f"{f.id:05d}_{end_of(f.path.name, WCS_NAME)}.wcs" for f in frames if f.id in solutions}
         if taken_over and all(path.is_file() for path in files.values()):
             return
         try:

@@ -38,6 +38,7 @@ def open_window(opening: Opening) -> bool:
         if importlib.util.find_spec(name) is None:
             print(say("gui.absent.package", name=name, python=sys.executable), file=sys.stderr)
             return False
+    from zemosaic.gui.icon import show_icon
     from zemosaic.gui.sizes import follow_desktop
     from zemosaic.gui.theme import Theme, be_sharp
     from zemosaic.gui.window import Window
@@ -49,5 +50,6 @@ def open_window(opening: Opening) -> bool:
         print(say("gui.absent.screen", reason=error), file=sys.stderr)
         return False
     follow_desktop(root)
+    show_icon(root)
     Window(root, Theme(root), opening).run()
     return True

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-from scipy.signal import convolve2d
 
 from zemosaic.imaging.projection import pixel_to_sky, sky_to_grid
 from zemosaic.model import Grid, Solution
@@ -141,7 +140,8 @@ class Smear:
             own = np.tile(self.colours == channel, (SIZE // 2, SIZE // 2))
             kernel = np.zeros((SIZE, SIZE), np.float32)
             spread = _debayered(int(np.count_nonzero(self.colours == channel)))
-            kernel[: 2 * REACH + 3, : 2 * REACH + 3] = convolve2d(motion[::-1, ::-1], spread)
+            for (j, i), share in np.ndenumerate(spread):
+                kernel[j : j + 2 * REACH + 1, i : i + 2 * REACH + 1] += share * motion[::-1, ::-1]
             kernel = np.roll(kernel, (-REACH - 1, -REACH - 1), (0, 1))
             product = fft.rfft2(np.where(own, window, np.float32(0.0))) * fft.rfft2(kernel)
             inner = np.s_[REACH : REACH + TILE, REACH : REACH + TILE]
