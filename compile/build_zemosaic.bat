@@ -19,5 +19,5 @@ for %%w in (build\wheel\zemosaic-*.whl) do (
     build\venv\Scripts\python -m pip install --quiet --disable-pip-version-check "%%w[gui]" || exit /b 1
     build\venv\Scripts\python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "%%w" || exit /b 1
 )
-build\venv\Scripts\python -m PyInstaller --noconfirm --log-level WARN --distpath dist --workpath build\pyinstaller compile\zemosaic.spec || exit /b 1
+build\venv\Scripts\python -m PyInstaller --clean --noconfirm --log-level WARN --distpath dist --workpath build\pyinstaller compile\zemosaic.spec || exit /b 1
 dir dist\zemosaic.exe

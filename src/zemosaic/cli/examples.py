@@ -34,6 +34,8 @@ SETTING_VALUES = {
     "coadd_memmap_dir": "D:\\scratch",
     "exclude_files": '"*cloudy*; *_0007.fit"',
     "file_weights": '"old_panel*=0.5"',
+    "output_center": '"10.68 +41.27"',
+    "output_size": '"3 x 2.5 deg"',
     "scheduler": "tcp://host:8786",
 }
 
