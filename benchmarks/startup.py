@@ -3,7 +3,7 @@
     python benchmarks/startup.py [PROGRAM ...]
 
 PROGRAM : what starts ZeMosaic; default: this Python with `-m zemosaic`. For the executable: `python benchmarks/startup.py
-dist/zemosaic`. Seconds by the clock and of the processor (with all child processes), the best of five. The window needs Xvfb and
+dist/zemosaic`. Seconds by the clock and of the processor (with all child processes), the best of three. The window needs Xvfb and
 xdotool; the processor's time is that until it is visible.
 """
 
@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-TRIES = 5
+TRIES = 3
 IMPORTS = ("import zemosaic", "import zemosaic.cli", "import zemosaic.gui.window", "import zemosaic.api")
 
 

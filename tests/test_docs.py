@@ -119,7 +119,7 @@ def test_flags_are_accepted(page: Path, flags: str, dry_run: list[list[str]]) ->
     given = flags.split()
     if len(given) == 1:  # named without a value
         name = given[0][2:].replace("-", "_")
-        assert name in {*declared(), "config", "fresh", "json", "panels", "picture", "subs"}
+        assert name in {*declared(), "config", "fresh", "json", "panels", "picture", "subs", "version"}
         return
     if given[0] == "--config":
         return  # FILE stands for a file
