@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -22,11 +23,22 @@ from zemosaic.settings import Settings  # noqa: E402
 SCREEN = "2560x1440x24"  # windows on it are 1280 x 720, but for the tests of high resolution
 
 
+gone: list[bool] = []  # windows since the last time that garbage was collected
+
+
+def pytest_runtest_logfinish() -> None:
+    """Windows that are no more go here, in the main thread: Tcl ends the process when another thread collects one."""
+    if gone:
+        gone.clear()
+        gc.collect()
+
+
 @pytest.fixture(scope="session")
 def display() -> Iterator[str]:
     """The name of a screen that only this test process uses; its number is chosen by Xvfb."""
     if shutil.which("Xvfb") is None:
         pytest.skip("needs Xvfb")
+    gc.freeze()  # what all tests share need not be looked through after each window
     reader, writer = os.pipe()
     command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", SCREEN, "-nolisten", "tcp"]
     server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
@@ -49,6 +61,7 @@ def root(display: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tkinter.Tk]:
     yield window
     window.update()
     window.destroy()
+    gone.append(True)
     if failures:
         raise failures[0]
 

@@ -38,9 +38,11 @@ class Person:
 
     def click(self, widget: tk.Misc, x: float = 0.5, y: float = 0.5) -> None:
         """On a place of a widget, 0..1 of its width and height."""
-        self.root.update()  # it may be on its way to another place
         self.until(widget.winfo_viewable)
-        self.until(lambda: widget.winfo_width() > 1)
+        places = ["", place_of(widget)]
+        while places[-2] != places[-1]:  # it may be on its way to another place
+            self.wait(0.05)
+            places.append(place_of(widget))
         across = widget.winfo_rootx() + int(x * widget.winfo_width())
         down = widget.winfo_rooty() + int(y * widget.winfo_height())
         self._do("mousemove", str(across), str(down), "click", "1")
@@ -85,6 +87,10 @@ class Person:
         if process.returncode:
             raise RuntimeError(f"xdotool {what} failed")
         self.root.update()
+
+
+def place_of(widget: tk.Misc) -> str:
+    return f"{widget.winfo_geometry()} at {widget.winfo_rootx()}, {widget.winfo_rooty()}"
 
 
 def texts_of(widget: tk.Misc) -> list[str]:

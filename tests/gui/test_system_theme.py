@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from zemosaic.gui.system_theme import system_is_dark
+from zemosaic.gui.system_theme import paint_frame, system_is_dark
 
 
 class Key:
@@ -66,3 +68,23 @@ def test_systems_that_are_asked_by_a_program(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert system_is_dark() is dark
     assert not asked or said.read_text().strip() == asked
+
+
+def test_the_title_bar_follows_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int, int, int]] = []
+
+    def set_attribute(window: int, attribute: int, value: Any, size: int) -> None:
+        told.append((window, attribute, value._obj.value, size))
+
+    libraries = SimpleNamespace(
+        user32=SimpleNamespace(GetParent=lambda window: window + 1),
+        dwmapi=SimpleNamespace(DwmSetWindowAttribute=set_attribute),
+    )
+    paint_frame(7, dark=True)  # elsewhere nothing happens
+    monkeypatch.setattr(sys, "platform", "win32")
+    paint_frame(7, dark=True)  # no such library
+    assert not told
+    monkeypatch.setattr(ctypes, "windll", libraries, raising=False)
+    paint_frame(7, dark=True)
+    paint_frame(7, dark=False)
+    assert told == [(8, 20, 1, 4), (8, 20, 0, 4)]

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageTk
 from zemosaic.gui.scaled_theme import load_scaled
 from zemosaic.gui.shades import Shades, follow_theme, shades
 from zemosaic.gui.sizes import scale_of
-from zemosaic.gui.system_theme import system_is_dark
+from zemosaic.gui.system_theme import paint_frame, system_is_dark
 
 __all__ = ["Theme", "be_sharp"]
 
@@ -63,6 +63,9 @@ class Theme:
         self._system_dark = False
         self.scale = scale_of(root)
         load_scaled(root, self.scale)
+        root.bind(
+            "<Map>", lambda event: self._paint_frame() if event.widget is root else None, add=True
+        )  # it has a frame now
         self._listeners: list[Callable[[], None]] = []
         self._pictures: list[ImageTk.PhotoImage] = []
 
@@ -92,8 +95,12 @@ class Theme:
         sv_ttk.set_theme("dark" if dark else "light", self._root)
         self._letters()
         self._styles()
+        self._paint_frame()
         for listener in self._listeners:
             listener()
+
+    def _paint_frame(self) -> None:
+        paint_frame(self._root.winfo_id(), dark=bool(self._dark))
 
     def _follow_system(self) -> None:
         """Ask the system in a thread, now and again."""
