@@ -207,7 +207,7 @@ def test_wcsinfo_finds_centre_scale_and_orientation(written: Written, name: str)
     assert name != "packed" or (told["imagew"], told["imageh"]) == (GRID.width, GRID.height)
 
 
-@pytest.mark.parametrize("name", ["cube", "planes", "packed", "interleaved"])
+@pytest.mark.parametrize("name", ["cube", "packed", "interleaved"])
 def test_wcslint_finds_no_issue(written: Written, name: str) -> None:
     (path,) = mosaics(name, written.outputs[name])
     lint = Path(sys.executable).with_name("wcslint")  # comes with astropy

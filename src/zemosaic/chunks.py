@@ -28,6 +28,7 @@ __all__ = [
     "Around",
     "Chunked",
     "DamagedError",
+    "allocate",
     "create",
     "create_on",
     "opened",
@@ -341,20 +342,31 @@ def put_file(path: Path, *data: bytes | memoryview) -> None:
         raise OutputError.writing(path, error, sum(map(len, data))) from error
 
 
-def reserve(path: Path, size: int) -> None:
+def allocate(path: Path, size: int) -> None:
     """A file of zeros for which there is room: what is mapped into memory and finds none later ends the process.
+
+    Raises OSError; then there is no file.
+    """
+    try:
+        with path.open("wb") as file:
+            file.truncate(size)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+    except OSError:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise
+
+
+def reserve(path: Path, size: int) -> None:
+    """Room for samples on the disk, see `allocate`.
 
     Raises OutputError with the reason of the system.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            file.truncate(size)
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)
+        allocate(path, size)
     except OSError as error:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
         raise OutputError(
             f"{path}: no room for {size / 2**30:.1f} GB ({error.strerror or error}); free some, name another folder "
             "(coadd_memmap_dir), or let the memory bound what lies side by side (auto_limit_frames_per_master_tile)"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import re
+import shutil
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,8 +19,9 @@ import tifffile
 from PIL import Image, ImageCms
 from scipy import ndimage
 
-from browser import seen
+from browser import browse, seen
 from zemosaic.chunks import save
+from zemosaic.errors import OutputError
 from zemosaic.events import Silent, Warned
 from zemosaic.imaging.projection import grid_to_sky
 from zemosaic.imaging.stretch import Style
@@ -155,10 +159,9 @@ def test_a_large_mosaic_has_the_tone_of_its_preview(
     assert np.median(small[:, 20:], axis=(0, 1)).mean() == pytest.approx(255 * 0.14, abs=4)
 
 
-@pytest.mark.parametrize("linked", [True, False])
-def test_styles_and_the_gradient_change_pictures_and_no_fits(tmp_path: Path, linked: bool) -> None:
+def test_styles_and_the_gradient_change_pictures_and_no_fits(tmp_path: Path) -> None:
     source = mosaic(tmp_path / "planes", tilt=160.0)
-    style = Style(linked=linked, star_white=False)
+    style = Style(linked=False, star_white=False)
     plain = shown(tmp_path / "a", source, Pictures(tiff=True))
     other = shown(tmp_path / "b", source, Pictures(style, flat=True, clear=True, tiff=True, jpeg=True))
     for one, two in ((plain.mosaic, other.mosaic), (plain.weight, other.weight), (plain.coverage, other.coverage)):
@@ -191,6 +194,21 @@ def test_a_jpeg_cannot_hold_everything(source: Mosaic, tmp_path: Path, monkeypat
     assert pixels(outputs.jpeg).shape == (70, 80, 3)
     (said,) = listener.warnings
     assert "320 x 280" in said and "1/4" in said and sentence(said, Messages("fr")) != said
+
+
+def test_a_jpeg_that_finds_no_room_is_told_and_ends_nothing_else(
+    source: Mosaic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is mapped into memory would end the process when it finds no room later: it is reserved before."""
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    with pytest.raises(OutputError, match=r"jpg\.pixels.*No space left") as caught:
+        shown(tmp_path, source, Pictures(jpeg=True))
+    assert sentence(str(caught.value), Messages("fr")) != str(caught.value)
+    assert not list(tmp_path.glob(".*")) and list(tmp_path.glob("*_preview.png"))
 
 
 def test_mono(tmp_path: Path) -> None:
@@ -293,3 +311,48 @@ def test_the_page_opens_from_the_disk(made: Outputs, tmp_path: Path) -> None:
     there = screen[350 - 100 : 350 + 100, 450 - 100 : 450 + 100].astype(int)
     expected = picture[140 - 100 : 140 + 100, 160 - 100 : 160 + 100]
     assert np.corrcoef(there.mean(axis=2).ravel(), expected.mean(axis=2).ravel())[0, 1] > 0.9
+
+
+def test_the_page_is_worked_with_keys_mouse_and_fingers(made: Outputs, tmp_path: Path) -> None:
+    """What it tells after each step: the place in the middle of the window, and the zoom."""
+    assert made.zoom is not None
+    steps = """<script>addEventListener("load", () => {
+      const sky = document.getElementById("sky"), told = [];
+      const key = (name) => dispatchEvent(new KeyboardEvent("keydown", { key: name, cancelable: true }));
+      const point = (what, x, y, pointerId, pointerType) =>
+        sky.dispatchEvent(new PointerEvent(what, { clientX: x, clientY: y, pointerId, pointerType, bubbles: true }));
+      const say = () => { point("pointerleave", 0, 0, 1, "mouse"); told.push(document.getElementById("place").textContent); };
+      sky.setPointerCapture = () => {}; // there is no real pointer
+      say();
+      for (const name of ["+", "+", "ArrowLeft", "0"]) { key(name); say(); }
+      sky.dispatchEvent(new WheelEvent("wheel", { deltaY: -100, clientX: 450, clientY: 350, cancelable: true }));
+      say();
+      point("pointerdown", 400, 300, 1, "mouse");
+      for (const what of ["pointermove", "pointerup"]) point(what, 450, 300, 1, "mouse");
+      say();
+      key("0");
+      point("pointerdown", 400, 350, 5, "touch"); point("pointerdown", 500, 350, 6, "touch");
+      point("pointermove", 380, 350, 5, "touch"); point("pointermove", 620, 350, 6, "touch");
+      say();
+      document.title = told.join("|");
+    });</script></body>"""
+    folder = tmp_path / "page"
+    shutil.copytree(made.zoom.parent, folder)
+    page = folder / "index.html"
+    page.write_text(page.read_text(encoding="utf-8").replace("</body>", steps), encoding="utf-8")
+    html = browse(page, tmp_path, "", "--window-size=900,700", "--dump-dom")
+    title = re.search("<title>(.*?)</title>", html)
+    assert title is not None
+    told = [re.fullmatch(r"(\d+)h (\d+)m ([\d.]+)s +(\S+)° (\d+)′ (\d+)″(\d+) %", text) for text in title[1].split("|")]
+    assert all(told) and len(told) == 8, title[1]
+    ra = [15.0 * (float(t[1]) + float(t[2]) / 60 + float(t[3]) / 3600) for t in told if t]
+    zoom = [int(t[7]) / 100 for t in told if t]
+    first, once, twice, left, whole, wheel, drag, pinch = zoom
+    assert once / first == pytest.approx(1.5, rel=0.01) and twice / first == pytest.approx(2.25, rel=0.01)
+    assert left == twice and whole == first and wheel / first == pytest.approx(math.exp(0.25), rel=0.01)
+    assert drag == wheel and pinch / first == pytest.approx(2.0, rel=0.01)
+    assert ra[3] > ra[2] + 0.01 and ra[4] == ra[0]  # east is left
+    pixels_moved = (ra[6] - ra[5]) * math.cos(math.radians(GRID.dec)) / GRID.scale
+    assert pixels_moved * wheel == pytest.approx(
+        50, abs=2
+    )  # the sky goes with the mouse: what is east comes into the middle

@@ -20,7 +20,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from zemosaic.chunks import opened, sync_folder
+from zemosaic.chunks import allocate, opened, sync_folder
 from zemosaic.errors import OutputError
 from zemosaic.imaging.grain import REACH
 from zemosaic.imaging.stretch import Development, develop
@@ -187,10 +187,16 @@ class JpegFile:
             self.shrink *= 2
         height, width = developer.height // self.shrink, developer.width // self.shrink
         self._row, self._grey = 0, developer.channels == 1
-        try:  # Pillow takes pixels of four bytes as they lie there, without a copy
-            self._pixels = np.memmap(self._scratch, np.uint8, "w+", shape=(height, width, 1 if self._grey else 4))
+        shape = (
+            height,
+            width,
+            1 if self._grey else 4,
+        )  # Pillow takes pixels of four bytes as they lie there, without a copy
+        try:
+            allocate(self._scratch, math.prod(shape))
         except OSError as error:
-            raise OutputError.writing(self._scratch, error, 4 * height * width) from error
+            raise OutputError.writing(self._scratch, error, math.prod(shape)) from error
+        self._pixels = np.memmap(self._scratch, np.uint8, "r+", shape=shape)
 
     def __enter__(self) -> JpegFile:
         return self
