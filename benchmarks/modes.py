@@ -1,4 +1,5 @@
-"""Both ways to the provisional mosaic, every rejection and the median on one simulated night: scores against its truth."""
+"""Both ways to the provisional mosaic, every rejection and the median: on a simulated night scores against its truth, on real
+subs what each does to the mosaic of the default."""
 
 from __future__ import annotations
 
@@ -6,7 +7,11 @@ import argparse
 import re
 from pathlib import Path
 
-from zemosaic.events import Event, PhaseFinished
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from zemosaic.events import Assembled, Event, PhaseFinished
 from zemosaic.pipeline import make_mosaic
 from zemosaic.score import Score, score
 from zemosaic.settings import Settings
@@ -29,14 +34,26 @@ FIGURES = (
 )
 
 
+REAL = (
+    "rejected, %",
+    "difference, median, sigma",
+    "pixels more than 5 sigma apart, per Mpx",
+    "noise over that of the first",
+)
+Picture = tuple[NDArray[np.float32], NDArray[np.float32]]  # data and weight, (3, h, w)
+
+
 class Clock:
-    """Keeps how long the assembly took."""
+    """Keeps how long the assembly took, and what it rejected."""
 
     seconds = 0.0
+    rejected = float("nan")  # %, of the raw pixels
 
     def emit(self, event: Event) -> None:
         if isinstance(event, PhaseFinished) and event.phase == "assemble":
             self.seconds = event.seconds
+            if isinstance(event.outcome, Assembled):
+                self.rejected = event.outcome.rejected
 
     def cancelled(self) -> bool:
         return False
@@ -47,6 +64,21 @@ def channels(judged: Score, name: str) -> str:
     detail = next(metric.detail for metric in judged.metrics if metric.name == name).split(";")[0]
     each = re.findall(r"[RGB] (-?[0-9.]+|nan)", detail)
     return " ".join(each) if len(each) == 3 else f"{judged[name]:.3f}"
+
+
+def compared(picture: Picture, first: Picture) -> list[str]:
+    """How a mosaic differs from the first one, in units of a pixel's noise there, and its noise over that of the first."""
+    (data, _), (base, weight) = picture, first
+    apart = ((data - base) * np.sqrt(weight))[np.isfinite(data + base) & (weight > 0)]
+    noise = []
+    for each in (data, base):
+        second = each[:, 1:-1, 2:] - 2 * each[:, 1:-1, 1:-1] + each[:, 1:-1, :-2]
+        noise.append(np.nanmedian(np.abs(second), axis=(1, 2)))
+    return [
+        f"{np.median(np.abs(apart)):.3f}",
+        f"{1e6 * np.mean(np.abs(apart) > 5.0):.0f}",
+        " ".join(f"{ratio:.3f}" for ratio in noise[0] / noise[1]),
+    ]
 
 
 def main() -> None:
@@ -61,17 +93,20 @@ def main() -> None:
     parser.add_argument(
         "--only", default="", help="such as reproject_coadd,kappa_sigma,median; several separated by semicolons"
     )
+    parser.add_argument("--real", type=Path, help="folder of real subs, instead of a simulated night")
     options = parser.parse_args()
     small = {
         "width": 480, "height": 640, "scale": 4.5, "zero_point": 23.5, "gain": 0.5, "star_density": 900.0, "satellites": 0.4
     }  # fmt: skip
     plan = NightPlan(subs=options.subs, **(small if options.small else {}))  # type: ignore[arg-type]
-    folder = options.folder / "night"
-    if not (folder / "truth.json").is_file() or load_truth(folder).plan != plan:
+    folder = options.real or options.folder / "night"
+    if options.real is None and (not (folder / "truth.json").is_file() or load_truth(folder).plan != plan):
         simulate_night(folder, plan, Clock())
-    print("| assembly | rejection | combination | s | " + " | ".join(FIGURES) + " |")
-    print("|---|---|---|---:|" + "---:|" * len(FIGURES))
+    figures = REAL if options.real else FIGURES
+    print("| assembly | rejection | combination | s | " + " | ".join(figures) + " |")
+    print("|---|---|---|---:|" + "---:|" * len(figures))
     chosen = [tuple(case.split(",")) for case in options.only.split(";")] if options.only else CASES
+    first = None
     for method, rejection, combine in chosen:
         settings = Settings.model_validate(
             {
@@ -83,9 +118,14 @@ def main() -> None:
             }
         )
         clock = Clock()
-        (outputs,) = make_mosaic([folder / "lights"], options.folder / "mosaic", settings, clock)
-        judged = score(outputs.mosaic, folder)
-        values = " | ".join(channels(judged, name) for name in FIGURES)
+        (outputs,) = make_mosaic([options.real or folder / "lights"], options.folder / "mosaic", settings, clock)
+        if options.real:
+            picture = fits.getdata(outputs.mosaic), fits.getdata(outputs.weight)
+            first = first or picture
+            values = " | ".join([f"{clock.rejected:.2f}", *compared(picture, first)])
+        else:
+            judged = score(outputs.mosaic, folder)
+            values = " | ".join(channels(judged, name) for name in FIGURES)
         print(f"| {method} | {rejection} | {combine} | {clock.seconds:.1f} | {values} |", flush=True)
 
 

@@ -25,8 +25,8 @@ PERIOD = 0.1  # s between two looks at the processes
 MB = 2**20
 
 
-def family() -> list[int]:
-    """This process and all below it."""
+def family(first: int) -> list[int]:
+    """A process and all below it."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -35,7 +35,7 @@ def family() -> list[int]:
             except OSError:  # it has ended meanwhile
                 continue
             children.setdefault(parent, []).append(int(entry.name))
-    found = [os.getpid()]
+    found = [first]
     for each in found:
         found += children.get(each, [])
     return found
@@ -91,7 +91,7 @@ class Watch:
     def look(self) -> int:
         """Bytes read so far; notes the memory. Shared pages count once: proportional set sizes."""
         memory, began = 0, time.thread_time()
-        for pid in family():
+        for pid in family(os.getpid()):
             memory += 1024 * numbers(pid, "smaps_rollup").get("Pss", 0)
             self.reads[pid] = max(self.reads.get(pid, 0), numbers(pid, "io").get("rchar", 0))
             self.ticks[pid] = max(self.ticks.get(pid, 0), ticks(pid))
