@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from photometry import NIGHTS as CORRECTED
 from zemosaic.events import Silent
 from zemosaic.pipeline import make_mosaic
 from zemosaic.score import Score, score
@@ -22,11 +23,12 @@ NIGHTS: dict[str, dict[str, object]] = {
     "galactic pole": {"ra": 192.86, "dec": 27.13},
     "isolated panel": {"isolated": 3.0},
     "trails and clouds": {"satellites": 0.5, "clouded": 0.1, "trailed": 0.1},
+    **{name: changes for name, changes in CORRECTED.items() if name.startswith(("equatorial", "alt-azimuth"))},
 }
 
 
 def judged(folder: Path, subs: int, changes: dict[str, object], settings: Settings) -> Score:
-    night = simulate_night(folder, NightPlan(subs=subs, **changes), Silent())  # type: ignore[arg-type]
+    night = simulate_night(folder, NightPlan(**{"subs": subs, **changes}), Silent())  # type: ignore[arg-type]
     (outputs,) = make_mosaic([night.lights], folder / "mosaic", settings, Silent())
     return score(outputs.mosaic, night.truth)
 
