@@ -122,7 +122,7 @@ class Found:
     """A star in a mosaic."""
 
     off: float  # px of the frames, from where the header puts it
-    flux: float  # over FLUX, its pixels times their solid angle in units of scale^2
+    flux: float  # over FLUX, its pixels times their solid angle over the nominal one
 
 
 def star(data: np.ndarray, grid: Grid, ra: float, dec: float, scale: float, half: int = 8) -> Found | None:
@@ -138,7 +138,7 @@ def star(data: np.ndarray, grid: Grid, ra: float, dec: float, scale: float, half
     yy, xx = np.mgrid[cut]
     a, d = np.radians(wcs.wcs_pix2world(np.stack([xx.ravel(), yy.ravel()], axis=1), 0)).T
     vectors = np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)])
-    area = areas(wcs, xx, yy) / math.radians(scale) ** 2
+    area = areas(wcs, xx, yy) / math.radians(grid.scale) ** 2
     weight = (light * area).ravel()
     mean = vectors @ weight / np.linalg.norm(vectors @ weight)
     true = np.radians([ra, dec])
