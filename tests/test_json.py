@@ -1,0 +1,90 @@
+"""`--json` for scripts: alone on standard output, or a file; people read on standard error then."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from zemosaic.cli import main
+from zemosaic.errors import InputError
+from zemosaic.events import FrameLeftOut, Made, Reporter, RunFinished, SeamsGraded, Warned
+from zemosaic.model import FrameState, LeftOut
+from zemosaic.score import Metric, Score
+
+MADE = Made("M 31", Path("m.fits"), Path("p.png"), 7, report=Path("r.html"), planes=(Path("g.fits"), Path("b.fits")))
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("IN").mkdir()
+
+
+def pipeline(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
+    def make(_inputs: object, _output: object, _settings: object, reporter: Reporter) -> None:
+        reporter.emit(FrameLeftOut(LeftOut(Path("a.fit"), FrameState.CLOUDED, "9 % of the light")))
+        reporter.emit(Warned("few stars"))
+        reporter.emit(SeamsGraded("B", 0.1, 0, 1, 2, 1.0, ()))
+        if error is not None:
+            raise error
+        reporter.emit(RunFinished((MADE,), 1, 12.34))
+
+    module = types.ModuleType("zemosaic.pipeline")
+    module.make_mosaic = make  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "zemosaic.pipeline", module)
+
+
+def test_a_run_tells_programs_what_it_made(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline(monkeypatch)
+    assert main(["run", "IN", "OUT", "--json"]) == 0
+    shown = capsys.readouterr()
+    told = json.loads(shown.out)
+    assert (told["exit_code"], told["seconds"], told["seams"], told["warnings"]) == (0, 12.3, ["B"], ["few stars"])
+    assert told["left_out"] == [{"file": "a.fit", "state": "clouded", "reason": "9 % of the light"}]
+    (mosaic,) = told["mosaics"]
+    assert (mosaic["mosaic"], mosaic["used"], mosaic["planes"], mosaic["weight"]) == (
+        "m.fits",
+        7,
+        ["g.fits", "b.fits"],
+        None,
+    )
+    assert told["error"] is None and "few stars" in shown.err
+
+
+def test_a_run_that_fails_tells_programs_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline(monkeypatch, InputError("no light frame in IN"))
+    assert main(["run", "--json", "run.json", "IN", "OUT"]) == 3
+    told = json.loads(Path("run.json").read_text())
+    assert told["exit_code"] == 3 and "no light frame in IN" in told["error"] and told["mosaics"] == []
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("given", [["--json", "IN", "OUT"], ["IN", "OUT", "--json", "told.txt"]])
+def test_a_folder_or_another_file_is_no_target(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["run", *given])
+    assert caught.value.code == 2 and "--json takes a file name that ends in .json" in capsys.readouterr().err
+
+
+def test_figures_of_a_score(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = Score(
+        (Metric("scale", 0.99), Metric("rms", 14.0, "mmag", 12.0), Metric("trail", float("nan"), "sigma", 0.15))
+    )
+    monkeypatch.setattr("zemosaic.score.score", lambda *_: figures)
+    assert main(["score", "m.fits", "truth.json", "--json"]) == 1
+    told = {each["name"]: (each["value"], each["ok"]) for each in json.loads(capsys.readouterr().out)}
+    assert told == {"scale": (0.99, True), "rms": (14.0, False), "trail": (None, True)}
+
+
+def test_a_table_of_subs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "zemosaic.pipeline", SimpleNamespace(inspect_frames=lambda *_: ()))
+    assert main(["inspect", "IN", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == [] and "0 of 0 files" in shown.err
