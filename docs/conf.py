@@ -21,7 +21,8 @@ html_theme = "furo"
 html_title = f"ZeMosaic {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_favicon = None
+html_favicon = "../icon/zemosaic.ico"
+html_logo = "../src/zemosaic/gui/icons/zemosaic-128.png"
 html_copy_source = False
 html_show_sphinx = False
 pygments_style = "default"
@@ -54,6 +55,12 @@ def _within_the_site(_app, _path, _page, content):
     content[0] = re.sub(r"(?<!!)\[([^\]\[]*)\]\(([^)\s]+)\)", link, content[0])
 
 
+def _titles(_app, _page, source):
+    """Links that read `settings.md` on a forge have the title of that page here."""
+    source[0] = re.sub(r"\[[\w-]+\.md\]\(([\w/.-]+\.md(?:#[\w-]+)?)\)", r"[](\1)", source[0])
+
+
 def setup(app):
     """Called by Sphinx."""
     app.connect("include-read", _within_the_site)
+    app.connect("source-read", _titles)

@@ -153,21 +153,40 @@ def test_examples_of_settings_files_are_good(page: Path, tmp_path: Path, monkeyp
 def fragments(message: str) -> list[str]:
     """The fixed words of a quoted message: without the state before it, figures, quoted values and paths."""
     message = re.sub(r"^(Stopped|Warning): |^\([^)]*\):? ?", "", message)
+    message = re.sub(r"\S+ [\d.]+um \d+mm \dx\d \d+x\d+", "...", message)  # an instrument
     pieces = re.split(r"\.\.\.|'[^']*'|[A-Z]:\\[^:]*|[+-]?\b\d[\d.]*(?!\w)|\w+_\w+|[();]", message)
     return [piece.strip(" ,.:()") for piece in pieces]
 
 
-def test_quoted_messages_are_those_of_the_program() -> None:
+@pytest.fixture(scope="module")
+def said() -> str:
+    """All that the program can say, with the places that it fills in."""
     package = ROOT / "src" / "zemosaic"
     sources = "\n".join(path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py")))
-    said = re.sub(r"""["']\s*\n\s*f?["']""", "", sources)  # texts that go on in the next line
-    said += "\n".join(json.loads((package / "locales" / "en.json").read_text(encoding="utf-8")).values())
-    page = ROOT / "docs" / "troubleshooting.md"
-    quoted = [span for span in spans(page) if " " in span and not COMMAND.match(span) and span[:2] != "--"]
+    joined = re.sub(r"""["']\s*\n\s*f?["']""", "", sources)  # texts that go on in the next line
+    return joined + "\n".join(json.loads((package / "locales" / "en.json").read_text(encoding="utf-8")).values())
+
+
+def unsaid(quoted: Sequence[str], said: str, fewest: int) -> list[str]:
+    """Messages whose longest fixed words the program never says; at least so many have to be long enough to tell."""
     longest = {message: max(fragments(message), key=len) for message in quoted}
     checked = {message: words for message, words in longest.items() if len(words) >= 15}
-    assert len(checked) >= 25
-    assert [message for message, words in checked.items() if words not in said] == []
+    assert len(checked) >= fewest
+    return [message for message, words in checked.items() if words not in said]
+
+
+def test_quoted_messages_are_those_of_the_program(said: str) -> None:
+    page = ROOT / "docs" / "troubleshooting.md"
+    quoted = [span for span in spans(page) if " " in span and not COMMAND.match(span) and span[:2] != "--"]
+    assert unsaid(quoted, said, 25) == []
+
+
+def test_quoted_output_is_that_of_the_program(said: str) -> None:
+    """What pages show as printed by a run; the tutorial's is compared with a run of its own."""
+    pages = [ROOT / "docs" / "first-run.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+    blocks = re.findall(r"(?<=\n\n)((?:    \S.*\n)+)", "".join(FENCE.sub("", text_of(page)) for page in pages))
+    lines = [line.strip() for block in blocks for line in block.splitlines() if "MyWorks" not in line]
+    assert unsaid(lines, said, 12) == []
 
 
 NAMED = re.compile(r"`((?:src|tests|tools|docs|benchmarks|compile)/[\w./-]+)`")
@@ -184,3 +203,38 @@ def test_contributing_names_files_and_words_that_exist() -> None:
     )
     named = {word for word in WORDS.findall(recipes) if word not in ("make",)}
     assert len(named) > 15 and [word for word in named if not re.search(rf"\b{word}\b", sources)] == []
+
+
+def test_readmes_are_in_step() -> None:
+    """The French one has the headings, links, pictures, files and commands of the English one, and a little more."""
+    english, french = (text_of(ROOT / name) for name in ("README.md", "README.fr.md"))
+
+    def of(text: str) -> tuple[int, list[str], list[str], list[str]]:
+        flat = FENCE.sub("", text)
+        links = sorted(link for link in LINK.findall(flat) if not link.startswith("README"))
+        blocks = [block.replace(" --language fr", "").replace("mosaique", "mosaic") for _, block in FENCE.findall(text)]
+        files = re.findall(r"^\| `([^`]+)`", flat, re.MULTILINE)
+        return (
+            len(re.findall(r"^#+ ", flat, re.MULTILINE)),
+            [re.sub("-(en|fr)-", "-xx-", each) for each in links],
+            blocks,
+            files,
+        )
+
+    assert of(french) == of(english)
+    texts = set(json.loads((ROOT / "src" / "zemosaic" / "locales" / "fr.json").read_text(encoding="utf-8")).values())
+    said = [
+        re.sub(r"\s+", " ", words)
+        for words in re.findall(r"« ([^»]+) »|cliquez sur \*([^*]+)\*", french)
+        for words in words
+        if words
+    ]
+    assert len(said) >= 2 and [words for words in said if words not in texts] == []
+
+
+def test_the_layout_of_contributing_names_every_module() -> None:
+    layout = text_of(ROOT / "CONTRIBUTING.md").partition("## Layout")[2].partition("## House rules")[0]
+    package = ROOT / "src" / "zemosaic"
+    modules = {path.name for path in package.glob("*.py") if path.name != "__main__.py"}
+    folders = {f"{path.name}/" for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert [name for name in sorted(modules | folders) if not re.search(rf"(?<!\w){re.escape(name)}", layout)] == []
