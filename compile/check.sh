@@ -35,14 +35,17 @@ step "the executable finds what is inside"
 
 "$exe" run night/lights out --num-processing-workers 1 --memory-limit 3 --json run.json
 "$wheel/python" -c 'import json; run = json.load(open("run.json")); assert run["mosaics"][0]["used"] == 4, run'
-ls out/zemosaic_MT1_R4.fits out/zemosaic_MT1_R4_report.html >/dev/null
+ls out/zemosaic_MT4_R4.fits out/zemosaic_MT4_R4_report.html >/dev/null
 step "the executable makes a mosaic"
 
 if command -v Xvfb >/dev/null && command -v xdotool >/dev/null; then
     xvfb-run -a -s "-screen 0 1280x720x24" bash -c '
+        set -e
         "$0" & window=$!
-        timeout 60 xdotool search --sync --onlyvisible --name ZeMosaic >/dev/null
-        kill $window; wait $window || true' "$exe"
+        timeout 120 xdotool search --sync --onlyvisible --name "^ZeMosaic$" >/dev/null
+        sleep 2
+        kill $window # fails where it has ended by itself
+        wait $window || true' "$exe"
     step "the executable opens its window"
 fi
 echo "The wheel and the executable work."
