@@ -11,7 +11,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from zemosaic.forecast import COMPILED_IN, COMPILING, GUESSED_SPREAD, KNOWN_SPRE
 from zemosaic.kernel_cache import is_compiled
 from zemosaic.ledger import WORKSPACE, Ledger
 from zemosaic.model import Frame, Lights, Outlook, Plan, Solution
+from zemosaic.nights import DAYTIME
 from zemosaic.patterns import patterns
 from zemosaic.phases.assemble import assembly_looks
 from zemosaic.phases.plan import group_frames, make_grid, make_plan
@@ -40,7 +41,6 @@ S50_SCALE = 2.37  # arcsec/px, where headers state none
 STARTING = 10.0  # s of a run, whatever it is of: processes start, libraries are loaded
 OTHER_PHASES = 0.12  # s a frame of solving, matching and planning (one core)
 WRITTEN = 1.2e-7  # s a pixel and channel of the mosaic, of writing the files
-DAYTIME = 6.0  # h without a sub between two nights, anywhere on Earth
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _object(frames: Sequence[Frame]) -> str:
 
 def _nights(dates: Sequence[str]) -> int:
     times = sorted(datetime.fromisoformat(date.rstrip("Z")) for date in dates)
-    return sum(later - sooner > timedelta(hours=DAYTIME) for sooner, later in pairwise(times)) + bool(times)
+    return sum(later - sooner > DAYTIME for sooner, later in pairwise(times)) + bool(times)
 
 
 def _places(frames: Sequence[Frame]) -> dict[int, Solution]:

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 
 from zemosaic.model import Frame, Group, Overlap
+from zemosaic.nights import nights
 
 __all__ = ["sets_of", "sides_of"]
 
 
 def sets_of(frames: Sequence[Frame]) -> dict[int, str]:
     """Name of the set of each frame, by its id: those of a telescope, with its pixels, in a night."""
-    return {frame.id: _set(frame) for frame in frames}
+    names = [_telescope(frame) for frame in frames]
+    dates = nights(names, [frame.date_obs for frame in frames])
+    return {f.id: f"{name} {night}".strip() for f, name, night in zip(frames, names, dates)}
 
 
-def _set(frame: Frame) -> str:
-    telescope = frame.telescope or frame.camera or frame.instrument
-    scale = f'{frame.scale:.1f}"' if math.isfinite(frame.scale) else ""
-    return " ".join(part for part in (telescope, scale, _night(frame)) if part)
-
-
-def _night(frame: Frame) -> str:
-    """The evening's date, UTC; "" where the header does not say."""
-    try:
-        return (datetime.fromisoformat(frame.date_obs) - timedelta(hours=12)).date().isoformat()
-    except ValueError:
-        return ""
+def _telescope(frame: Frame) -> str:
+    name = frame.telescope or frame.camera or frame.instrument
+    return f'{name} {frame.scale:.1f}"' if math.isfinite(frame.scale) else name
 
 
 def sides_of(

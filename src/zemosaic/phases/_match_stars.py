@@ -16,6 +16,7 @@ from zemosaic.imaging.response import half_diagonal, response_to_stars
 from zemosaic.imaging.skycells import mean_places
 from zemosaic.imaging.startable import StarTable, brightest_of_each, median_by
 from zemosaic.model import Frame, Group, Measurement, Solution
+from zemosaic.nights import nights
 from zemosaic.tables import load_stars
 
 __all__ = ["Detections", "Item", "Linked", "link_stars_of", "load_detections", "offsets", "star_table", "usable_items"]
@@ -168,11 +169,18 @@ def star_table(
         error=error,
         rho2=rho2,
         instrument=_numbered([i.sensor for i in inputs]),
-        night=_numbered([f"{i.frame.instrument} {i.frame.date_obs[:10]}" for i in inputs]),
+        night=_numbered(_nights([i.frame for i in inputs])),
         vt=vt[known],
         u=u,
         v=v,
     )
+
+
+def _nights(frames: Sequence[Frame]) -> list[str]:
+    """Instrument and night of each frame, as one text."""
+    instruments = [frame.instrument for frame in frames]
+    dates = nights(instruments, [frame.date_obs for frame in frames])
+    return [f"{instrument} {night}" for instrument, night in zip(instruments, dates)]
 
 
 def _flat_fielded(inputs: Sequence[Item], frame: IntArray) -> Iterator[tuple[int, slice]]:

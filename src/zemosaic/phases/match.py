@@ -193,9 +193,10 @@ def _skies(
     The last is None for planes, and 0 where nothing but `order` asks for more.
     """
     instrument, times = table.instrument[kept], _times(used)
+    night = None if times is None else table.night[kept]
     photometry, cells, planes = _sharpened(kept, used, table, photometry, cells, spacing, spread)
     again = partial(
-        fit_sky, cells, photometry.gain, spacing, instrument=instrument, time=times, night=table.night[kept], before=planes,
+        fit_sky, cells, photometry.gain, spacing, instrument=instrument, time=times, night=night, before=planes,
         spread=spread,
     )  # fmt: skip
     sky = again()
