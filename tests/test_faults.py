@@ -136,6 +136,15 @@ def test_a_finished_run_does_nothing_again(whole):
     assert time.process_time() - began < 10
 
 
+def test_a_finished_mosaic_is_made_anew_where_the_other_way_of_assembly_is_asked_for(whole, tmp_path):
+    night, made = whole
+    shutil.copytree(made[MODES[0]].mosaic.parent, tmp_path / "mosaic")
+    recorder = Recorder()
+    outputs = again(night, tmp_path / "mosaic", MODES[1], recorder=recorder)
+    assert recorder.items["measure"] == 0 and recorder.items["assemble"] > 0
+    assert same(outputs, made[MODES[1]]) and not same(outputs, made[MODES[0]])
+
+
 def test_a_sub_that_is_cut_short_between_the_passes_is_left_out_and_named(whole, tmp_path):
     lights = tmp_path / "lights"
     shutil.copytree(whole[0].lights, lights)

@@ -411,8 +411,8 @@ def assembly_looks(plan: Plan, frames: Sequence[Frame], *, reject: bool) -> floa
 
 def common_hash(plan: Plan, recipe: Recipe) -> str:
     """Of all that every block of a mosaic has in common, wherever the grid ends and whatever telescopes joined elsewhere."""
-    recipe = replace(recipe, unlike=0.0)
-    return digest(__version__, plan.grid.lattice, plan.lattice, plan.channels, plan.chunk, recipe)
+    recipe, forms = replace(recipe, unlike=0.0), sorted({block.depth > 0 for block in plan.superblocks})
+    return digest(__version__, plan.grid.lattice, plan.lattice, plan.channels, plan.chunk, recipe, forms)
 
 
 def _made(task: BlockTask, *, final: bool) -> BlockMade:
