@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_skyfit import SPACING, Night, observe
 
-from zemosaic.imaging.seams import OTHERS, frame_steps, rim_differences
+from zemosaic.imaging.seams import OTHERS, _together, _View, _without, frame_steps, rim_differences
 from zemosaic.imaging.skyfit import SkyFit, fit_sky
 
 ONE_FIELD = [(0.0, 0.0)]
@@ -64,3 +64,19 @@ def test_of_more_than_two_each_meets_the_others(turned) -> None:
     assert (
         rim_differences(night.cells, fit, night.gain, side, np.arange(2), SPACING)[0] == ()
     )  # each in a panel of its own
+
+
+def test_what_the_others_have_is_what_is_left_without_one():
+    rng = np.random.default_rng(1)
+    views = []
+    for number in range(30):
+        patch = np.sort(rng.choice(300, rng.integers(5, 150), replace=False))
+        views.append(
+            _View(number, patch, rng.normal(size=(3, len(patch))), rng.uniform(0.1, 5.0, size=(3, len(patch))))
+        )
+    everybody, sides = _together(views)
+    for one in views:
+        found, (expected, _) = _without(one, everybody, sides), _together([v for v in views if v is not one])
+        assert np.array_equal(found.patch, expected.patch)
+        np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-9)

@@ -83,8 +83,11 @@ def rim_differences(
     found, near = list[Difference](), [np.zeros(0, np.int64)]
     for number in np.unique(panel):
         members = [views[k] for k in np.flatnonzero(panel == number) if len(views[k].patch)]
-        for one in members[: 1 if len(members) == 2 else None] if len(members) > 1 else ():
-            others = _together([other for other in members if other is not one])
+        if len(members) < 2:
+            continue
+        everybody, sides = _together(members)
+        for one in members[: 1 if len(members) == 2 else None]:
+            others = members[1] if len(members) == 2 else _without(one, everybody, sides)
             rim = one.at(_ends(place, one.patch, others.patch))
             if len(np.intersect1d(rim.patch, others.patch)):
                 found.append(_difference(rim, others))
@@ -146,15 +149,28 @@ def _views(cells: SkyCells, fit: SkyFit, gain: FloatArray, side: IntArray, n_sid
     return [_View(k, patches[a:b], means[:, a:b], variances[:, a:b]) for k, (a, b) in enumerate(pairwise(starts))]
 
 
-def _together(views: Sequence[_View]) -> _View:
-    """The weighted mean of several sides; of one, that."""
-    if len(views) == 1:
-        return views[0]
-    patch, number = np.unique(np.concatenate([view.patch for view in views]), return_inverse=True)
+def _together(views: Sequence[_View]) -> tuple[_View, IntArray]:
+    """The weighted mean of several sides, and (n,) how many of them see each of its patches."""
+    patch, number, sides = np.unique(
+        np.concatenate([view.patch for view in views]), return_inverse=True, return_counts=True
+    )
     mean, variance = (np.concatenate(each, axis=1) for each in zip(*((view.mean, view.variance) for view in views)))
     total = np.stack([np.bincount(number, weight) for weight in 1.0 / variance])
     means = np.stack([np.bincount(number, weighted) for weighted in mean / variance])
-    return _View(OTHERS, patch, means / total, 1.0 / total)
+    return _View(OTHERS, patch, means / total, 1.0 / total), sides
+
+
+def _without(one: _View, everybody: _View, sides: IntArray) -> _View:
+    """What the other sides have of the patches that they see; taken off, so that a thousand sides are no million pairs."""
+    at = np.searchsorted(everybody.patch, one.patch)
+    left = sides.copy()
+    left[at] -= 1
+    weight, weighted = 1.0 / everybody.variance, everybody.mean / everybody.variance
+    weight[:, at] -= 1.0 / one.variance
+    weighted[:, at] -= one.mean / one.variance
+    seen = left > 0
+    weight, weighted = weight[:, seen], weighted[:, seen]
+    return _View(OTHERS, everybody.patch[seen], weighted / weight, 1.0 / weight)
 
 
 def _ends(place: IntArray, one: IntArray, other: IntArray) -> BoolArray:
