@@ -13,7 +13,7 @@ from zemosaic.errors import InputError
 from zemosaic.events import Forecast, Outturn, Planned, Silent
 from zemosaic.folders import existing_parent, why_no_output
 from zemosaic.forecast import COMPILED_IN
-from zemosaic.outlook import _nights, look_ahead, look_at_headers, panels_ahead
+from zemosaic.outlook import _nights, layouts, look_ahead, look_at_headers, panels_ahead
 from zemosaic.settings import Settings
 
 SETTINGS = Settings(num_processing_workers=1, memory_limit=2.0)
@@ -82,3 +82,22 @@ def test_folders_that_are_no_output(tmp_path: Path) -> None:
     assert why_no_output([tmp_path / "other"], lights) == ""
     with pytest.raises(InputError):
         look_at_headers([tmp_path / "nowhere"], out, SETTINGS, Silent())
+
+
+def test_targets_outside_of_the_window_have_no_plan_and_filters_share_a_grid(tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    night = simulated(tmp_path / "night", replace(FIELD, subs=4, width=96, height=64))
+    header = fits.getheader(night.subs[0])
+    for path, new in zip(night.subs[1:], ({"FILTER": "LP", "RA": header["RA"] + 0.01}, {"RA": header["RA"] - 90.0})):
+        rewrite(path, fits.getdata(path), **new)
+    settings = SETTINGS.model_copy(
+        update={"output_center": f"{header['RA']} {header['DEC']:+}", "output_size": "200 x 160"}
+    )
+    lights = look_at_headers([night.lights], tmp_path / "out", SETTINGS, Silent())
+    assert len({each.plan.grid for each in layouts(lights, SETTINGS)}) == 2  # of two targets, one with two filters
+    planned = layouts(lights, settings)
+    assert sorted(each.filter for each in planned) == ["IRCUT", "LP"]
+    assert len({each.plan.grid for each in planned}) == 1 and look_ahead(lights, None, settings) is not None
+    with pytest.raises(InputError, match=r"none of the \d frames, .*; .*none of the \d frames"):
+        layouts(lights, settings.model_copy(update={"output_center": "5 -80"}))

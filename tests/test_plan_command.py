@@ -36,7 +36,12 @@ def test_a_plan_tells_and_draws_and_touches_nothing(
     assert plan["subs"] == 4 and plan["needs"]["mosaics"] == 1 and plan["needs"]["least"] < plan["needs"]["most"]
     (mosaic,) = plan["mosaics"]
     assert [panel["subs"] for panel in mosaic["panels"]] == [2, 2] and mosaic["scale"] == pytest.approx(12.06, abs=0.2)
-    assert f"{mosaic['width']} x {mosaic['height']} px" in shown and "Memory: about" in shown and "Time: " in shown
+    assert (
+        f"{mosaic['width']} x {mosaic['height']} px" in shown
+        and "of 4 subs state no rotation" in shown
+        and "Memory: about" in shown
+        and "Time: " in shown
+    )
     assert listing(night.lights) == before
     assert [path.name for path in out.iterdir()] == ["zemosaic_plan.png"] and str(out / "zemosaic_plan.png") in shown
     with Image.open(out / "zemosaic_plan.png") as picture:

@@ -7,6 +7,7 @@ import re
 
 __all__ = ["angle", "place", "size"]
 
+DECIMAL_COMMA = re.compile(r"[^.]*\d,\d[^.]*")  # or one between two numbers: nobody knows
 MARKS = re.compile(r"[hmsd:,;°'′\"″]", re.IGNORECASE)
 SIZE = re.compile(
     r"(?P<w>\d+\.?\d*|\.\d+)\s*(?:[x×,\s]\s*(?P<h>\d+\.?\d*|\.\d+))?\s*(?P<unit>deg|degrees|°|px)?", re.IGNORECASE
@@ -32,12 +33,15 @@ def place(text: str) -> tuple[float, float] | None:
     if not text.strip():
         return None
     try:
+        if DECIMAL_COMMA.fullmatch(text):
+            raise ValueError(text)
         ra, dec = _position(MARKS.sub(" ", text).split())
     except ValueError:
         ra = dec = math.nan
     if not (0.0 <= ra < 360.0 and -90.0 <= dec <= 90.0):
         raise ValueError(
-            'must be right ascension and declination, as in "10.68 +41.27" (degrees) or "0 42 44 +41 16 09"'
+            "must be right ascension and declination, decimals with a point and no comma between two digits, as in "
+            '"10.68 +41.27" (degrees) or "0 42 44 +41 16 09"'
         )
     return ra, dec
 
@@ -65,11 +69,14 @@ def size(text: str) -> tuple[float, float, bool] | None:
     """
     if not text.strip():
         return None
-    found = SIZE.fullmatch(text.strip())
+    found = None if DECIMAL_COMMA.fullmatch(text) else SIZE.fullmatch(text.strip())
     width = float(found["w"]) if found else math.nan
     height = float(found["h"]) if found and found["h"] else width
     degrees = bool(found and (found["unit"] or "px").lower() != "px")
     least, most = (1e-3, 360.0) if degrees else (16.0, 1e6)
     if not (least <= width <= most and least <= height <= most):
-        raise ValueError('must be a width and a height, as in "3000 x 2000" (px) or "3 x 2.5 deg"')
+        raise ValueError(
+            "must be a width and a height, decimals with a point and no comma between two digits, as in "
+            '"3000 x 2000" (px) or "3 x 2.5 deg"'
+        )
     return width, height, degrees

@@ -62,8 +62,14 @@ class Mosaics(Survey):
             return [], failed
         except InputError as error:
             return [], failed + [self._failed(m.part, error, lone=lone) for m in matched]
-        made = list[Made]()
-        for each in self._inside(matched, kept, room, solutions):
+        made, inside = list[Made](), self._inside(matched, kept, room, solutions)
+        if self.settings.crop_depth > 0.0 and len(inside) > 1:
+            self.reporter.emit(
+                Note(
+                    "crop_depth cuts the mosaic of each filter by itself: they lie on one grid, but their borders differ"
+                )
+            )
+        for each in inside:
             try:
                 made.append((each.part.title, Picture(self, night, each, room).make(folder)))
             except InputError as error:

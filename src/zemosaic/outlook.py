@@ -15,6 +15,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
+from zemosaic.errors import InputError
 from zemosaic.events import Reporter
 from zemosaic.execution import MAIN_MEMORY
 from zemosaic.filters import by_filter
@@ -22,11 +23,11 @@ from zemosaic.folders import existing_parent
 from zemosaic.forecast import COMPILED_IN, COMPILING, GUESSED_SPREAD, KNOWN_SPREAD, LOOK, MEGA, USUAL, Pace
 from zemosaic.kernel_cache import is_compiled
 from zemosaic.ledger import WORKSPACE, Ledger
-from zemosaic.model import Frame, Lights, Outlook, Plan, Solution
+from zemosaic.model import Frame, Grid, Lights, Outlook, Plan, Solution
 from zemosaic.nights import DAYTIME
 from zemosaic.patterns import patterns
 from zemosaic.phases.assemble import assembly_looks
-from zemosaic.phases.plan import group_frames, make_grid, make_plan
+from zemosaic.phases.plan import OutsideError, group_frames, make_grid, make_plan, reaching
 from zemosaic.phases.scan import scan
 from zemosaic.recipes import layout, side_by_side
 from zemosaic.settings import Settings
@@ -131,20 +132,35 @@ def layouts(lights: Lights, settings: Settings) -> tuple[Layout, ...]:
         As `look_ahead`.
     """
     places = _places(lights.frames)
-    memory = memory_for_tasks(settings)
-    workers = local_workers(settings, memory)
-    return tuple(
+    made, outside = list[Layout](), list[OutsideError]()
+    for target in _targets(lights.frames, settings):
+        try:
+            made += _of_one_target(target, places, settings)
+        except OutsideError as error:
+            outside.append(error)
+    if outside and not made:
+        raise InputError("; ".join(map(str, outside)))
+    return tuple(made)
+
+
+def _of_one_target(target: Target, places: Mapping[int, Solution], settings: Settings) -> list[Layout]:
+    """A mosaic of each filter that has something in the window, all on one grid. Raises OutsideError when none has."""
+    usable = [f for f in target.frames if f.id in places]
+    if not usable:
+        return []
+    grid = make_grid(usable, places, layout(settings))
+    there = reaching(usable, places, grid) if settings.output_size else {f.id for f in usable}
+    return [
         Layout(
             target.title or _object(target.frames),
             name if settings.filters == "separate" else "",
             part,
             {f.id: places[f.id] for f in part if f.id in places},
-            _plan([f for f in part if f.id in places], places, settings, memory, workers),
+            _plan([f for f in part if f.id in there], places, grid, settings),
         )
-        for target in _targets(lights.frames, settings)
         for name, part in _parts(target.frames, settings)
-        if any(f.id in places for f in part)
-    )
+        if any(f.id in there for f in part)
+    ]
 
 
 def look_ahead(lights: Lights, output: Path | None, settings: Settings) -> Outlook | None:
@@ -192,13 +208,11 @@ def _parts(frames: Sequence[Frame], settings: Settings) -> tuple[tuple[str, tupl
     return (("", tuple(frames)),) if settings.filters == "together" else by_filter(frames)
 
 
-def _plan(
-    frames: Sequence[Frame], places: Mapping[int, Solution], settings: Settings, memory: int, workers: int
-) -> Plan:
-    grid = make_grid(frames, places, layout(settings))
+def _plan(frames: Sequence[Frame], places: Mapping[int, Solution], grid: Grid, settings: Settings) -> Plan:
+    memory = memory_for_tasks(settings)
     groups = group_frames(frames, places, settings.cluster_panel_threshold)
     samples = side_by_side(settings)
-    workers = settings.assembly_process_workers or workers
+    workers = settings.assembly_process_workers or local_workers(settings, memory)
     return make_plan(frames, places, groups, grid, memory=memory, workers=workers, samples=samples)
 
 

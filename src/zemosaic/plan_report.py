@@ -45,7 +45,10 @@ def as_text(
         lines.append(messages("inspect.left_out", states=words))
     if ahead is None:
         return "\n".join([*lines, messages("plan.unknown")])
-    lines += ["", *(_mosaic_line(each, messages) for each in laid_out), ""]
+    lines += ["", *(_mosaic_line(each, messages) for each in laid_out)]
+    if unturned := sum(f.wcs is None for each in laid_out for f in each.frames if f.id in each.places):
+        lines.append(messages("plan.unturned", subs=unturned))
+    lines.append("")
     lines += [
         messages("plan.memory", memory=ahead.memory / 1024.0),
         messages("plan.disk", disk=ahead.disk / 1024.0, free=ahead.free_disk / 1024.0),

@@ -430,7 +430,8 @@ class Settings(BaseModel):
         "",
         "mosaic",
         "Size",
-        "Width and height of the picture, as in `3000 x 2000` (px) or `3 x 2.5 deg`; nothing: as large as the frames need.",
+        "Width and height of the picture, as in `3000 x 2000` (px) or `3 x 2.5 deg`; one number is both; nothing: as large as "
+        "the frames need.",
         unit="text",
     )
     crop_depth: float = setting(

@@ -10,6 +10,7 @@ from zemosaic.errors import InputError, SettingsError
 from zemosaic.imaging.projection import grid_to_sky, sky_to_pixel
 from zemosaic.imaging.warp import footprint
 from zemosaic.model import Distortion, Frame, FrameKind, Solution
+from zemosaic.phases import _plan_grid
 from zemosaic.phases.plan import (
     TASK_OVERHEAD,
     Cuts,
@@ -279,5 +280,37 @@ def test_pixels_stay_while_the_user_wants_the_same():
     small = dataclasses.replace(layout, size=(500, 400))
     canvas, part = grown_grid(before, frames, solutions, small)
     assert (canvas.width, canvas.height) == (before.width, before.height) and (part.width, part.height) == (500, 400)
-    for other in ({"projection": "ZEA"}, {"rotation": 3.0}, {"scale": 1.8}, {"centre": (10.0, 40.0)}):
+    for other in (
+        {"projection": "ZEA"},
+        {"rotation": 3.0},
+        {"scale": 1.8},
+        {"scale": 1.01 * 3600.0 * before.scale},
+        {"centre": (10.0, 40.0)},
+    ):
         assert grown_grid(before, frames, solutions, dataclasses.replace(layout, **other)) is None
+
+
+def test_a_mosaic_of_a_certain_size_is_laid_out_anew_around_frames_elsewhere():
+    layout = Layout(size=(500, 400))
+    before = make_grid(*night([(10.0, 40.0)]), layout)
+    for place in ((190.0, -40.0), (84.0, 40.0), (95.0, 40.0)):
+        elsewhere = night([place])
+        assert grown_grid(before, *elsewhere, layout) is None and make_grid(*elsewhere, layout).width == 500
+    with pytest.raises(InputError, match="TAN has no place for any of the 1 frames around RA 10"):
+        _plan_grid._box(before, *night([(190.0, -40.0)]), layout)
+
+
+def test_from_north_to_the_angle_of_the_frames_is_another_rotation():
+    frames, solutions = night(PANELS, angle=2.0)
+    north, along = (make_grid(frames, solutions, Layout(rotation=rotation)) for rotation in (0.0, None))
+    assert abs(along.rotation) == pytest.approx(2.0, abs=0.5)
+    assert grown_grid(north, frames, solutions, Layout(rotation=None)) is None
+    assert grown_grid(along, *night(PANELS, angle=4.0), Layout(rotation=None)) is not None
+
+
+def test_a_window_is_looked_up_once_for_all_frames(monkeypatch):
+    frames, solutions = night(PANELS)
+    asked, box = [], _plan_grid._box
+    monkeypatch.setattr(_plan_grid, "_box", lambda *about: asked.append(about) or box(*about))
+    make_grid(frames, solutions, Layout(size=(500, 400), projection="ZEA"))
+    assert len(asked) == 2  # whom it reaches, and the grid

@@ -35,6 +35,7 @@ LATTICE = 32  # px between nodes, in the mosaic and in the frame, at most
 FINEST = 4  # px, at least
 TOLERANCE = 0.005  # px, error of the interpolation
 NOWHERE = -1e6  # px
+MOST_FRAMES = 2**17  # whose steps are kept; with fewer than a mosaic has each visit finds them again (5 ms)
 PLACES = 7  # along each side of a frame, where it is measured
 REACH = 8  # px of the frame that demosaicing and the interpolation need around a position, and 2 to spare
 FloatArray = NDArray[np.float64]
@@ -97,7 +98,7 @@ def _along_the_end(solution: Solution, shape: tuple[int, int], grid: Grid) -> tu
     return sky_to_grid(grid, ra[on], dec[on])
 
 
-@lru_cache(4096)
+@lru_cache(MOST_FRAMES)
 def torn(solution: Solution, shape: tuple[int, int], grid: Grid) -> bool:
     """Whether the map ends within a frame: the middle of two neighbours on its outline does not lie between them on the sky."""
     if grid.projection == "TAN":
@@ -113,7 +114,7 @@ def torn(solution: Solution, shape: tuple[int, int], grid: Grid) -> bool:
     return not bool((off < max(height, width) / 16.0).all())  # twice as far as they stand apart
 
 
-@lru_cache(4096)
+@lru_cache(MOST_FRAMES)
 def step_of(solution: Solution, shape: tuple[int, int], grid: Grid) -> int:
     """px between the nodes of a frame, in the mosaic and in the frame.
 

@@ -286,6 +286,7 @@ def _weights(task: BlockTask, exposure: Exposure, drops: bool) -> tuple[Float32A
     if not drops:
         return taps("lanczos3" if recipe.drops else recipe.resampling), (mosaic_kernels.PLANES, mosaic_kernels.PLANES)
     area = float(grid_area(task.grid, exposure.solution.ra, exposure.solution.dec))
+    area = area if math.isfinite(area) else 1.0  # at the end of an atlas, as `calibration` has it
     size = 3600.0 * task.grid.scale * math.sqrt(area) / pixel_scale(exposure.solution)
     if exposure.frame.kind is not FrameKind.BAYER:
         return dropped(recipe.pixfrac, size, 1), (-1, -1)

@@ -32,7 +32,9 @@ __all__ = [
 CHUNK = 256  # px, side of the squares in which planes lie on the disk
 LENIENT = 1.25  # headers may be wrong by so much (focal length of the catalogue, binning that they do not know)
 COARSEST = 1.5  # times the frames' own pixel size: beyond, the interpolation leaves out pixels between its samples
-SAME_SCALE = 0.02  # of the pixel size; frames that are finer or coarser by more get pixels of their own
+SAME_SCALE = (
+    0.02  # of the pixel size, where nobody asks for one; frames finer or coarser by more get pixels of their own
+)
 SAME_ANGLE = 5.0  # deg, by which the mean angle of the frames may turn before a mosaic along them is laid out anew
 WIDEST = 60.0  # degrees from the tangent point; beyond that a TAN projection stretches by 4
 MOST_PIXELS = 4_000_000_000
@@ -108,11 +110,20 @@ def grown_grid(before: Grid, frames: Sequence[Frame], solutions: Solutions, layo
     """The grid of a mosaic with room for these frames, and the part of it that they need, on the same pixels as before.
 
     It grows by whole chunks to the south and east, so that what was made stays as it is in its chunks, and never shrinks. None:
-    the pixels have to be others. Raises as `make_grid`.
+    the pixels have to be others, or there would be too many of them. Raises as `make_grid`.
     """
     if not _same_pixels(before, _lattice(frames, solutions, layout), frames, solutions, layout):
         return None
-    part = _window(before, frames, solutions, layout)
+    try:
+        return _grown(before, _window(before, frames, solutions, layout))
+    except OutsideError:
+        raise
+    except InputError:  # around where the frames lie now there may be room for them
+        return None
+
+
+def _grown(before: Grid, part: Grid) -> tuple[Grid, Grid]:
+    """A grid that holds both, and the part."""
     below, left = (max(0, -(-(new - old) // CHUNK)) * CHUNK for new, old in zip(part.zero, before.zero))
     y, x = before.zero[0] + below, before.zero[1] + left
     height = max(before.height + below, part.height + y - part.zero[0])
@@ -125,15 +136,18 @@ def _same_pixels(before: Grid, wanted: Grid, frames: Sequence[Frame], solutions:
     far = _spread(frames, solutions, (before.ra, before.dec))
     turned = wanted.rotation - before.rotation
     if layout.rotation is None:
-        turned = max(abs((turned + 45.0) % 90.0 - 45.0) - SAME_ANGLE, 0.0)
+        same = (
+            SAME_ANGLE if before.rotation else 0.0
+        )  # exactly north: not what frames gave, but what the user wanted then
+        turned = max(abs((turned + 45.0) % 90.0 - 45.0) - same, 0.0)
     flat = before.projection == "TAN" and layout.projection == "auto" and far <= STILL_FLAT
     moved = layout.centre is not None and (before.ra, before.dec) != (wanted.ra, wanted.dec)
     if before.projection == "TAN":
-        reached = far <= WIDEST or layout.size is not None
+        reached = far <= WIDEST or (layout.size is not None and layout.centre is not None)
     else:
         reached = before.projection not in ZENITHAL or not any(_is_torn(f, solutions, before) for f in frames)
     return (
-        abs(wanted.scale / before.scale - 1.0) <= SAME_SCALE
+        abs(wanted.scale / before.scale - 1.0) <= (1e-9 if layout.scale else SAME_SCALE)
         and (wanted.projection == before.projection or flat)
         and turned == 0.0
         and not moved
@@ -215,9 +229,10 @@ def _angle(frames: Sequence[Frame], solutions: Solutions, lattice: Grid) -> floa
 def _fitted(lattice: Grid, frames: Sequence[Frame], solutions: Solutions, layout: Layout, natural: float) -> Grid:
     """The lattice if the map has a place for all of the frames, as fine as its most crowded place needs."""
     name = lattice.projection
-    wanted = [
-        f for f in frames if layout.size is None or _reaches(f, solutions, _box(lattice, frames, solutions, layout))
-    ]
+    wanted = list(frames)
+    if layout.size is not None:
+        box = _box(lattice, frames, solutions, layout)
+        wanted = [f for f in frames if _reaches(f, solutions, box)]
     off = [f for f in wanted if _is_off(f, solutions, lattice)]
     if off:
         raise InputError(
@@ -292,7 +307,13 @@ def _box(lattice: Grid, frames: Sequence[Frame], solutions: Solutions, layout: L
     """What holds every frame, or has the size that is wanted; around the centre that is wanted, or that of the frames."""
     if layout.size is None or layout.centre is None:
         reach = np.array([extent(solutions[f.id], (f.height, f.width), lattice, layout.crop) for f in frames])
-        reach = reach[np.isfinite(reach).all(axis=1)] - np.repeat([lattice.x, lattice.y], 2)
+        reach = reach[np.isfinite(reach).all(axis=1)]
+        if not len(reach):
+            raise InputError(
+                f"output_projection {lattice.projection} has no place for any of the {len(frames)} frames around "
+                f"RA {lattice.ra:.2f} Dec {lattice.dec:+.2f}; choose another one, or auto"
+            )
+        reach -= np.repeat([lattice.x, lattice.y], 2)
         left, bottom = math.floor(reach[:, 0].min()) - 1, math.floor(reach[:, 2].min()) - 1
         right, top = math.ceil(reach[:, 1].max()) + 2, math.ceil(reach[:, 3].max()) + 2
     if layout.centre is None:
