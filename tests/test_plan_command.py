@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from PIL import Image
+from PIL import Image, ImageFont
 
 from nights import FIELD, listing, rewrite, simulated
 from zemosaic.cli import main
-from zemosaic.plan_report import DEEP, PAPER, _coloured, _depth
+from zemosaic.plan_report import DEEP, PAPER, _coloured, _depth, _font, _written
 from zemosaic.simulate import Night
 
 FLAGS = ["--num-processing-workers", "1", "--memory-limit", "2"]
@@ -84,3 +84,13 @@ def test_the_more_subs_the_brighter() -> None:
     coloured = _coloured(depth)
     assert tuple(coloured[5, 2]) == DEEP[-1] and tuple(coloured[5, 15]) == PAPER
     assert coloured[5, 2].sum() > coloured[5, 7].sum() > coloured[5, 15].sum()
+
+
+def test_no_letter_of_the_drawing_is_a_box() -> None:
+    """Pillow's own font has no accents: all that it lacks look alike."""
+    text = "Nébuleuse à l\u2019été · 2 × 3, 1° Ÿ"
+    own = ImageFont.load_default(18)
+    assert _written(text, own) == "Nebuleuse a l'ete · 2 x 3, 1° Y"
+    found = _font(18)
+    box = bytes(found.getmask("\U000f1234"))
+    assert all(bytes(found.getmask(each)) != box for each in _written(text, found) if each != " ")

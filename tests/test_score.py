@@ -254,7 +254,9 @@ def test_metric_verdicts():
     assert Metric("a", float("nan"), goal=0.2).ok
     text = Score((Metric("a", -0.3, goal=0.2), Metric("b", float("nan"), goal=0.2))).table()
     assert "MISSED" in text
-    assert "n/a" in text
+    assert "n/a" in text and "nan" not in text
+    assert "too few stars or too little sky for it: b." in text and "Goals missed (exit code 1): a." in text
+    assert "met (exit code 0)" in Score((Metric("a", 0.1, goal=0.2),)).table()
 
 
 def test_zones_are_told_from_the_scatter_of_stars():

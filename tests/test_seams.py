@@ -17,7 +17,18 @@ from zemosaic.messages import Messages
 from zemosaic.model import Correction, Frame, FrameKind, Grid, Group, Measurement, Overlap, Solution
 from zemosaic.phases.match import MatchResult
 from zemosaic.reporters import PlainLines
-from zemosaic.seams import COLOURS, GRADES, LEGEND, SeamReport, grade_of, labels, seam_report, write_seams
+from zemosaic.seams import (
+    COLOURS,
+    GRADES,
+    LEGEND,
+    SeamReport,
+    cut,
+    grade_of,
+    labels,
+    seam_report,
+    side_shown,
+    write_seams,
+)
 from zemosaic.sentences import Sentences
 from zemosaic.sides import sets_of
 
@@ -182,7 +193,27 @@ def test_the_summary_says_that_a_vignetting_is_unknown(capsys: pytest.CaptureFix
         *_, none, unknown = capsys.readouterr().out.splitlines()
         assert word in unknown and ("7,0" if language == "fr" else "7.0") in unknown and word not in none
         lines.emit(RunFinished((Made("", Path("m.fits"), Path("p.png"), 12),), 0, 1.0))
-        assert capsys.readouterr().out.splitlines()[0] == unknown
+        end = capsys.readouterr().out.splitlines()[0]
+        assert word in end and "S50" in end and len(end) < 0.6 * len(unknown)
+
+
+def test_telescopes_of_unknown_vignetting_share_a_warning_under_their_short_names() -> None:
+    from zemosaic.events import Vignetting, together
+    from zemosaic.model import short_names
+
+    long = (
+        "S50_1d3fe189 2.90um 250mm 1x1 1080x1920",
+        "S50_12d98769 2.90um 250mm 1x1 1080x1920",
+        "my scope 2x2 540x960",
+    )
+    short = short_names(long)
+    assert list(short.values()) == ["S50_1d3fe189", "S50_12d98769", "my scope"]
+    alike = ("S30 2.90um 150mm 1x1 1080x1920", "S30 2.90um 160mm 1x1 1080x1920")
+    assert short_names(alike) == {each: each for each in alike}
+    found = together(
+        [Vignetting(short[long[0]], math.nan, 2.5), Vignetting("S30", 88.0, 0.4), Vignetting("my scope", math.nan, 3.0)]
+    )
+    assert [each.instrument for each in found] == ["S50_1d3fe189, my scope", "S30"] and found[0].error == 3.0
 
 
 def test_a_pedestal_is_told_with_its_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,3 +259,22 @@ def test_files_beside_the_mosaic(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     write_seams(report(30.0, 0.1), preview, GRID, GROUPS, FRAMES, SOLUTIONS)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_a_window_within_an_outline_shows_the_sides_that_cross_it() -> None:
+    """A mosaic that is cut off has the figure of its seam within it, or none."""
+    square = [
+        (0.0, 0.0),
+        (50.0, 0.0),
+        (100.0, 0.0),
+        (100.0, 50.0),
+        (100.0, 100.0),
+        (50.0, 100.0),
+        (0.0, 100.0),
+        (0.0, 50.0),
+    ]
+    assert side_shown(square, (-1.0, -1.0, 200.0, 200.0)) == ((0.0, 0.0), (100.0, 0.0))
+    assert side_shown(square, (60.0, 20.0, 300.0, 80.0)) == ((100.0, 20.0), (100.0, 80.0))
+    assert side_shown(square, (20.0, 20.0, 80.0, 80.0)) is None
+    assert cut((-10.0, 5.0), (10.0, 5.0), (0.0, 0.0, 4.0, 9.0)) == ((0.0, 5.0), (4.0, 5.0))
+    assert cut((-10.0, 5.0), (10.0, 5.0), (0.0, 6.0, 4.0, 9.0)) is None

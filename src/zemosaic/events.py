@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -53,6 +54,7 @@ __all__ = [
     "Unchanged",
     "Vignetting",
     "Warned",
+    "together",
 ]
 
 VIGNETTING_KNOWN = 2.0  # %, error of the light in the corners, beyond which a loss of 6 % and more may not show
@@ -101,6 +103,16 @@ class Vignetting:
     def unknown(self) -> bool:
         """Whether there may be a vignetting that nothing has shown: less than three errors do not show."""
         return math.isnan(self.corners) and self.error > VIGNETTING_KNOWN
+
+
+def together(some: Sequence[Vignetting]) -> tuple[Vignetting, ...]:
+    """One of all whose vignetting is unknown, with the largest of their errors, and the others as they are."""
+    unknown = [each for each in some if each.unknown and not each.pedestal > 0.0]
+    rest = tuple(each for each in some if each not in unknown)
+    if not unknown:
+        return rest
+    names = ", ".join(each.instrument for each in unknown)
+    return Vignetting(names, math.nan, max(each.error for each in unknown)), *rest
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ Conventions: pixel centres at integers, arrays (y, x), sky in degrees ICRS, colo
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +40,7 @@ __all__ = [
     "Solution",
     "Stars",
     "Superblock",
+    "short_names",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -101,9 +104,8 @@ class Frame:
     width: int  # px
     height: int  # px
     bayer: str | None  # pattern of the array as read: "GRBG" has G at (0, 0) and R at (0, 1)
-    instrument: (
-        str  # frames with the same one share distortion and sensor response; "S50_1d3f 2.90um 250mm 1x1 1080x1920"
-    )
+    # frames with the same instrument share distortion and sensor response; "S50_1d3f 2.90um 250mm 1x1 1080x1920"
+    instrument: str
     camera: str  # INSTRUME, for the header
     telescope: str  # TELESCOP, for the header
     target: str  # OBJECT
@@ -131,6 +133,12 @@ class Frame:
     def reference(self) -> int:
         """The channel in which frames are compared: green, or the only one."""
         return 1 if self.channels == 3 else 0
+
+
+def short_names(instruments: Sequence[str]) -> dict[str, str]:
+    """What people call each instrument: its name without pixel size, focal length and binning, where that tells them apart."""
+    short = {each: re.sub(r"( [\d.]+um)?( \d+mm)? \d+x\d+ \d+x\d+$", "", each) for each in instruments}
+    return short if len(set(short.values())) == len(short) else {each: each for each in instruments}
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from zemosaic.errors import OutputError
 from zemosaic.frame_report import known
 from zemosaic.imaging.projection import grid_to_sky, sky_to_grid
-from zemosaic.imaging.warp import footprint
+from zemosaic.imaging.warp import footprint, torn
 from zemosaic.messages import Messages
 from zemosaic.model import Lights, Outlook
 from zemosaic.outlook import Layout
@@ -27,6 +29,18 @@ LEAST_WIDTH = 620  # px, for the words
 MOST_OUTLINES = 2000  # of subs; more are only counted
 STEPS = (1 / 60, 1 / 12, 1 / 6, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)  # deg, of the scale bar
 PAPER, INK, PALE, FRAME = (14, 18, 28), (226, 232, 240), (140, 152, 172), (96, 165, 250)
+FONTS = (
+    "DejaVuSans.ttf",
+    "segoeui.ttf",
+    "arial.ttf",
+    "Arial.ttf",
+    "LiberationSans-Regular.ttf",
+    "NotoSans-Regular.ttf",
+)
+OWN = "Aileron"  # Pillow's own font
+KEPT = "°·"  # of which it has, beside those of ASCII
+PLAIN = {"\u00d7": "x", "\u2019": "'", "\u2212": "-", "\u0153": "oe", "\u00ab": '"', "\u00bb": '"', "\u2026": "..."}
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 DEEP = ((24, 34, 58), (37, 84, 150), (56, 152, 196), (140, 212, 190), (250, 240, 150))  # few subs to many
 
 
@@ -149,8 +163,11 @@ def _drawing(layout: Layout, messages: Messages) -> Image.Image:
         x, y = sky_to_grid(grid, group.ra, group.dec)
         place = left + float(x) * shrink, HEAD + height - float(y) * shrink
         pen.text(place, str(len(group.frames)), INK, _font(18), "mm", stroke_width=2, stroke_fill=PAPER)
-    pen.text((left, 10), _mosaic_line(layout, messages), INK, _font(15))
-    pen.text((left, 31), messages("plan.legend"), PALE, _font(13))
+    for top, words, colour, font in (
+        (10, _mosaic_line(layout, messages), INK, _font(15)),
+        (31, messages("plan.legend"), PALE, _font(13)),
+    ):
+        pen.text((left, top), _written(words, font), colour, font)
     _foot(pen, layout, shrink, (left, HEAD + height + 10, width))
     return image
 
@@ -178,16 +195,34 @@ def _cosine(dec: float) -> float:
     return max(0.01, math.cos(math.radians(dec)))
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+@cache
+def _font(size: int) -> Font:
+    """A font of the system that has accents; Pillow's own, which has none, where there is none of these."""
+    for name in FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:  # not on this system
+            continue
     return ImageFont.load_default(size)
 
 
+def _written(text: str, font: Font) -> str:
+    """The text in letters that the font has: Pillow's own is given those of ASCII without their accents."""
+    if isinstance(font, ImageFont.FreeTypeFont) and font.getname()[0] != OWN:
+        return text
+    plain = "".join(PLAIN.get(each, each) for each in unicodedata.normalize("NFKD", text))
+    return "".join(each for each in plain if each.isascii() or each in KEPT)
+
+
 def _outlines(layout: Layout, shrink: float, height: int) -> list[list[tuple[float, float]]]:
-    """Corners and sides of each sub on the drawing, from its upper left corner."""
+    """Corners and sides of each sub on the drawing, from its upper left corner; without those across the end of the map."""
     found = []
     for frame in layout.frames:
         if frame.id in layout.places:
-            x, y = footprint(layout.places[frame.id], (frame.height, frame.width), layout.plan.grid)
+            about = layout.places[frame.id], (frame.height, frame.width), layout.plan.grid
+            if torn(*about):
+                continue
+            x, y = footprint(*about)
             found.append(list(zip((x * shrink).tolist(), (height - y * shrink).tolist())))
     return found
 

@@ -6,9 +6,10 @@ import hashlib
 import math
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from zemosaic.phases.export import Format, Pictures, Provenance
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import Layout, SideBySide
 from zemosaic.phases.solve import SolveResult
-from zemosaic.settings import Settings, fractions, lacks_side_by_side
+from zemosaic.settings import Settings, declared, fractions, lacks_side_by_side
 from zemosaic.sides import sides_of
 from zemosaic.tables import load_stars
 
@@ -51,6 +52,20 @@ __all__ = [
 
 SEEING = 0.2  # of a star's light, that seeing moves anyway and the rejection tolerates
 HELD = 1.15  # times the frames that the sky was found from, up to which it is held when frames join
+CHANGING = (
+    "calibration",
+    "frame quality",
+    "stacking",
+    "cropping",
+    "assembly",
+    "mosaic",
+    "plate solver",
+)  # groups of settings
+CHANGE_TOO = ("save_final_as_uint16", "no_data")  # of others
+CHANGE_NOTHING = (
+    "many_left_out", "rejection_maps", "assembly_process_workers", "winsor_worker_limit", "solver_timeout",
+    "astrometry_local_path",
+)  # fmt: skip
 KAPPA = 3.0  # sigma that a difference between two telescopes may amount to
 
 
@@ -87,7 +102,19 @@ def provenance(
         solvers=tuple(Counter(each.solver for each in solutions).most_common()),
         astrometric_rms=solved.catalogue_rms,
         relative_rms=median(solved.residuals.get(i, math.nan) for i in used),
+        changed=tuple(_changed(s)),
     )
+
+
+def _changed(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Settings that change the mosaic's pixels, where they differ from their defaults; of a path its name only."""
+    given = settings.model_dump()  # without what is secret
+    for name, about in declared().items():
+        changes = name in CHANGE_TOO or (about.group in CHANGING and name not in CHANGE_NOTHING)
+        if changes and name in given and given[name] != about.default:
+            value = given[name]
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            yield name, Path(text).name if about.unit == "path" else text
 
 
 def crop(settings: Settings) -> float:

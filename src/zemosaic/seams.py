@@ -30,7 +30,7 @@ from zemosaic.chunks import put_file
 from zemosaic.errors import OutputError
 from zemosaic.imaging.grouping import central
 from zemosaic.imaging.projection import pixel_scale
-from zemosaic.imaging.warp import footprint
+from zemosaic.imaging.warp import footprint, torn
 from zemosaic.model import Correction, Frame, Grid, Group, Measurement, Overlap, Solution
 from zemosaic.names import beside
 from zemosaic.phases.match import MatchResult
@@ -42,10 +42,12 @@ __all__ = [
     "WARNED",
     "Seam",
     "SeamReport",
+    "cut",
     "draw_seams",
     "grade_of",
     "labels",
     "seam_report",
+    "side_shown",
     "size_told",
     "write_seams",
 ]
@@ -217,17 +219,21 @@ def draw_seams(
             draw.polygon(points, outline=(110, 110, 125))
             middles[group.id] = (float(np.mean([x for x, _ in points])), float(np.mean([y for _, y in points])))
     lines = list[tuple[Seam, Point, Point]]()
+    window = MARGIN, MARGIN, MARGIN + grid.width * shrink, height - LEGEND - MARGIN
     for seam in reversed(report.seams):  # the worst one on top
         if {seam.first, seam.second} <= {*middles}:
             shown = [middles[seam.first], middles[seam.second]]
-            ends = shown
+            ends = cut(shown[0], shown[1], window)
             if seam.within:
                 shown = outline(sets[seam.first, seam.sets[0]])
-                ends = [shown[0], shown[len(shown) // 4]]  # one side of it
-                shown.append(shown[0])
+                ends = side_shown(shown, window)
+                shown += shown[:1]
             draw.line(shown, fill=COLOURS[seam.grade], width=4)
-            lines.insert(0, (seam, ends[0], ends[1]))
-    for place, text, box in labels(lines, middles, lambda place, text: draw.textbbox(place, text, font, "mm")):
+            if ends is not None:
+                lines.insert(0, (seam, *ends))
+    draw.rectangle((0, window[3] + 4, image.width, height), fill=BACKGROUND)  # what reaches into the legend
+    within = {number: place for number, place in middles.items() if cut(place, place, window) is not None}
+    for place, text, box in labels(lines, within, lambda place, text: draw.textbbox(place, text, font, "mm")):
         draw.rectangle(box, fill=BACKGROUND)
         draw.text(place, text, fill=(235, 235, 235), font=font, anchor="mm")
     _legend(draw, report, height, font)
@@ -258,6 +264,38 @@ def labels(
     return placed
 
 
+def cut(start: Point, end: Point, window: Rectangle) -> tuple[Point, Point] | None:
+    """What of a line lies in a rectangle (least x and y, largest x and y); None where nothing does."""
+    first, last = 0.0, 1.0
+    for k in range(2):
+        way = end[k] - start[k]
+        if way == 0.0:
+            if not window[k] <= start[k] <= window[k + 2]:
+                return None
+            continue
+        low, high = sorted(((window[k] - start[k]) / way, (window[k + 2] - start[k]) / way))
+        first, last = max(first, low), min(last, high)
+    if first > last:
+        return None
+    (x0, y0), (x1, y1) = start, end
+    return (x0 + first * (x1 - x0), y0 + first * (y1 - y0)), (x0 + last * (x1 - x0), y0 + last * (y1 - y0))
+
+
+def side_shown(outline: Sequence[Point], window: Rectangle) -> tuple[Point, Point] | None:
+    """The first side of a frame's outline that lies in a rectangle, else as much of one as does; None where none does.
+
+    outline : as many points along each of the four sides, none twice
+    """
+    corners = outline[:: max(1, len(outline) // 4)]
+    best, most = None, -1.0
+    for start, end in zip(corners, (*corners[1:], *corners[:1])):
+        shown = cut(start, end, window)
+        share = -1.0 if shown is None else math.dist(*shown) / (math.dist(start, end) or 1.0)
+        if share > most + 1e-9:
+            best, most = shown, share
+    return best
+
+
 def size_told(visible: float) -> str:
     """Parts of a pixel's noise; what is below the best grade's limit is told as that, since it is a step less its errors."""
     return f"< {GRADES[0][2]:g}" if visible < GRADES[0][2] else f"{visible:.2f}"
@@ -281,12 +319,18 @@ def _sets(groups: Sequence[Group], frames: Sequence[Frame]) -> dict[tuple[int, s
 def _outline(
     grid: Grid, group: Group, frames: Mapping[int, Frame], solutions: Mapping[int, Solution]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The outline of the frame nearest the middle of a panel, px of the mosaic; empty without frames."""
+    """The outline of the frame nearest the middle of a panel, px of the mosaic; empty without frames.
+
+    Frames across the end of the map are left out: their outlines would go from one side of it to the other.
+    """
     members = {i: (solutions[i].ra, solutions[i].dec) for i in group.frames if i in frames and i in solutions}
-    if not members:
-        return np.zeros(0), np.zeros(0)
-    near = central(group.ra, group.dec, members)
-    return footprint(solutions[near], (frames[near].height, frames[near].width), grid)
+    while members:
+        near = central(group.ra, group.dec, members)
+        about = solutions[near], (frames[near].height, frames[near].width), grid
+        if not torn(*about):
+            return footprint(*about)
+        del members[near]
+    return np.zeros(0), np.zeros(0)
 
 
 def _legend(draw: ImageDraw.ImageDraw, report: SeamReport, height: int, font: Font) -> None:

@@ -146,7 +146,7 @@ class Sentences:
         if event.pedestal > 0.0:
             text += self.messages("event.Vignetting.pedestal", **vars(event))
         if event.unknown:
-            self._headlines.append(text)
+            self._headlines.append(self.messages("event.Vignetting.end", **vars(event)))
         return text
 
     def _kept(self, event: events.BlocksKept) -> str:

@@ -39,6 +39,7 @@ PROVENANCE = Provenance(
     solvers=(("catalogue", 4), ("header", 1)),
     astrometric_rms=0.234,
     relative_rms=0.0512,
+    changed=(("edge_taper", "60"), ("output_projection", "AIT")),
 )
 
 
@@ -217,6 +218,8 @@ def test_cards(written):
     history = " ".join(str(header["HISTORY"]).split())
     assert "Mosaic of 5 raw frames of 7 found, in 4 panel(s), 0 min 50 s in total." in history
     assert "catalogue 4, header 1" in history
+    assert "differ from their defaults: edge_taper = 60; output_projection = AIT." in history
+    assert header["PIXSCALE"] == pytest.approx(3600.0 * abs(header["CD2_2"]))
     assert "resampling cfa in drops of 0.7 px; combination mean; assembly incremental." in history
     assert "0.23 arcsec rms" in history and "0.051 px per axis among the frames" in history
     assert "tied to Tycho-2 at J2000, without proper motions" in history

@@ -20,7 +20,7 @@ from zemosaic.report.files import as_csv, as_json
 from zemosaic.report.page import page
 from zemosaic.report.plots import Clock
 from zemosaic.report.svg import embedded_json, nice_ticks
-from zemosaic.report.values import Maps
+from zemosaic.report.values import Maps, Outline
 from zemosaic.report.words import Words
 
 EVIL = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>]]></script>"
@@ -204,11 +204,24 @@ def test_labels_of_crossing_seams_stand_apart_on_the_page(tmp_path: Path) -> Non
     assert math.hypot(float(x) - float(u), float(y) - float(v)) > 15.0
 
 
+def test_seams_of_a_mosaic_that_is_cut_off_stay_in_their_figure(tmp_path: Path) -> None:
+    """The outline of a telescope is larger than the window: it is clipped, and its figure stands on a side that is seen."""
+    seam = replace(SEAMS.seams[0], first=0, second=0, visible=0.2, sets=("S50 night", ""))
+    wide = Outline(0, (-3000.0, 600.0, 600.0, -3000.0), (-3000.0, -3000.0, 3000.0, 3000.0), "S50 night")
+    report = replace(made_up(tmp_path), seams=replace(SEAMS, seams=(seam,)), outlines=(wide,))
+    html = page(report, GRID, Words())
+    assert re.search(r'<g clip-path="url\(#seamlines\)"><path class="seam gB"', html) and html.count("seam gB") == 1
+    (place,) = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" class="number small"', html)
+    assert 62.0 < float(place[0]) < 480.0 and 0.0 < float(place[1]) < 418.0 * 900 / 1200
+
+
 def test_a_night_is_the_date_of_its_evening_and_a_lone_panel_no_deepest(tmp_path: Path) -> None:
     facts = replace(FACTS, begin="2025-03-27T00:30:00", end="2025-03-27T03:00:00")
     report = replace(made_up(tmp_path), facts=facts, panels=PANELS[:1])
     html = page(report, GRID, Words())
-    assert "2025-03-26" in Reader(html).text and "2025-03-27" not in Reader(html).text
+    assert (
+        "night of 2025-03-26 (date of its evening, UTC)" in Reader(html).text and "2025-03-27" not in Reader(html).text
+    )
     assert f">{load_locale('en')['report.panels.deepest']}<" in page(made_up(tmp_path), GRID, Words())
     assert f">{load_locale('en')['report.panels.deepest']}<" not in html
 

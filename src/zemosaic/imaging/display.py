@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zemosaic.imaging.robust import NORMAL_MAD
+
 __all__ = ["BACKGROUND", "Level", "Look", "block_mean", "levels", "midtones", "shown", "shown_map"]
 
 FloatImage = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
 BACKGROUND = 0.14  # display level of the sky, 0..1
-NORMAL_MAD = 1.4826  # sigma over median absolute deviation of a normal distribution
 SAMPLE = 300_000  # px, from which levels are taken
 BRIGHT = 12.0  # sigma above the sky: stars, whose median is shown white
 FEWEST_BRIGHT = 30  # px

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zemosaic.imaging.robust import NORMAL_MAD
+
 __all__ = ["Gradient", "fit_gradient"]
 
 FloatImage = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
 
-NORMAL_MAD = 1.4826  # sigma over median absolute deviation of a normal distribution
 CELLS = 24  # along the longer side
 TERMS = 6  # of a surface of second order
 FEWEST_CELLS = 3 * TERMS

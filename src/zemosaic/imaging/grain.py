@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zemosaic.imaging.robust import NORMAL_MAD
 from zemosaic.kernels.blur import blur
 
 __all__ = ["REACH", "WELL_COVERED", "bands", "blurred", "evened", "grains", "lifted", "sampled", "well_covered"]
@@ -19,7 +20,6 @@ __all__ = ["REACH", "WELL_COVERED", "bands", "blurred", "evened", "grains", "lif
 FloatImage = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-NORMAL_MAD = 1.4826  # sigma over median absolute deviation of a normal distribution
 WELL_COVERED = 0.3  # of the median weight; below, the noise is not typical
 STAR_REACH = 4.0  # sigma; what stands out more does not colour the local mean of its neighbours
 DOUBT = 3.0  # local power below so many times the noise power counts as noise: it is itself noisy
@@ -36,9 +36,8 @@ class _Filter:
 
     radius: float  # px, Gaussian sigma of the local mean
     grain: float  # share of the typical noise that stays, so that the result does not look like plastic
-    wider: int = (
-        0  # times that the radius may double where coverage is thin, so that the local mean is as calm as elsewhere
-    )
+    # times that the radius may double where coverage is thin, so that the local mean is as calm as elsewhere
+    wider: int = 0
     level: bool = False  # draw the local mean to 0 instead, for colour: nebulae would end where coverage thins
 
     @property

@@ -15,9 +15,8 @@ FarArray = NDArray[np.uint16]
 FAR = 65535  # px
 HOLE = 64  # px; fewer pixels of exactly 0 together are dark pixels of the picture
 BOX = 8  # px
-MOST_CORRELATED = (
-    4.0  # noise of an area over that of its pixels, if they were independent; more is structure of the sky
-)
+# noise of an area over that of its pixels, if they were independent; more is structure of the sky
+MOST_CORRELATED = 4.0
 
 
 def inside_distance(data: Float32Array) -> FarArray | None:

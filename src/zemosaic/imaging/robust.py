@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MEDIAN_NORM", "robust_weight", "scatter_of_frames"]
+__all__ = ["MEDIAN_NORM", "NORMAL_MAD", "robust_weight", "scatter_of_frames"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+NORMAL_MAD = 1.4826  # sigma over median absolute deviation of a normal distribution
 MEDIAN_NORM = 1.1774  # median length of a two-dimensional unit Gaussian
 HUBER, TUKEY = 2.0, 6.0  # sigma
 MIN_FOR_SCATTER = 8  # sightings from which a frame's own scatter is taken

@@ -27,9 +27,8 @@ BoolArray = NDArray[np.bool_]
 LEAST_FRAMES = 8  # of one sensor: with fewer the error of an offset is larger than 0.35 of the noise of a pixel
 LEAST_SAMPLES = 4  # frames behind the model of a pixel; with fewer the model follows the frame itself
 MEDIAN_VARIANCE = 1.57  # of a median over that of a mean, Gaussian noise
-CALM = (
-    1.0  # sky noise: where the model varies more around a pixel there are stars, and their seeing is not the sensor's
-)
+# sky noise: where the model varies more around a pixel there are stars, and their seeing is not the sensor's
+CALM = 1.0
 CUT = 4.0  # sigma: one satellite or cosmic hit weighs no more than that
 CELL = 64  # px: what is smoother than that is sky, vignetting or dust, and others' business
 CREDIBLE = 5.0  # times its error that the common variance of two halves must have

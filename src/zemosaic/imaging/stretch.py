@@ -22,6 +22,7 @@ from scipy import ndimage
 
 from zemosaic.imaging.display import BACKGROUND, midtones
 from zemosaic.imaging.grain import WELL_COVERED, bands, blurred, evened, grains, lifted, sampled, well_covered
+from zemosaic.imaging.robust import NORMAL_MAD
 
 __all__ = [
     "AS_USUAL",
@@ -38,7 +39,6 @@ __all__ = [
 FloatImage = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-NORMAL_MAD = 1.4826  # sigma over median absolute deviation of a normal distribution
 SKY_ROUNDS = 30  # the level moves by less than 1e-3 sigma long before
 SKY_REACH = 1.5  # sigma on either side of the sky level that count as sky
 BLACK_POINTS = (5.0, 10.0)  # sigma below the sky: least and most
@@ -58,9 +58,8 @@ COLOUR_KEPT = 0.7  # 1 keeps the ratios of the channels, 0 stretches each channe
 class Style:
     """What may be chosen of the tone."""
 
-    linked: bool = (
-        True  # one curve for all channels, which keeps colours; else each has its own, from its own highlights
-    )
+    # one curve for all channels, which keeps colours; else each has its own, from its own highlights
+    linked: bool = True
     star_white: bool = True  # the median star is white; else the channels are as the sensor has them
     background: float = BACKGROUND  # display level of the sky, 0..1
 

@@ -105,9 +105,8 @@ class Exposure:
     rejected: Path  # where its rejected pixels are written down
     measured: Path  # .npz with what was measured on it, its damaged pixels among that
     masters: Masters | None = None
-    unlike: float = (
-        0.0  # share of a star's light by which its profile may differ from the mosaic's, see `imaging.reject`
-    )
+    # share of a star's light by which its profile may differ from the mosaic's, see `imaging.reject`
+    unlike: float = 0.0
     border: Path | None = None  # of a stack: where its pixels' distances from what has no data lie
     growth: tuple[float, ...] = ()  # ADU, of the variance with the level, per channel; () when the sky is not cut
     hot: Path | None = None  # .npz with the pixels that are damaged in many frames of its sensor

@@ -44,6 +44,9 @@ class Provenance:
     solvers: tuple[tuple[str, int], ...]  # name, frames solved by it
     astrometric_rms: float  # arcsec against the catalogue; NaN when unknown
     relative_rms: float  # px per axis of the frames, stars above 20 sigma against their mean places; NaN when unknown
+    changed: tuple[
+        tuple[str, str], ...
+    ] = ()  # names and values of settings that change pixels and differ from their defaults
 
 
 def mosaic_header(grid: Grid, channels: int, used: Sequence[Frame], provenance: Provenance) -> fits.Header:
@@ -98,6 +101,7 @@ def _base_header(grid: Grid, channels: int, provenance: Provenance) -> fits.Head
     header["CD1_2"] = grid.matrix[1]
     header["CD2_1"] = grid.matrix[2]
     header["CD2_2"] = (grid.matrix[3], "[deg/pix] north is up" if straight else "[deg/pix]")
+    header["PIXSCALE"] = (round(3600.0 * grid.scale, 6), "[arcsec/pix] at the point of reference")
     header["LONPOLE"] = (pole_of(grid.projection), "[deg] native longitude of the celestial pole")
     for key, value in parameters(grid.projection, grid.dec).items():
         header[key] = (value, "parameter of the projection")
@@ -183,6 +187,9 @@ def _history(used: Sequence[Frame], provenance: Provenance) -> Iterator[str]:
         f"rejection {provenance.rejection}{'' if provenance.rejection == 'none' else kappas}; "
         f"resampling {provenance.resampling}{drops}; combination {provenance.combine}; assembly {provenance.assembly}."
     )
+    if provenance.changed:
+        told = (f"{name} = {_ascii(value)}" for name, value in provenance.changed)
+        yield f"Settings that change pixels and differ from their defaults: {'; '.join(told)}."
     yield f"Hash of the list of inputs: {provenance.input_hash}"
 
 
@@ -214,9 +221,13 @@ def _mjd(moment: datetime) -> float:
     return round((moment - MJD_ZERO) / timedelta(days=1), 8)
 
 
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode()
+
+
 def _joined(values: Iterable[str]) -> str:
     """Different values, the most frequent first, as many as fit a card; FITS knows ASCII only."""
-    counts = Counter(value.strip().encode("ascii", "replace").decode() for value in values if value.strip())
+    counts = Counter(_ascii(value.strip()) for value in values if value.strip())
     names = [name for name, _ in counts.most_common()]
     for kept in range(len(names), 0, -1):
         more = f" and {len(names) - kept} more" if kept < len(names) else ""

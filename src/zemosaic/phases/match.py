@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from zemosaic.catalogue import Catalogue, load_catalogue
 from zemosaic.errors import InputError
-from zemosaic.events import Reporter, SkiesCurved, Vignetting, Warned
+from zemosaic.events import Reporter, SkiesCurved, Vignetting, Warned, together
 from zemosaic.imaging.cloud import cloud_planes, cloud_shape, without_cloud
 from zemosaic.imaging.gains import GainFit, fit_gains
 from zemosaic.imaging.response import RADIAL_TERMS, half_diagonal, radial_powers
@@ -41,6 +41,7 @@ from zemosaic.model import (
     Measurement,
     Overlap,
     Solution,
+    short_names,
 )
 from zemosaic.phases._match_cells import Brightness, Listed, listed_stars, sky_cells, with_light
 from zemosaic.phases._match_stars import (
@@ -491,10 +492,13 @@ def _overlap(d: Difference, first: int, second: int, sets: tuple[str, str] = (""
 
 
 def _report(result: MatchResult, photometry: _Photometry, sky: SkyFit | None, reporter: Reporter) -> None:
+    told, short = list[Vignetting](), short_names(tuple(result.response))
     for name, coefficients in result.response.items() if photometry.fit is not None else ():
         error = 100.0 * result.response_error[name]
         corners = 100.0 * (1.0 + sum(coefficients)) if coefficients else math.nan
-        reporter.emit(Vignetting(name, corners, error, result.pedestal[name], result.pedestal_error[name]))
+        told.append(Vignetting(short[name], corners, error, result.pedestal[name], result.pedestal_error[name]))
+    for event in together(told):
+        reporter.emit(event)
     if result.sky_groups > 1:
         reporter.emit(
             Warned(f"{result.sky_groups} groups of frames share no sky: only their median sky levels were made equal")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from zemosaic.imaging.projection import angular_separation, grid_to_sky, pixel_scale
-from zemosaic.model import FrameState, Grid
+from zemosaic.model import FrameState, Grid, short_names
 from zemosaic.report.depth import Spot, gap, thin_spot
 from zemosaic.report.sources import Source
 from zemosaic.report.values import Advice, FrameLine, Maps, PanelDepth, night_of
@@ -33,12 +33,13 @@ ENOUGH = 8  # frames, for a quantile of them
 
 def advice(source: Source, frames: Sequence[FrameLine], panels: Sequence[PanelDepth], maps: Maps) -> tuple[Advice, ...]:
     """The most useful first."""
+    unseen = ", ".join(short_names(source.vignettes).values())
     return (
         *_depth(source, frames, panels, maps),
         *_losses(frames),
         *_conditions(frames),
         *_seams(source),
-        *([Advice("vignetting", (("instrument", ", ".join(source.vignettes)),))] if source.vignettes else ()),
+        *([Advice("vignetting", (("instrument", unseen),))] if unseen else ()),
     )
 
 

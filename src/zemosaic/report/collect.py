@@ -16,7 +16,7 @@ from zemosaic.catalogue import load_catalogue
 from zemosaic.fits import read_header
 from zemosaic.imaging.grouping import central
 from zemosaic.imaging.projection import grid_area, grid_to_sky
-from zemosaic.imaging.warp import footprint
+from zemosaic.imaging.warp import footprint, torn
 from zemosaic.ledger import FrameRow
 from zemosaic.model import FrameState, Grid, Group
 from zemosaic.names import beside
@@ -141,11 +141,14 @@ def _middle(group: Group, rows: Mapping[int, FrameRow], grid: Grid, maps: Maps) 
 
 
 def _outlines(source: Source) -> list[Outline]:
-    """Corners of the frames in the mosaic."""
+    """Corners of the frames in the mosaic, without those across the end of the map."""
     found, sets = [], sets_of([row.frame for row in source.rows if row.frame is not None])
     for row in source.rows:
         if row.state is FrameState.USED and row.frame is not None and row.solution is not None:
-            x, y = footprint(row.solution, (row.frame.height, row.frame.width), source.grid)
+            about = row.solution, (row.frame.height, row.frame.width), source.grid
+            if torn(*about):
+                continue
+            x, y = footprint(*about)
             known = source.matching.get(row.frame.id)
             top = source.grid.height - 1 - y
             panel = known.panel if known else -1

@@ -95,7 +95,9 @@ def residuals(frames: Sequence[FrameLine], words: Words) -> Iterator[Figure]:
     for key, value, unit, digits in RESIDUALS:
         values, name = [value(f) for f in frames if f.used], words(f"report.residual.{key}")
         note = words(f"report.residual.{key}.note", median=_middle(values, digits, words))
-        yield _figure(name, note, histogram(values, name, unit, words, digits), words)
+        drawing = histogram(values, name, unit, words, digits)
+        why = words("report.residual.uneven.unknown" if key == "uneven" else "report.unknown")
+        yield Figure(name, note if drawing is not None else why, drawing)
 
 
 def _figure(name: str, note: str, drawing: Markup | None, words: Words) -> Figure:

@@ -78,7 +78,8 @@ def _lead(report: Report, words: Words) -> str:
     parts = [each for each in (f.object, f.telescope, f.filter) if each not in told]
     if f.begin and f.end:
         first, last = _night(f.begin), _night(f.end)
-        parts.append(first if first == last else f"{first} – {last}")
+        one = words("report.night", night=first)
+        parts.append(one if first == last else words("report.night.several", first=first, last=last))
     if math.isfinite(f.ra):
         parts.append(words.place(f.ra, f.dec))
     return " · ".join(filter(None, parts))

@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from zemosaic.report.svg import dots, figure, line, nice_ticks, rect, text
-from zemosaic.report.values import FrameLine
+from zemosaic.report.values import FrameLine, night_of
 from zemosaic.report.words import Words
 
 __all__ = ["HUES", "Clock", "histogram", "over_time"]
@@ -119,9 +119,8 @@ def _nights(clock: Clock) -> list[Markup]:
     for (first, last), (left, right) in zip(clock.nights, clock.spans()):
         bottom = HEIGHT - BOTTOM
         parts.append(line([(left, bottom), (right, bottom)], "axis"))
-        begin = datetime.fromtimestamp(first, UTC)
         if left >= free:  # a date every so often, when nights are narrow
-            parts.append(text(left, HEIGHT - 4, begin.strftime("%Y-%m-%d"), "tick"))
+            parts.append(text(left, HEIGHT - 4, night_of(first), "tick"))
             free = left + NARROW + 8
         parts += _hours(first, last, left, right)
     return parts

@@ -16,7 +16,7 @@ from zemosaic.report.plots import HUES
 from zemosaic.report.svg import figure, line, nice_ticks, polygon, rect, text
 from zemosaic.report.values import FloatArray, Outline, PanelDepth
 from zemosaic.report.words import Words
-from zemosaic.seams import Seam, SeamReport, labels
+from zemosaic.seams import Seam, SeamReport, cut, labels, side_shown
 
 __all__ = ["Sky", "depth_map", "footprints", "seam_map"]
 
@@ -209,18 +209,24 @@ def seam_map(sky: Sky, report: SeamReport, outlines: Sequence[Outline], panels: 
             if apart < nearest.get(key, (math.inf, []))[0]:
                 nearest[key] = apart, points
     parts = [sky.cut("panels", [polygon([p], "panel") for (_, name), (_, p) in nearest.items() if not name])]
+    window = SIDE + DIGIT, LETTER, WIDTH - DIGIT, sky.tall - LETTER  # with room for a label
     lines, around = list[tuple[Seam, tuple[float, float], tuple[float, float]]](), list[Markup]()
     for seam in report.seams:
         if seam.within and (seam.first, seam.sets[0]) in nearest:
             corners = nearest[seam.first, seam.sets[0]][1]
-            lines.append((seam, corners[0], corners[1]))
+            ends = side_shown(corners, window)
             around.append(polygon([corners], f"seam g{seam.grade}"))
         elif not seam.within and seam.first in middles and seam.second in middles:
-            lines.append((seam, middles[seam.first], middles[seam.second]))
-            around.append(line(list(lines[-1][1:]), f"seam g{seam.grade}"))
-    parts += reversed(around)  # the worst one on top
-    for number, ((x, y), shown, _) in enumerate(labels(lines, middles, _room, sky.words.seam)):
-        kind = "number" if number < len(middles) else "number small"
+            ends = cut(middles[seam.first], middles[seam.second], window)
+            around.append(line([middles[seam.first], middles[seam.second]], f"seam g{seam.grade}"))
+        else:
+            continue
+        if ends is not None:
+            lines.append((seam, *ends))
+    parts.append(sky.cut("seamlines", list(reversed(around))))  # the worst one on top
+    within = {number: place for number, place in middles.items() if cut(place, place, window) is not None}
+    for number, ((x, y), shown, _) in enumerate(labels(lines, within, _room, sky.words.seam)):
+        kind = "number" if number < len(within) else "number small"
         parts.append(text(x, y + 4, shown, kind, "middle"))
     label = sky.words("report.seams.alt", grade=report.grade, count=len(report.seams))
     return sky.drawing(label, [*parts, *sky.graticule()])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,8 +59,20 @@ class Score:
         for m in self.metrics:
             goal = "" if m.goal is None else f"{'>=' if m.at_least else '<='} {m.goal:g}"
             verdict = "" if m.goal is None else ("n/a" if math.isnan(m.value) else "ok" if m.ok else "MISSED")
-            lines.append(f"{m.name:<30} {m.value:>9.3f} {m.unit:<9} {goal:>8}  {verdict:<6}  {m.detail}".rstrip())
-        return "\n".join(lines)
+            value = "n/a" if math.isnan(m.value) else f"{m.value:.3f}"
+            lines.append(f"{m.name:<30} {value:>9} {m.unit:<9} {goal:>8}  {verdict:<6}  {m.detail}".rstrip())
+        return "\n".join((*lines, "", *self.verdict()))
+
+    def verdict(self) -> Iterator[str]:
+        """What the figures come to, in sentences."""
+        unknown = [m.name for m in self.metrics if math.isnan(m.value)]
+        missed = [m.name for m in self.metrics if not m.ok]
+        if unknown:
+            yield f"Not judged, as the night has too few stars or too little sky for it: {', '.join(unknown)}."
+        if missed:
+            yield f"Goals missed (exit code 1): {', '.join(missed)}. The goals are for nights of some dozen subs and many stars."
+        else:
+            yield "Every goal that could be judged is met (exit code 0)."
 
 
 def score(mosaic: Path, truth: Path) -> Score:

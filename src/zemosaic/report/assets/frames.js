@@ -175,7 +175,9 @@
     event.preventDefault();
     next.firstElementChild.focus();
   });
-  grid.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
+  const hint = () => grid.classList.toggle("more", grid.scrollLeft + grid.clientWidth < grid.scrollWidth - 2);
+  grid.addEventListener("scroll", () => requestAnimationFrame(() => { draw(); hint(); }), { passive: true });
+  new ResizeObserver(hint).observe(grid);
   addEventListener("resize", draw);
   addEventListener("hashchange", read);
   read();
