@@ -100,6 +100,10 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: py
     )
 
 
+def test_the_budget_of_memory_follows_the_flag() -> None:
+    assert doctor._memory(Settings(memory_limit=3)).values["budget"] == 3.0
+
+
 def test_cold_and_warm_kernels_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     monkeypatch.setattr(doctor, "lasting_cache", lambda _: True)

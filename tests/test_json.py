@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -12,11 +14,14 @@ import pytest
 
 from zemosaic.cli import main
 from zemosaic.errors import InputError
-from zemosaic.events import FrameLeftOut, Made, Reporter, RunFinished, SeamsGraded, Warned
+from zemosaic.events import FrameLeftOut, Made, ManyLeftOut, Reporter, RunFinished, SeamsGraded, Vignetting, Warned
 from zemosaic.model import FrameState, LeftOut
 from zemosaic.score import Metric, Score
 
-MADE = Made("M 31", Path("m.fits"), Path("p.png"), 7, report=Path("r.html"), planes=(Path("g.fits"), Path("b.fits")))
+MADE = Made(
+    "M 31", Path("m.fits"), Path("p.png"), 7, report=Path("r.html"), planes=(Path("g.fits"), Path("b.fits")),
+    tiff=Path("large.tif"), zoom=Path("m_zoom/index.html"),
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +34,9 @@ def pipeline(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) ->
     def make(_inputs: object, _output: object, _settings: object, reporter: Reporter) -> None:
         reporter.emit(FrameLeftOut(LeftOut(Path("a.fit"), FrameState.CLOUDED, "9 % of the light")))
         reporter.emit(Warned("few stars"))
+        reporter.emit(Vignetting("S50", float("nan"), 9.0))
+        reporter.emit(Vignetting("S30", 90.0, 0.1))
+        reporter.emit(ManyLeftOut(1, 8, (("clouded", 1),)))
         reporter.emit(SeamsGraded("B", 0.1, 0, 1, 2, 1.0, ()))
         if error is not None:
             raise error
@@ -44,7 +52,8 @@ def test_a_run_tells_programs_what_it_made(monkeypatch: pytest.MonkeyPatch, caps
     assert main(["run", "IN", "OUT", "--json"]) == 0
     shown = capsys.readouterr()
     told = json.loads(shown.out)
-    assert (told["exit_code"], told["seconds"], told["seams"], told["warnings"]) == (0, 12.3, ["B"], ["few stars"])
+    assert (told["exit_code"], told["seconds"], told["seams"], told["warnings"][0]) == (0, 12.3, ["B"], "few stars")
+    assert [word in text for word, text in zip(("S50", "1 of"), told["warnings"][1:], strict=True)] == [True, True]
     assert told["left_out"] == [{"file": "a.fit", "state": "clouded", "reason": "9 % of the light"}]
     (mosaic,) = told["mosaics"]
     assert (mosaic["mosaic"], mosaic["used"], mosaic["planes"], mosaic["weight"]) == (
@@ -53,7 +62,9 @@ def test_a_run_tells_programs_what_it_made(monkeypatch: pytest.MonkeyPatch, caps
         ["g.fits", "b.fits"],
         None,
     )
+    assert (mosaic["tiff"], mosaic["jpeg"]) == ("large.tif", None)
     assert told["error"] is None and "few stars" in shown.err
+    assert "large.tif" in shown.err and f"Page to zoom into: {MADE.zoom}" in shown.err
 
 
 def test_a_run_that_fails_tells_programs_why(
@@ -64,6 +75,31 @@ def test_a_run_that_fails_tells_programs_why(
     told = json.loads(Path("run.json").read_text())
     assert told["exit_code"] == 3 and "no light frame in IN" in told["error"] and told["mosaics"] == []
     assert capsys.readouterr().out == ""
+
+
+def test_inputs_that_are_not_there_are_told_to_programs_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "nothere", "OUT", "--json"]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told["exit_code"] == 3 and "does not exist" in told["error"] and told["mosaics"] == []
+
+
+@pytest.mark.parametrize("output", ["OUT", "IN/out"])
+def test_nothing_is_written_into_an_input(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for given in (["run", "IN", output, "--json", "IN/a.json"], ["plan", "IN", output, "--picture", "IN/p.png"]):
+        with pytest.raises(SystemExit) as caught:
+            main(given)
+        assert caught.value.code == 2 and "lies in an input" in capsys.readouterr().err
+    assert not list(Path("IN").iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe without a reader fails in another way there")
+def test_who_reads_no_more_ends_it_quietly() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "zemosaic", "completion", "bash"]
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize("given", [["--json", "IN", "OUT"], ["IN", "OUT", "--json", "told.txt"]])

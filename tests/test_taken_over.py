@@ -12,10 +12,14 @@ import pytest
 from nights import BRIGHT, Inline, Recorder, assembled, rows, same_bits, simulated
 from star_lists import frame_at, solution_at
 from zemosaic import survey as module
+from zemosaic import taken_over
 from zemosaic.errors import Cancelled
-from zemosaic.events import Note
+from zemosaic.events import Note, SeamsGraded, Warned
+from zemosaic.kernel_cache import source_of
 from zemosaic.ledger import Ledger
 from zemosaic.model import FrameState, LeftOut, Measurement
+from zemosaic.phases.export import Outputs
+from zemosaic.phases.scan import ScanResult
 from zemosaic.phases.solve import SolveResult
 from zemosaic.settings import Settings
 from zemosaic.solvers.astap import Astap, Database
@@ -176,3 +180,32 @@ def test_a_run_that_ended_after_solving_goes_on_without_and_comes_to_the_same_bi
     solved = [[row.solution for row in rows(tmp_path / name)] for name in ("whole", "ended")]
     assert solved[0] == solved[1]
     assert None not in solved[0]
+
+
+def test_another_state_of_the_code_and_a_changed_page_are_another_run(tmp_path, monkeypatch):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a.py").write_text("1")
+    states = [source_of(tmp_path, "**/*.py")]
+    (tmp_path / "inner" / "a.py").write_text("2")
+    states.append(source_of(tmp_path, "**/*.py"))
+    keys = set()
+    for state in states:
+        monkeypatch.setattr(taken_over, "source_of", lambda *_, state=state: state)
+        keys.add(taken_over.run_key(ScanResult((), ()), Settings(), NOBODY))
+    assert len(set(states)) == len(keys) == 2
+    names = [tmp_path / f"m{ending}" for ending in (".fits", "_coverage.fits", "_weight.fits", "_preview.png")]
+    page = tmp_path / "m_zoom" / "index.html"
+    page.parent.mkdir()
+    outputs = Outputs(*names, zoom=page)
+    page.write_text("page")
+    with Ledger(tmp_path) as ledger:
+        heard = taken_over.Heard(Recorder())
+        said = [Warned("few stars"), SeamsGraded("B", 0.1, 0, 1, 2, 1.0, ("a.fit",))]
+        for event in said:
+            heard.emit(event)
+        taken_over.keep_done(ledger, "key", (), [outputs], (), heard.kept())
+        done, again = taken_over.done_before(ledger, "key"), Recorder()
+        done.told.again(again)
+        assert again.events == said
+        page.write_text("another")
+        assert taken_over.done_before(ledger, "key") is None

@@ -26,7 +26,7 @@ from zemosaic.solvers.astap import find_astap, find_database
 from zemosaic.solvers.astrometry_net import SolveField, find_solve_field, has_web_client, solve_field_files
 from zemosaic.workers import local_workers, memory_for_tasks
 
-__all__ = ["ABSENT", "BROKEN", "OK", "POOR", "Finding", "examined", "in_range", "requirements"]
+__all__ = ["ABSENT", "BROKEN", "OK", "POOR", "Finding", "examined", "in_range", "requirements", "version_of"]
 
 OK, POOR, ABSENT, BROKEN = "ok", "poor", "absent", "broken"  # absent: works without
 GIGA, MEGA = 2.0**30, 2.0**20
@@ -63,7 +63,7 @@ def examined(settings: Settings, folder: Path) -> tuple[Finding, ...]:
         _told(lambda: _astap(settings), "astap"),
         _told(lambda: _astrometry_net(settings), "astrometry_net"),
         _cores(settings),
-        _memory(),
+        _memory(settings),
         _disk(folder),
         _kernels(),
     )
@@ -121,7 +121,7 @@ def _libraries() -> Iterator[Finding]:
         return
     good = []
     for name, versions in wanted.items():
-        version = _version(name)
+        version = version_of(name)
         if version is None:
             yield Finding("libraries", BROKEN, "absent", {"name": name, "versions": versions})
         elif not in_range(version, versions):
@@ -131,7 +131,7 @@ def _libraries() -> Iterator[Finding]:
     yield Finding("libraries", OK, "good", {"names": ", ".join(good)})
 
 
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
     with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(name)
     return None
@@ -139,7 +139,7 @@ def _version(name: str) -> str | None:
 
 def _extras() -> Iterator[Finding]:
     for kind, extra, name in EXTRAS:
-        version = _version(name)
+        version = version_of(name)
         if version is None:
             yield Finding("extra", ABSENT, kind, {"name": name})
         else:
@@ -182,10 +182,10 @@ def _cores(settings: Settings) -> Finding:
     return Finding("cores", OK, "good", values)
 
 
-def _memory() -> Finding:
+def _memory(settings: Settings) -> Finding:
     free, total = free_memory() / GIGA, psutil.virtual_memory().total / GIGA
     enough = free >= LEAST_MEMORY
-    values = {"free": free, "total": total, "budget": memory_budget(0.0) / GIGA}
+    values = {"free": free, "total": total, "budget": memory_budget(settings.memory_limit) / GIGA}
     return Finding("memory", OK if enough else POOR, "good" if enough else "little", values)
 
 

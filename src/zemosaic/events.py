@@ -365,6 +365,14 @@ class Made:
     weight: Path | None = None
     planes: tuple[Path, ...] = ()  # green and blue, where each colour has a file; `mosaic` is red then
     earlier: tuple[str, ...] = ()  # what the names begin with of older mosaics that still lie beside it
+    object: str = ""  # what most of its frames state as their OBJECT
+    exposure: Path | None = None
+    rejected: Path | None = None
+    lines: tuple[Path, ...] = ()  # H-alpha, its weight, OIII, its weight
+    thumbnail: Path | None = None
+    tiff: Path | None = None  # large pictures that were asked for
+    jpeg: Path | None = None
+    zoom: Path | None = None  # the page to zoom into
 
 
 @dataclass(frozen=True)

@@ -53,10 +53,10 @@ def is_compiled(module: str) -> bool:
     return folder is not None and any(Path(folder).rglob(f"{module}.*.nbi"))
 
 
-def source_of(folder: Path) -> str:
-    """What tells the source of the kernels in a folder from any other, 12 hexadecimal digits."""
+def source_of(folder: Path, pattern: str = "*.py") -> str:
+    """What tells the source in a folder, as of kernels, from any other and any other version: 12 hexadecimal digits."""
     digest = hashlib.sha256(__version__.encode())  # alone in an executable, which has no source files
-    for file in sorted(folder.glob("*.py")):
+    for file in sorted(folder.glob(pattern)):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 

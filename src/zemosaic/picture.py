@@ -31,6 +31,7 @@ from zemosaic.imaging.cropping import CELL, deep_part
 from zemosaic.imaging.lines import LineMix
 from zemosaic.kernel_cache import is_compiled
 from zemosaic.ledger import to_json
+from zemosaic.leftovers import Stamps, clear_away, clear_old_pixels, unasked
 from zemosaic.model import FrameState, Grid, LeftOut, Masters, Measurement, Mosaic, Plan
 from zemosaic.names import stamp
 from zemosaic.phases.assemble import (
@@ -118,6 +119,8 @@ class Written:
     used: tuple[int, ...]  # frames
     grid: Grid  # of the files
     earlier: tuple[Path, ...] = ()  # previews of mosaics with other names that this output was given before
+    # files under its name that are no longer asked for, as they were left
+    beside: tuple[tuple[Path, tuple[int, int]], ...] = ()
 
 
 class Picture:
@@ -298,23 +301,26 @@ class Picture:
         written = Written(manifest, outputs, _stamps(outputs), mosaic.frames, mosaic.grid, earlier)
         self._ledger.put(self._key("finished"), written)
         if before:
-            self._remove_other_forms(before, outputs)
+            beside = self._clear_away(before, written)
+            written = replace(written, beside=tuple(beside.items()))
+            self._ledger.put(self._key("finished"), written)
         if self._settings.coadd_cleanup_memmap:
             remove(self._planes, self._ledger.workspace)
         return written
 
-    def _remove_other_forms(self, before: Written, outputs: Outputs) -> None:
-        """Remove files of the mosaic in the form it had before: those only that are as this program has left them."""
-        stamps, removed = dict(zip(before.outputs.files, before.stamps, strict=True)), 0
-        for path in before.outputs.replaced_by(outputs):
-            if path.is_file() and stamp(path) == stamps[path]:
-                try:
-                    path.unlink()
-                    removed += 1
-                except OSError as error:
-                    self._reporter.emit(Warned(f"cannot remove {path}: {error.strerror}; remove it by hand"))
+    def _clear_away(self, before: Written, written: Written) -> Stamps:
+        """Remove files of the mosaic in the form it had before, and of other pixels; what lies beside it as it was left."""
+        old, new = before.outputs, written.outputs
+        stamps: Stamps = {**dict(before.beside), **dict(zip(old.files, before.stamps, strict=True))}
+        forms = {path: stamps[path] for path in old.replaced_by(new)}
+        removed, _ = clear_away(forms, self._reporter)
         if removed:
             self._reporter.emit(Note(f"files of this mosaic in the form it had before, removed: {removed}"))
+        beside = unasked(stamps, old, new)
+        if (before.grid, before.used) == (written.grid, written.used):
+            return beside
+        clear_old_pixels(beside, self._reporter)
+        return {}
 
     def _graded_again(self, held: MatchResult, before: SeamReport | None) -> SeamReport | None:
         """The seams as the corrections leave them that the finished mosaic keeps."""

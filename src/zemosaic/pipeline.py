@@ -6,6 +6,7 @@ What looks at all frames is in `survey`, a mosaic of each target and filter in `
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from zemosaic.errors import InputError
 from zemosaic.events import Made, Reporter, RunFinished, Warned
 from zemosaic.forecast import Pace
 from zemosaic.ledger import Ledger
+from zemosaic.model import Frame
 from zemosaic.mosaics import Mosaics
 from zemosaic.names import base_name
 from zemosaic.phases.export import Outputs
@@ -70,11 +72,14 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
             targets = run.targets(frames, solved.solutions)
             made, failed = run.mosaics(targets, night, output)
             run.warn_of_unplaced(frames, targets)
-        told, outputs = tuple(_told(name, each, settings) for name, each in made), tuple(w.outputs for _, w in made)
+        told, outputs = (
+            tuple(_told(name, each, frames, settings) for name, each in made),
+            tuple(w.outputs for _, w in made),
+        )
         ledger.put(MADE, told)
         whole = not failed and is_final(solved, external) and all(m.report or not settings.report for m in told)
         if whole:
-            keep_done(ledger, key, told, outputs, run.left_out)
+            keep_done(ledger, key, told, outputs, run.left_out, run.heard.kept())
     if made:
         reporter.emit(RunFinished(told, len(run.left_out), time.monotonic() - began))
     if failed:
@@ -82,13 +87,18 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
     return outputs
 
 
-def _told(name: str, made: Written, settings: Settings) -> Made:
+def _told(name: str, made: Written, frames: Sequence[Frame], settings: Settings) -> Made:
     """What the edges are told of a mosaic."""
     o = made.outputs
     report = report_path(o.preview)
     written = report if settings.report and report.is_file() else None
     earlier = tuple(base_name(path) for path in made.earlier if path.is_file())
-    return Made(name, o.mosaic, o.preview, len(made.used), written, o.coverage, o.weight, o.planes, earlier)
+    used = set(made.used)
+    objects = Counter(f.target for f in frames if f.target and f.id in used).most_common(1)
+    return Made(
+        name, o.mosaic, o.preview, len(used), written, o.coverage, o.weight, o.planes, earlier,
+        objects[0][0] if objects else "", o.exposure, o.rejected, o.lines, o.thumbnail, o.tiff, o.jpeg, o.zoom,
+    )  # fmt: skip
 
 
 def inspect_frames(

@@ -192,6 +192,10 @@ class Sentences:
         text = self.messages(key, name=made.name, mosaic=made.mosaic, preview=made.preview, used=made.used)
         if made.report is not None:
             text += "\n" + self.messages("event.RunFinished.made.report", report=made.report)
+        for picture in filter(None, (made.tiff, made.jpeg)):
+            text += "\n" + self.messages("event.RunFinished.made.picture", picture=picture)
+        if made.zoom is not None:
+            text += "\n" + self.messages("event.RunFinished.made.zoom", zoom=made.zoom)
         if made.earlier:
             text += "\n" + self.messages("event.RunFinished.made.earlier", names=", ".join(made.earlier))
         return text

@@ -55,7 +55,7 @@ from zemosaic.seams import seam_report
 from zemosaic.settings import Settings
 from zemosaic.solvers.external import External, find_external
 from zemosaic.stopwatch import Stopwatch
-from zemosaic.taken_over import Done, forget_done, forget_solved, keep_solved, solve_key, solved_before
+from zemosaic.taken_over import Done, Heard, forget_done, forget_solved, keep_solved, solve_key, solved_before
 from zemosaic.targets import Target, find_targets, in_words, is_stray, target_gap, with_unplaced
 from zemosaic.wcs import solution_header
 
@@ -78,7 +78,8 @@ class Survey:
     """The phases that look at all frames, and the ledger's view of each."""
 
     def __init__(self, ledger: Ledger, settings: Settings, reporter: Reporter) -> None:
-        self.ledger, self.settings, self.reporter = ledger, settings, Timed(reporter)
+        self.ledger, self.settings, self.heard = ledger, settings, Heard(reporter)
+        self.reporter = Timed(self.heard)
         self.left_out: list[LeftOut] = []
         self.stopwatch = Stopwatch(self.reporter.clock)
 
@@ -117,6 +118,7 @@ class Survey:
     def begin(self, found: ScanResult) -> None:
         """From here on the ledger speaks of this run."""
         forget_done(self.ledger)
+        self.heard.forget()  # what each run is told before it is told by each
         self.ledger.record_scan([*found.frames, *found.excluded], ())  # what was measured on these stays for later
         self.leave_out(found.left_out)
 
@@ -127,6 +129,7 @@ class Survey:
         for made in done.made:
             with self.phase("assemble", 0) as outcome:
                 outcome.append(Unchanged(made.used))
+        done.told.again(self.reporter)
 
     def calibrate(
         self, frames: Sequence[Frame], calibration: Sequence[CalibrationFrame], executor: Executor

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zemosaic import __version__
-from zemosaic.events import Made
+from zemosaic.events import Event, Made, ManyLeftOut, Reporter, SeamsGraded, StrayTarget, Vignetting, Warned
+from zemosaic.kernel_cache import source_of
 from zemosaic.ledger import Ledger, to_json
 from zemosaic.model import Frame, FrameState, LeftOut, Measurement
 from zemosaic.names import files_of, stamp
@@ -26,6 +27,8 @@ from zemosaic.tables import MEASURE_VERSION
 
 __all__ = [
     "Done",
+    "Heard",
+    "Told",
     "done_before",
     "forget_done",
     "forget_solved",
@@ -41,6 +44,50 @@ KEPT, DONE = "solved", "done"  # what the ledger calls them
 
 
 @dataclass(frozen=True)
+class Told:
+    """What people and programs were told about mosaics and should know again."""
+
+    seams: tuple[SeamsGraded, ...] = ()
+    vignettes: tuple[Vignetting, ...] = ()  # that nothing has shown
+    strays: tuple[StrayTarget, ...] = ()
+    losses: tuple[ManyLeftOut, ...] = ()
+    warnings: tuple[Warned, ...] = ()
+
+    def again(self, reporter: Reporter) -> None:
+        events: tuple[Event, ...] = (*self.strays, *self.vignettes, *self.losses, *self.warnings, *self.seams)
+        for event in events:
+            reporter.emit(event)
+
+
+class Heard:
+    """A reporter that keeps what another one is told, as far as a run that has nothing to do tells it again."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._events = list[Event]()
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, SeamsGraded | Vignetting | StrayTarget | ManyLeftOut | Warned):
+            self._events.append(event)
+        self._reporter.emit(event)
+
+    def cancelled(self) -> bool:
+        return self._reporter.cancelled()
+
+    def forget(self) -> None:
+        self._events.clear()
+
+    def kept(self) -> Told:
+        return Told(
+            tuple(e for e in self._events if isinstance(e, SeamsGraded)),
+            tuple(e for e in self._events if isinstance(e, Vignetting) and e.unknown),
+            tuple(e for e in self._events if isinstance(e, StrayTarget)),
+            tuple(e for e in self._events if isinstance(e, ManyLeftOut)),
+            tuple(e for e in self._events if isinstance(e, Warned)),
+        )
+
+
+@dataclass(frozen=True)
 class Done:
     """A run that came to its end: what it was told, and what it left."""
 
@@ -49,11 +96,13 @@ class Done:
     outputs: tuple[Outputs, ...]
     left_out: tuple[LeftOut, ...]
     stamps: tuple[tuple[str, int, int], ...]  # name, size and modification time of each file of the mosaics
+    told: Told = Told()
 
 
 def run_key(found: ScanResult, settings: Settings, external: External) -> str:
     """Hash of all that a run depends on: each file with its header, the settings, the program and those it may call."""
-    about = (__version__, SOLVE_VERSION, MEASURE_VERSION, settings.model_dump(), installed(external))
+    program = source_of(Path(__file__).parent, "**/*.py")  # a new state of the code may come without a new version
+    about = (program, SOLVE_VERSION, MEASURE_VERSION, settings.model_dump(), installed(external))
     state = hashlib.sha256(to_json(about).encode())
     for each in (*found.frames, *found.calibration, *found.excluded, *found.left_out):
         state.update(to_json(each).encode())
@@ -72,15 +121,21 @@ def forget_done(ledger: Ledger) -> None:
 
 
 def keep_done(
-    ledger: Ledger, key: str, made: Sequence[Made], outputs: Sequence[Outputs], left_out: Sequence[LeftOut]
+    ledger: Ledger,
+    key: str,
+    made: Sequence[Made],
+    outputs: Sequence[Outputs],
+    left_out: Sequence[LeftOut],
+    told: Told,
 ) -> None:
     """Keep what a whole run has come to for the next one."""
-    ledger.put(DONE, Done(key, tuple(made), tuple(outputs), tuple(left_out), _stamps(outputs)))
+    ledger.put(DONE, Done(key, tuple(made), tuple(outputs), tuple(left_out), _stamps(outputs), told))
 
 
 def _stamps(outputs: Iterable[Outputs]) -> tuple[tuple[str, int, int], ...]:
     """Of all files that the mosaics have, reports included: one that is gone, changed or new makes a difference."""
-    return tuple((path.name, *stamp(path)) for each in outputs for path in files_of(each.preview))
+    paths = dict.fromkeys(path for each in outputs for path in (*files_of(each.preview), *each.files))
+    return tuple((path.name, *stamp(path)) for path in paths)
 
 
 @dataclass(frozen=True)

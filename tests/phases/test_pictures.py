@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 from scipy import ndimage
 
 from browser import browse, seen
-from zemosaic.chunks import save
+from zemosaic.chunks import opened, save
 from zemosaic.errors import OutputError
 from zemosaic.events import Silent, Warned
 from zemosaic.imaging.projection import grid_to_sky
@@ -157,6 +157,26 @@ def test_a_large_mosaic_has_the_tone_of_its_preview(
         sky = np.median(large[half, 60:], axis=(0, 1))
         assert np.ptp(sky) < 2.5 and sky.mean() == pytest.approx(255 * 0.14, abs=4)
     assert np.median(small[:, 20:], axis=(0, 1)).mean() == pytest.approx(255 * 0.14, abs=4)
+
+
+def test_a_narrow_band_across_a_large_mosaic_is_no_black_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No piece of it is half full. What a run that was killed has left goes."""
+    monkeypatch.setattr("zemosaic.phases._export_preview.PREVIEW_PIXELS", 20_000)
+    monkeypatch.setattr("zemosaic.phases._export_pictures.PIECE", 64)
+    source = mosaic(tmp_path / "planes")
+    y, x = np.mgrid[: GRID.height, : GRID.width]
+    band = np.abs(y + x - 300) < 12
+    for path in (source.data, source.weight):
+        values = opened(path).read((slice(None), slice(0, GRID.height), slice(0, GRID.width)))
+        save(path, np.where(band, values, np.nan).astype(np.float32), (3, 256, 256))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / ".zemosaic_MT9_R9.jpg.pixels").write_bytes(b"left")
+    outputs = shown(folder, source, Pictures(tiff=True))
+    sky = np.median(tifffile.imread(outputs.tiff)[::-1][band & (x > 30)] / 257.0)
+    assert sky == pytest.approx(255 * 0.14, abs=8) and not list(folder.glob(".*"))
 
 
 def test_styles_and_the_gradient_change_pictures_and_no_fits(tmp_path: Path) -> None:

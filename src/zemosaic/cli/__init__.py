@@ -30,6 +30,7 @@ class Command:
     text: str
 
 
+NOBODY_READS = 141  # as shells call the end by SIGPIPE
 BEFORE, MAKE, TRY, OTHERS = "look before you start", "make the mosaic", "try it without subs", "for other programs"
 COMMANDS = {
     "doctor": Command(
@@ -61,6 +62,18 @@ def main(argv: Sequence[str] | None = None, *, script: bool = False) -> int:
 
     script : as the script of the first release, whose arguments name no command
     """
+    try:
+        try:
+            return _main(argv, script)
+        finally:
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has seen enough, as `head`; Python flushes once more as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
+
+
+def _main(argv: Sequence[str] | None, script: bool) -> int:
     if "_ARGCOMPLETE" in os.environ:  # a shell asks
         _complete(os.environ.get("COMP_LINE", "").split(), script)
     arguments = list(sys.argv[1:] if argv is None else argv)

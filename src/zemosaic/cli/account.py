@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 
-from zemosaic.events import Event, FrameLeftOut, Made, RunFinished, SeamsGraded, Warned
+from zemosaic.events import (
+    Event,
+    FrameLeftOut,
+    Made,
+    ManyLeftOut,
+    RunFinished,
+    SeamsGraded,
+    StrayTarget,
+    TargetFailed,
+    Vignetting,
+    Warned,
+)
+from zemosaic.messages import Messages
+from zemosaic.sentences import Sentences
 
 __all__ = ["Account"]
 
@@ -14,6 +28,7 @@ class Account:
     """A listener that keeps what programs want to know."""
 
     def __init__(self, output: Path) -> None:
+        self._words = Sentences(Messages("en"), None)
         self._told: dict[str, object] = {"output": str(output), "mosaics": [], "seconds": None}
         self._left_out: list[dict[str, str]] = []
         self._warnings: list[str] = []
@@ -26,6 +41,8 @@ class Account:
                 self._left_out.append({"file": str(what.path), "state": str(what.state), "reason": what.reason})
             case Warned(text):
                 self._warnings.append(text)
+            case ManyLeftOut() | StrayTarget() | TargetFailed() | Vignetting(unknown=True):
+                self._warnings.append(self._words.line(event) or "")
             case SeamsGraded():
                 self._seams.append(event.grade)
             case RunFinished():
@@ -33,6 +50,10 @@ class Account:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def text(self, code: int) -> str:
+        """The same as JSON."""
+        return json.dumps(self.told(code), indent=1, ensure_ascii=False)
 
     def told(self, code: int) -> dict[str, object]:
         """Everything, with the exit code first."""

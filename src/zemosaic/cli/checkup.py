@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zemosaic import __version__
-from zemosaic.doctor import BROKEN, OK, Finding
+from zemosaic.doctor import ABSENT, BROKEN, OK, POOR, Finding
 from zemosaic.doctor import examined as examined_without_window
 from zemosaic.frame_report import known
 from zemosaic.gui.checkup import window_found
@@ -23,7 +23,7 @@ def examined(settings: Settings, folder: Path) -> tuple[Finding, ...]:
 
 def as_text(findings: Sequence[Finding], messages: Messages) -> str:
     """A line each, what to do below it, and how it stands at the end."""
-    marks = {state: messages(f"doctor.state.{state}") for state in ("ok", "poor", "absent", "broken")}
+    marks = {state: messages(f"doctor.state.{state}") for state in (OK, POOR, ABSENT, BROKEN)}
     width = max(map(len, marks.values()))
     lines = [f"ZeMosaic {__version__}"]
     for each in findings:

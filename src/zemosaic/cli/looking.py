@@ -23,7 +23,7 @@ from zemosaic.cli.flags import (
     settings_of,
     spelled_out,
 )
-from zemosaic.cli.making import check_folders
+from zemosaic.cli.making import check_folders, keep_out_of
 from zemosaic.cli.session import DONE, FAILED, USAGE, session
 from zemosaic.folders import absolute
 
@@ -53,7 +53,7 @@ def inspect(arguments: list[str]) -> int:
     given = parsed(parser, spelled_out(arguments, setting_switches()))
     inputs, target = [absolute(path) for path in given.pop("inputs")], json_target(parser, given)
     output, csv = (absolute(given.pop(name)) if name in given else None for name in ("output", "csv"))
-    _keep_out_of(parser, inputs, [csv, target, output])
+    keep_out_of(parser, inputs, [csv, target, output])
     settings, notes = settings_of(given)
 
     def work(folder: Path, out: TextIO, reporter: Reporter) -> None:
@@ -70,12 +70,6 @@ def inspect(arguments: list[str]) -> int:
             put_json(target, as_json(table))
 
     return _in_a_session(parser, settings, notes, inputs, output, target, work)
-
-
-def _keep_out_of(parser: argparse.ArgumentParser, inputs: Sequence[Path], written: Sequence[Path | None]) -> None:
-    for file in written:
-        if file is not None and any(file == path or path in file.parents for path in inputs if path.is_dir()):
-            parser.error(f"{file} lies in an input; nothing is ever written there: choose another place")
 
 
 def _in_a_session(
@@ -124,7 +118,7 @@ def plan(arguments: list[str]) -> int:
     if not inputs:
         parser.error("INPUT and OUTPUT are needed: a run needs room in OUTPUT, and may find earlier work there")
     picture = absolute(given.pop("picture")) if "picture" in given else output / "zemosaic_plan.png"
-    _keep_out_of(parser, [path for path in inputs if path not in output.parents], [picture, target])
+    keep_out_of(parser, inputs, [picture, target], output)
     check_folders(parser, inputs, output)
     settings, notes = settings_of(given)
 
@@ -160,6 +154,7 @@ def doctor_parser() -> argparse.ArgumentParser:
 
 def doctor(arguments: list[str]) -> int:
     from zemosaic.cli.checkup import as_json, as_text, examined
+    from zemosaic.doctor import BROKEN
     from zemosaic.folders import existing_parent
     from zemosaic.messages import Messages
 
@@ -172,4 +167,4 @@ def doctor(arguments: list[str]) -> int:
         print("\n".join([as_text(findings, Messages(settings.language)), *notes]))
     if target is not None:
         put_json(target, as_json(findings, Messages("en")))
-    return FAILED if any(finding.state == "broken" for finding in findings) else DONE
+    return FAILED if any(finding.state == BROKEN for finding in findings) else DONE

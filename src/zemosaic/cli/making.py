@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,17 +19,20 @@ from zemosaic.cli.flags import (
     settings_of,
     spelled_out,
 )
-from zemosaic.cli.session import DONE, NO_WINDOW, session
+from zemosaic.cli.session import DONE, NO_WINDOW, code_of, session
+from zemosaic.errors import ZeMosaicError
 from zemosaic.folders import absolute, check_inputs, why_no_output
 
 if TYPE_CHECKING:
     from zemosaic.events import Reporter
 
-__all__ = ["check_folders", "gui", "gui_parser", "run", "run_or_window", "run_parser"]
+__all__ = ["check_folders", "gui", "gui_parser", "keep_out_of", "run", "run_or_window", "run_parser"]
 
 
 def run_parser(usage: str = "INPUT [INPUT ...] OUTPUT [flags]") -> argparse.ArgumentParser:
     parser = _with_flags("run", usage, "Make a mosaic of the raw subs in files and folders.")
+    fresh = "begin anew: forget what earlier runs into OUTPUT found out. Example: --fresh."
+    parser.add_argument("--fresh", action="store_true", help=fresh)
     add_json(parser, "write what was made, what is left out and why, as JSON")
     return parser
 
@@ -45,8 +47,6 @@ def _with_flags(command: str, usage: str, text: str) -> argparse.ArgumentParser:
     parser = new_parser(command, usage, text)
     paths = "folders and files to read; the last one is the folder to write to"
     parser.add_argument("paths", nargs="*", metavar="INPUT ... OUTPUT", type=Path, default=[], help=paths)
-    fresh = "begin anew: forget what earlier runs into OUTPUT found out. Example: --fresh."
-    parser.add_argument("--fresh", action="store_true", help=fresh)
     add_settings(parser, list(declared()))
     return parser
 
@@ -67,7 +67,19 @@ def run(arguments: list[str]) -> int:
         parser.error("INPUT and OUTPUT are needed; `zemosaic gui` opens a window for choosing them")
     settings, notes = settings_of(given)
     inputs, output = [absolute(path) for path in inputs], absolute(output)
-    check_folders(parser, inputs, output)
+    keep_out_of(parser, inputs, [target], output)
+    account = None
+    if target is not None:
+        from zemosaic.cli.account import Account
+
+        account = Account(output)
+    try:
+        check_folders(parser, inputs, output)
+    except ZeMosaicError as error:
+        if account is not None and target is not None:
+            account.error = str(error)
+            put_json(target, account.text(code_of(error)))
+        raise
 
     def work(reporter: Reporter) -> None:
         from zemosaic.ledger import Ledger
@@ -78,13 +90,9 @@ def run(arguments: list[str]) -> int:
                 ledger.forget()
         make_mosaic(inputs, output, settings, reporter)
 
-    if target is None:
-        return session(settings, notes, output, work)
-    from zemosaic.cli.account import Account
-
-    account = Account(output)
     code = session(settings, notes, output, work, account)
-    put_json(target, json.dumps(account.told(code), indent=1, ensure_ascii=False))
+    if account is not None and target is not None:
+        put_json(target, account.text(code))
     return code
 
 
@@ -92,7 +100,6 @@ def gui(arguments: list[str]) -> int:
     from zemosaic.gui.launch import Opening, open_window
 
     given = _given(gui_parser(), arguments)
-    given.pop("fresh", None)
     paths = [absolute(path) for path in given.pop("paths")]
     inputs, output = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, None)
     kept, _ = settings_of({name: value for name, value in given.items() if name in ("config", "solver_settings")})
@@ -104,6 +111,18 @@ def run_or_window(arguments: list[str]) -> int:
     """The script of the first release: a run with INPUT and OUTPUT, else the window, filled in from the flags."""
     given = _given(run_parser("[INPUT ... OUTPUT] [flags]"), arguments)
     return run(arguments) if given["paths"] else gui(arguments)
+
+
+def keep_out_of(
+    parser: argparse.ArgumentParser, inputs: Sequence[Path], written: Sequence[Path | None], output: Path | None = None
+) -> None:
+    """Refuse to write a file into an input; `output` is none of it where it lies within one."""
+    for file in filter(None, written):
+        for path in inputs:
+            inside = file == path or path in file.parents
+            free = output is not None and path in output.parents and output in file.parents
+            if inside and not free and path.is_dir():
+                parser.error(f"{file} lies in an input; nothing is ever written there: choose another place")
 
 
 def check_folders(parser: argparse.ArgumentParser, inputs: Sequence[Path], output: Path) -> None:

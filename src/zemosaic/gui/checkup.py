@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import sys
 
-from zemosaic.doctor import ABSENT, OK, Finding
+from zemosaic.doctor import ABSENT, OK, Finding, version_of
 from zemosaic.gui.launch import PACKAGES
 
 __all__ = ["window_found"]
@@ -29,5 +28,5 @@ def window_found() -> Finding:
         root.destroy()
     except tkinter.TclError as error:
         return Finding("window", ABSENT, "screen", {"reason": str(error)})
-    versions = {"tk": tkinter.TkVersion, "theme": importlib.metadata.version("sv-ttk")}
+    versions = {"tk": tkinter.TkVersion, "theme": version_of("sv-ttk") or "?"}
     return Finding("window", OK, "good", {**versions, "screen": screen})

@@ -121,14 +121,15 @@ class Developer:
     def _pieces(self) -> list[tuple[tuple[int, int], tuple[int, int]]]:
         """Rows and columns of pieces that lie evenly over what is covered."""
         factor, seen = self._look.factor, self._look.weight > 0
-        found = []
+        share = dict[tuple[tuple[int, int], tuple[int, int]], float]()  # of each piece that is covered
         for top in range(0, self.height, PIECE):
             for left in range(0, self.width, PIECE):
                 bottom, right = min(top + PIECE, self.height), min(left + PIECE, self.width)
-                if seen[top // factor : -(-bottom // factor), left // factor : -(-right // factor)].mean() > 0.5:
-                    found.append(((top, bottom), (left, right)))
-        if not found:  # thin things only
-            found = [((0, min(PIECE, self.height)), (0, min(PIECE, self.width)))]
+                part = seen[top // factor : -(-bottom // factor), left // factor : -(-right // factor)]
+                share[(top, bottom), (left, right)] = float(part.mean())
+        found = [piece for piece, covered in share.items() if covered > 0.5]
+        if not found:  # thin things only: those that hold most of them
+            found = sorted(share, key=lambda piece: share[piece])[-PIECES:]
         return [found[int(k)] for k in np.linspace(0, len(found) - 1, min(len(found), PIECES))]
 
 

@@ -34,6 +34,13 @@ TEXTS = "zoom."  # what the keys of the page's texts begin with
 Bytes = NDArray[np.uint8]
 
 
+def own_files(folder: Path) -> Iterator[Path]:
+    """What an earlier run has put into the folder of a page, the page first."""
+    if (folder / PAGE).is_file():
+        yield folder / PAGE
+    yield from (path for path in folder.glob("tiles/*/*_*.jpg") if path.stem.replace("_", "").isdigit())
+
+
 class Tiles:
     """Takes the picture in bands of TILE rows (the last one may have fewer) and writes the tiles, then the page.
 
@@ -46,7 +53,7 @@ class Tiles:
         self._waiting: list[Bytes | None] = [None] * self.levels  # rows of each level that make no row of tiles yet
         self._rows = [0] * self.levels  # of tiles, written
         try:
-            for old in self._own():
+            for old in [*own_files(folder)]:
                 old.unlink()
             for level in range(self.levels):
                 (folder / "tiles" / f"{level}").mkdir(parents=True, exist_ok=True)
@@ -56,12 +63,6 @@ class Tiles:
     @property
     def page(self) -> Path:
         return self._folder / PAGE
-
-    def _own(self) -> Iterator[Path]:
-        """What an earlier run has put here."""
-        if self.page.is_file():
-            yield self.page
-        yield from (path for path in self._folder.glob("tiles/*/*_*.jpg") if path.stem.replace("_", "").isdigit())
 
     def add(self, picture: Bytes) -> None:
         """The next rows, (rows, width, 3) or (rows, width, 1)."""

@@ -24,10 +24,22 @@ from zemosaic.phases._export_header import Provenance, add_history, companion_he
 from zemosaic.phases._export_pictures import Band, Developer, JpegFile, tiff_strips, write_tiff
 from zemosaic.phases._export_preview import Pictures, write_preview
 from zemosaic.phases._export_strips import Pixels, Progress, no_data_is_zero, seconds, strips
-from zemosaic.phases._export_zoom import PAGE, Tiles
+from zemosaic.phases._export_zoom import PAGE, Tiles, own_files
 
-__all__ = ["Format", "Outputs", "Pictures", "Provenance", "export", "has_exposure", "rows_to_write", "strips"]
+__all__ = [
+    "PAGE",
+    "Format",
+    "Outputs",
+    "Pictures",
+    "Provenance",
+    "export",
+    "has_exposure",
+    "own_files",
+    "rows_to_write",
+    "strips",
+]
 
+UNFINISHED = (".part", ".pixels")  # how the names of files end that are being written
 AS_DEFAULT, PREVIEW_ONLY = Format(), Pictures()
 
 
@@ -105,6 +117,10 @@ def export(
     Cancelled
         The user asked to stop; files that were finished stay.
     """
+    for leftover in (
+        path for end in UNFINISHED for path in output.glob(f".zemosaic_MT*{end}")
+    ):  # of a run that was killed
+        leftover.unlink(missing_ok=True)
     contributing = set(mosaic.frames)
     used = [frame for frame in frames if frame.id in contributing]
     name = f"zemosaic_MT{provenance.groups}_R{len(used)}" + (f"_{label}" if label else "")
