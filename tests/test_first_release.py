@@ -16,7 +16,7 @@ import pytest
 
 from zemosaic.cli import main, making
 from zemosaic.first_release import NO_EFFECT, RENAMED
-from zemosaic.gui.launch import Opening
+from zemosaic.gui.opening import Opening
 from zemosaic.settings import Settings
 from zemosaic.settings_files import load_settings
 

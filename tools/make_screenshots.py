@@ -19,7 +19,7 @@ from pathlib import Path
 from PIL import Image, ImageGrab
 
 from zemosaic import settings_files
-from zemosaic.gui.launch import Opening
+from zemosaic.gui.opening import Opening
 from zemosaic.gui.state import ENDS
 from zemosaic.gui.theme import Theme
 from zemosaic.gui.window import Window

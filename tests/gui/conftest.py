@@ -15,7 +15,7 @@ tkinter = pytest.importorskip("tkinter")
 
 from person import FAST, Open, Person  # noqa: E402 - only where there is a tkinter
 
-from zemosaic.gui.launch import Opening  # noqa: E402
+from zemosaic.gui.opening import Opening  # noqa: E402
 from zemosaic.gui.theme import Theme  # noqa: E402
 from zemosaic.gui.window import Window  # noqa: E402
 from zemosaic.settings import Settings  # noqa: E402

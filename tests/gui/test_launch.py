@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from zemosaic import cli
-from zemosaic.gui.launch import Opening
+from zemosaic.gui.opening import Opening
 
 ROOT = Path(__file__).parents[2]
 HIDE = "import sys; sys.modules[{name!r}] = None; import importlib.util as u; find = u.find_spec\n"

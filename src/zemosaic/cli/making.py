@@ -97,7 +97,8 @@ def run(arguments: list[str]) -> int:
 
 
 def gui(arguments: list[str]) -> int:
-    from zemosaic.gui.launch import Opening, open_window
+    from zemosaic.gui.launch import open_window
+    from zemosaic.gui.opening import Opening
 
     given = _given(gui_parser(), arguments)
     paths = [absolute(path) for path in given.pop("paths")]

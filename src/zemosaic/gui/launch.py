@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
+from zemosaic.gui.opening import Opening
 from zemosaic.messages import Messages
-from zemosaic.settings import Settings
 
-__all__ = ["Opening", "open_window"]
+__all__ = ["open_window"]
 
 PACKAGES = ("sv_ttk",)  # of the extra "gui"
-
-
-@dataclass(frozen=True)
-class Opening:
-    """What the window is filled in with."""
-
-    inputs: tuple[Path, ...]
-    output: Path | None
-    settings: Settings
-    kept: Settings  # the same without flags: those of the user's files
-    notes: tuple[str, ...]  # a line for each thing to know about the settings
 
 
 def open_window(opening: Opening) -> bool:

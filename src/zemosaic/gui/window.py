@@ -16,7 +16,7 @@ from zemosaic.gui.engine import PAUSE, RESUME, STOP, Engine, Job, Result
 from zemosaic.gui.frames import Frames, exclusion, parted, ruled_out
 from zemosaic.gui.inquiry import Inquiry
 from zemosaic.gui.keys import answer_return, bind_shortcuts
-from zemosaic.gui.launch import Opening
+from zemosaic.gui.opening import Opening
 from zemosaic.gui.placement import place
 from zemosaic.gui.progress import Progress, TimeLeft
 from zemosaic.gui.remembered import Remembered
