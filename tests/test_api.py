@@ -61,7 +61,7 @@ def test_examples_of_the_docstrings(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_examples_of_the_docs_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """With a mosaic that is told, not made."""
-    made = Made("M 31", Path("m.fits"), Path("p.png"), 7)
+    made = Made("M 31", Path("m.fits"), Path("p.png"), 7, object="M 31")
     asked = []
 
     def fake(inputs: object, output: object, settings: Settings | None = None, reporter: Reporter | None = None):

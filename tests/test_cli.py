@@ -395,6 +395,7 @@ def test_every_event_state_phase_unit_and_error_has_a_text() -> None:
         "event.Reporter",
         "event.Silent",
         "event.Timed",
+        "event.together",
     }
     assert {f"state.{state}" for state in FrameState} <= set(keys)
     assert {f"error.{name}" for name in errors.__all__} <= set(keys)
