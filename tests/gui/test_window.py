@@ -217,10 +217,15 @@ def test_a_wrong_value_is_marked_where_it_is_typed_and_nothing_starts(
     window = open_window(night.subs[0].parent, output=tmp_path / "out")
     person.until(lambda: window.start._start.instate(["!disabled"]), 60.0)
     person.click(person.button("Settings"))
-    window.form.show_setting("max_elongation")
     row = window.form.row("max_elongation")
-    person.wait(0.2)
-    person.click(row.editor, 0.3)
+
+    def entered() -> bool:  # the page may still move when it is clicked on
+        window.form.show_setting("max_elongation")
+        person.wait(0.2)
+        person.click(row.editor, 0.3)
+        return str(row.editor.focus_get()).startswith(str(row.editor))
+
+    person.until(entered)
     person.press("ctrl+a")
     person.type("99")
     person.until(lambda: "1.1 to 10" in " ".join(person.read()))
@@ -232,7 +237,7 @@ def test_a_wrong_value_is_marked_where_it_is_typed_and_nothing_starts(
     assert window._engine is None and not (tmp_path / "out").exists()
     assert window.tr("gui.start.wrong_setting") in person.read()
     person.click(person.button("Settings"))
-    person.click(row.editor, 0.3)
+    person.until(entered)
     person.press("ctrl+a")
     person.type("2,5")  # a decimal comma will do
     person.until(lambda: not window.form.problems())
