@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,17 @@ from zemosaic.model import Frame, Group, Measurement, Solution
 from zemosaic.nights import nights
 from zemosaic.tables import load_stars
 
-__all__ = ["Detections", "Item", "Linked", "link_stars_of", "load_detections", "offsets", "star_table", "usable_items"]
+__all__ = [
+    "Detections",
+    "Item",
+    "Linked",
+    "link_stars_of",
+    "load_detections",
+    "offsets",
+    "star_table",
+    "times_of",
+    "usable_items",
+]
 
 FloatArray = NDArray[np.float64]
 SmallArray = NDArray[np.float32]
@@ -181,6 +192,17 @@ def _nights(frames: Sequence[Frame]) -> list[str]:
     instruments = [frame.instrument for frame in frames]
     dates = nights(instruments, [frame.date_obs for frame in frames])
     return [f"{instrument} {night}" for instrument, night in zip(instruments, dates)]
+
+
+def times_of(inputs: Sequence[Item]) -> FloatArray | None:
+    """(frames,) s, when each was begun; None when a header does not say."""
+    dates = [item.frame.date_obs for item in inputs]
+    if not all(dates):
+        return None
+    try:
+        return np.array([datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp() for date in dates])
+    except ValueError:
+        return None
 
 
 def _flat_fielded(inputs: Sequence[Item], frame: IntArray) -> Iterator[tuple[int, slice]]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
@@ -49,6 +48,7 @@ from zemosaic.phases._match_stars import (
     link_stars_of,
     load_detections,
     star_table,
+    times_of,
     usable_items,
 )
 from zemosaic.sides import sets_of
@@ -171,7 +171,7 @@ def match(
             if bent is not None:
                 reporter.emit(SkiesCurved(100.0 * bent))
         else:
-            sky = fit_sky(cells, photometry.gain, spacing, order=0, time=_times(used), spread=spread)
+            sky = fit_sky(cells, photometry.gain, spacing, order=0, time=times_of(used), spread=spread)
     result = _result(inputs, kept, photometry, sky, weighting, left_out, table)
     if cells is not None and sky is not None:
         result = _with_seams(result, cells, sky, spacing, photometry.gain, used, groups)
@@ -193,7 +193,7 @@ def _skies(
 
     The last is None for planes, and 0 where nothing but `order` asks for more.
     """
-    instrument, times = table.instrument[kept], _times(used)
+    instrument, times = table.instrument[kept], times_of(used)
     night = None if times is None else table.night[kept]
     photometry, cells, planes = _sharpened(kept, used, table, photometry, cells, spacing, spread)
     again = partial(
@@ -206,17 +206,6 @@ def _skies(
         return photometry, cells, sky, None
     prior = BENT_PRIOR * (max(bent, LEAST_CURVATURE) if order == "2" else bent)
     return photometry, cells, again(order=2, curvature=prior), bent
-
-
-def _times(inputs: Sequence[Item]) -> FloatArray | None:
-    """(frames,) s, when each was begun; None when a header does not say."""
-    dates = [item.frame.date_obs for item in inputs]
-    if not all(dates):
-        return None
-    try:
-        return np.array([datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp() for date in dates])
-    except ValueError:
-        return None
 
 
 def _photometry(
