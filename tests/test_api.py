@@ -17,7 +17,7 @@ import pytest
 import zemosaic
 from nights import FIELD, Inline, Recorder, simulated
 from zemosaic import InputError, Made, OutputError, Reporter, Settings, api, inspect_frames, make_mosaic, printing
-from zemosaic.errors import Cancelled
+from zemosaic.errors import Cancelled, SettingsError
 from zemosaic.events import PhaseProgress, Warned
 from zemosaic.ledger import Ledger
 
@@ -131,6 +131,8 @@ def test_what_cannot_be_is_told_before_anything_is_written(tmp_path: Path) -> No
     ):
         with pytest.raises(InputError, match=words):
             make_mosaic(inputs, output)
+    with pytest.raises(SettingsError, match=r"as Settings\(edge_taper=40\) makes them \(got \{'edge_taper': 40\}\)"):
+        make_mosaic(tmp_path / "in", tmp_path / "out", {"edge_taper": 40})
     assert not (tmp_path / "out").exists()
     with Ledger(tmp_path / "out"), pytest.raises(OutputError, match="another run is at work"):
         make_mosaic(tmp_path / "in", tmp_path / "out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,25 @@ def test_all_errors_of_a_file_come_at_once_in_words(tmp_path: Path) -> None:
     assert "language must be one of en, fr (got 'de')" in message
 
 
+def test_settings_of_a_script_are_refused_in_words_all_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings(edge_taper=-3, memory_limit="much", edge_tapper=4, downsample=2, force_lum=True, astrometry_api_key=5)
+    assert str(caught.value).split("\n  ") == [
+        "settings:",
+        "astrometry_api_key must be text",
+        "edge_taper must be from 1 to 1000 px (got -3)",
+        "memory_limit must be a number (got 'much')",
+        "there is no setting 'edge_tapper'; did you mean 'edge_taper'?",
+        "there is no setting 'downsample' any more; it is called 'astap_default_downsample'",
+        f"there is no setting 'force_lum' any more: {NO_EFFECT['force_lum']}",
+    ]
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert [(each.name, each.kind) for each in again.wrong[:4]] == [
+        ("astrometry_api_key", "str"), ("edge_taper", "limits"), ("memory_limit", "float"), ("edge_tapper", "unknown")
+    ]  # fmt: skip
+    assert caught.value.__suppress_context__  # a traceback shows these words, not pydantic's
+
+
 def test_an_unknown_name_warns_and_offers_the_nearest(tmp_path: Path) -> None:
     _, notes = load_settings({"stacking_kapa_low": 3}, folder=tmp_path)
     assert notes == [
@@ -209,7 +229,7 @@ def test_limits_hold_for_every_number(about: Any, value: float) -> None:
     if inside:
         assert getattr(Settings(**{about.name: number}), about.name) == number
     else:
-        with pytest.raises(ValidationError, match=r"must be (from|at most)"):
+        with pytest.raises(SettingsError, match=r"must be (from|at most)"):
             Settings(**{about.name: number})
 
 
@@ -262,7 +282,7 @@ def test_nan_is_no_setting(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["a", "a=", "=1", "a=0", "a=-1", "a=b", "a=inf", "a=1;b"])
 def test_weights_by_hand_are_checked(text):
-    with pytest.raises(ValueError, match="weight above 0"):
+    with pytest.raises(SettingsError, match="weight above 0"):
         Settings.model_validate({"file_weights": text})
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from zemosaic.errors import InputError
+from zemosaic.errors import InputError, SettingsError
 from zemosaic.events import Event, Made, Reporter, RunFinished, Silent
 from zemosaic.folders import absolute, check_inputs, why_no_output
 from zemosaic.ledger import Ledger
@@ -95,12 +95,12 @@ def make_mosaic(
     ...     print("There are none:", str(error).rpartition("/")[2].split(";")[0])
     There are none: M 31 subs: this input does not exist
     """
-    paths, folder = _checked(inputs, output)
+    paths, folder, chosen = _checked(inputs, output, settings)
     if fresh:
         with Ledger(folder) as ledger:
             ledger.forget()
     ear = _Ear(reporter or Silent())
-    make_all(paths, folder, settings or Settings(), ear)
+    make_all(paths, folder, chosen, ear)
     return ear.made
 
 
@@ -127,8 +127,8 @@ def inspect_frames(
         As `make_mosaic`; subs that cannot be solved or matched are no error here.
     """
     with tempfile.TemporaryDirectory(prefix="zemosaic-") as nowhere:
-        paths, folder = _checked(inputs, nowhere if output is None else output)
-        return inspect_all(paths, folder, settings or Settings(), reporter or Silent())
+        paths, folder, chosen = _checked(inputs, nowhere if output is None else output, settings)
+        return inspect_all(paths, folder, chosen, reporter or Silent())
 
 
 def printing(language: str = "en", stream: TextIO | None = None) -> Reporter:
@@ -136,8 +136,11 @@ def printing(language: str = "en", stream: TextIO | None = None) -> Reporter:
     return Broadcast((PlainLines(stream or sys.stdout, Messages(language), None),), threading.Event())
 
 
-def _checked(inputs: Inputs, output: PathLike) -> tuple[list[Path], Path]:
-    """Both as absolute paths, after a look at what can be known at once."""
+def _checked(inputs: Inputs, output: PathLike, settings: Settings | None) -> tuple[list[Path], Path, Settings]:
+    """Absolute paths and the settings, after a look at what can be known at once."""
+    chosen = Settings() if settings is None else settings
+    if not isinstance(chosen, Settings):
+        raise SettingsError(f"settings must be as Settings(edge_taper=40) makes them (got {chosen!r})")
     given = [inputs] if isinstance(inputs, (str, os.PathLike)) else [*inputs]
     paths = [absolute(Path(each).expanduser()) for each in given]
     folder = absolute(Path(output).expanduser())
@@ -146,4 +149,4 @@ def _checked(inputs: Inputs, output: PathLike) -> tuple[list[Path], Path]:
     check_inputs(paths)
     if why := why_no_output(paths, folder):
         raise InputError(why)
-    return paths, folder
+    return paths, folder, chosen

@@ -46,6 +46,7 @@ class Declared:
     group: str
     label: str  # what people call it
     text: str  # what it does, a sentence or more
+    secret: bool  # never shown
 
     def range_text(self) -> str:
         """The limits in words."""
@@ -68,4 +69,4 @@ def of_field(name: str, field: FieldInfo) -> Declared:
     extra: Any = field.json_schema_extra
     words = choices(field)
     kind: Any = str if words else field.annotation
-    return Declared(name, kind, words, field.default, **extra, text=field.description or "")
+    return Declared(name, kind, words, field.default, **extra, text=field.description or "", secret=bool(field.exclude))

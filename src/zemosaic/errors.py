@@ -3,7 +3,7 @@
     ZeMosaicError
     ├── FrameError      this frame cannot be used: skip it, say why, go on
     └── MosaicError     the run cannot go on: stop, say why, keep what was done
-        ├── SettingsError   a setting, a flag or a configuration file is wrong
+        ├── SettingsError   a setting, a flag or a configuration file is wrong (with a WrongSetting for each)
         ├── InputError      the input as a whole gives nothing to work with
         ├── OutputError     the output cannot be written
         ├── WorkerError     a worker process died twice on the same task
@@ -15,7 +15,9 @@ Every message says what, which file or setting, why, and what to do.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "OutputError",
     "SettingsError",
     "WorkerError",
+    "WrongSetting",
     "ZeMosaicError",
 ]
 
@@ -42,8 +45,21 @@ class MosaicError(ZeMosaicError):
     """The run stops; what was done is kept."""
 
 
+@dataclass(frozen=True)
+class WrongSetting:
+    """Why one setting cannot be what somebody wants it to be."""
+
+    name: str  # as it was given
+    kind: str  # in a word, as `zemosaic.settings_files.refused` has it; `unknown`: there is no such setting
+    words: str  # with the name, what is expected and what was got
+
+
 class SettingsError(MosaicError):
-    """One or several settings are wrong; the message lists them all."""
+    """One or several settings are wrong; the message lists them all, and so does `wrong` where each is wrong by itself."""
+
+    def __init__(self, message: str, wrong: Sequence[WrongSetting] = ()) -> None:
+        super().__init__(message)
+        self.wrong = tuple(wrong)
 
 
 class InputError(MosaicError):

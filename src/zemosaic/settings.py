@@ -9,19 +9,34 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from zemosaic import geometry
 from zemosaic.declaration import Declared, choices, of_field, setting
 from zemosaic.patterns import weights_by_pattern
+from zemosaic.refusals import in_words
 
 __all__ = ["Settings", "declared", "fractions", "lacks_side_by_side"]
 
 
 class Settings(BaseModel):
-    """The settings of a run; every field has an effect."""
+    """The settings of a run; every field has an effect.
+
+    Raises
+    ------
+    SettingsError
+        Values that cannot be, and names that are none: all of them, in words.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -551,6 +566,14 @@ class Settings(BaseModel):
         "Write a folder with a page that shows the picture with all its pixels, to move and zoom in, with the sky's coordinates "
         "under the mouse: open its `index.html` with a double click, without a network.",
     )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refused_in_words(cls, values: Any, check: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        try:
+            return check(values)
+        except ValidationError as error:
+            raise in_words(error, declared(), str(info.context or "settings")) from None
 
     @field_validator("*", mode="before")
     @classmethod

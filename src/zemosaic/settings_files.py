@@ -6,25 +6,23 @@ Order of precedence: built in < the user's file < `zemosaic_config.json` in the 
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import platformdirs
-from pydantic import ValidationError
 
 from zemosaic.errors import SettingsError
 from zemosaic.first_release import NO_EFFECT, RENAMED, RENAMED_VALUES
-from zemosaic.settings import Settings, declared
+from zemosaic.refusals import suggestion
+from zemosaic.settings import Settings
 
-__all__ = ["CONFIG_NAME", "load_settings", "parse_json", "refused", "suggestion", "user_file"]
+__all__ = ["CONFIG_NAME", "load_settings", "parse_json", "refused", "user_file"]
 
 CONFIG_NAME = "zemosaic_config.json"
-MOST_LIKE = 3  # settings that are named for one that is not there
 
 
 def user_file() -> Path:
@@ -71,7 +69,9 @@ def _translated(given: Mapping[str, object], source: str, notes: list[str]) -> d
         if name in NO_EFFECT:
             without_effect[NO_EFFECT[name]].append(name)
         elif name not in Settings.model_fields:
-            notes.append(f"{source}: there is no setting {key!r}; it is ignored{suggestion(name)}")
+            notes.append(
+                f"{source}: there is no setting {key!r}; it is ignored{suggestion(name, Settings.model_fields)}"
+            )
         else:
             words = RENAMED_VALUES.get(key.replace("-", "_"), RENAMED_VALUES.get(name, {}))
             new, why = words.get("" if value is None else str(value).strip().lower(), (value, ""))
@@ -87,11 +87,7 @@ def _translated(given: Mapping[str, object], source: str, notes: list[str]) -> d
 
 
 def _checked(values: Mapping[str, object], source: str) -> Settings:
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        lines = [_in_words(dict(detail)) for detail in error.errors()]
-        raise SettingsError("\n  ".join([f"{source}:", *lines])) from None
+    return Settings.model_validate(values, context=source)
 
 
 def refused(name: str, value: object) -> str:
@@ -102,46 +98,9 @@ def refused(name: str, value: object) -> str:
     """
     try:
         Settings.model_validate({name: value})
-    except ValidationError as error:
-        return _why(dict(error.errors()[0]))
+    except SettingsError as error:
+        return error.wrong[0].kind
     return ""
-
-
-def _why(detail: Mapping[str, Any]) -> str:
-    about = declared()[detail["loc"][0]]
-    if about.choices:
-        return "choice"
-    if detail["type"] == "value_error":
-        return "limits" if about.limits else about.name
-    return about.kind.__name__
-
-
-KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-
-
-def _in_words(detail: Mapping[str, Any]) -> str:
-    """One error of pydantic: the setting, what is expected, what was got."""
-    about = declared()[detail["loc"][0]]
-    match _why(detail):
-        case "choice":
-            expected = "must be one of " + ", ".join(about.choices)
-        case "bool" | "int" | "float" | "str":
-            expected = f"must be {KINDS[about.kind]}"
-        case _:
-            expected = str(detail["ctx"]["error"])
-    if Settings.model_fields[about.name].exclude:  # a secret is never shown
-        return f"{about.name} {expected}"
-    got = str(detail["input"])
-    return f"{about.name} {expected} (got {got if re.fullmatch('[-+.0-9]+', got) else repr(detail['input'])})"
-
-
-def suggestion(name: str, known: Iterable[str] = ()) -> str:
-    """'; did you mean ...?' for a name that is close to a known one, else nothing."""
-    names = [*Settings.model_fields, *NO_EFFECT, *RENAMED, *known]
-    close = difflib.get_close_matches(name, names, n=1)
-    if not close and (word := difflib.get_close_matches(name, {w for each in names for w in each.split("_")}, n=1)):
-        close = [each for each in Settings.model_fields if word[0] in each.split("_")]
-    return f"; did you mean {', '.join(map(repr, close))}?" if 0 < len(close) <= MOST_LIKE else ""
 
 
 def _read(path: Path) -> dict[str, object]:

@@ -138,14 +138,15 @@ def spelled_out(arguments: Sequence[str], switches: Sequence[str]) -> list[str]:
 
 def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, Any]:
     """What was given, by name; flags may stand between the paths."""
-    from zemosaic.settings_files import suggestion
+    from zemosaic.refusals import suggestion
+    from zemosaic.settings import declared
 
     known, unknown = parser.parse_known_intermixed_args(arguments)
     if unknown:
         if not unknown[0].startswith("-"):
             _refuse_value(parser, arguments, unknown[0])
         name = unknown[0].lstrip("-").split("=")[0].replace("-", "_")
-        hint = re.sub(r"'(\w+)'", lambda found: flag(found[1]), suggestion(name))
+        hint = re.sub(r"'(\w+)'", lambda found: flag(found[1]), suggestion(name, declared()))
         if name.startswith("no_") and name[3:] in setting_switches():
             hint = f"; write {flag(name[3:])} false"
         parser.error(f"there is no flag {unknown[0]}{hint}")
