@@ -154,7 +154,7 @@ def fragments(message: str) -> list[str]:
     """The fixed words of a quoted message: without the state before it, figures, quoted values and paths."""
     message = re.sub(r"^(Stopped|Warning): |^\([^)]*\):? ?", "", message)
     message = re.sub(r"\S+ [\d.]+um \d+mm \dx\d \d+x\d+", "...", message)  # an instrument
-    pieces = re.split(r"\.\.\.|'[^']*'|[A-Z]:\\[^:]*|[+-]?\b\d[\d.]*(?!\w)|\w+_\w+|[();]", message)
+    pieces = re.split(r"\.\.\.|'[^']*'|[A-Z]:\\[^:]*|[+-]?\b\d[\d.]*(?!\w)|\w+_\w+|[();]|, |\. (?=[A-Z])", message)
     return [piece.strip(" ,.:()") for piece in pieces]
 
 

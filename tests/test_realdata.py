@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,13 @@ from scipy import ndimage
 from nights import Inline, Recorder, assembled, listing, pixels, rows
 from tones import assert_fit
 from zemosaic.catalogue import load_catalogue
-from zemosaic.events import Silent
+from zemosaic.events import PhaseStarted, Silent
 from zemosaic.ledger import FrameRow
+from zemosaic.messages import Messages
 from zemosaic.model import FrameState
 from zemosaic.phases.export import Outputs
 from zemosaic.phases.solve import solve
+from zemosaic.sentences import Sentences
 
 pytestmark = pytest.mark.realdata
 
@@ -34,6 +37,7 @@ class Run:
     rows: list[FrameRow]
     before: list[dict[str, tuple[int, str]]]
     after: list[dict[str, tuple[int, str]]]
+    said: list[str]  # lines of the events
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +45,11 @@ def m94(realdata, tmp_path_factory) -> Run:
     folders: list[Path] = [realdata / "m94_s50_a", realdata / "m94_s50_b"]
     output = tmp_path_factory.mktemp("m94")
     before = [listing(folder) for folder in folders]
-    outputs = assembled(folders, output, Recorder(), pool=True)
-    return Run(outputs, rows(output), before, [listing(folder) for folder in folders])
+    recorder, sentences = Recorder(), Sentences(Messages("en"), None)
+    outputs = assembled(folders, output, recorder, pool=True)
+    said = [sentences.line(event) or "" for event in recorder.events if not isinstance(event, PhaseStarted)]
+    lines = [line for line in "\n".join(said).splitlines() if line]
+    return Run(outputs, rows(output), before, [listing(folder) for folder in folders], lines)
 
 
 def test_all_eighteen_are_used(m94):
@@ -50,6 +57,22 @@ def test_all_eighteen_are_used(m94):
     assert Counter(row.frame.instrument for row in m94.rows).most_common() == [(m94.rows[0].frame.instrument, 12),
                                                                               (m94.rows[-1].frame.instrument, 6)]  # fmt: skip
     assert m94.before == m94.after
+
+
+def test_first_run_shows_what_these_subs_print(m94):
+    """Every line of the page's example, in order; only figures, and where the files lie, may differ."""
+    page = (Path(__file__).parents[1] / "docs" / "first-run.md").read_text(encoding="utf-8")
+    quoted = next(block for block in re.findall(r"((?:^    \S.*\n)+)", page, re.MULTILINE) if "Looking" in block)
+
+    def alike(line: str) -> str:
+        line = line.strip().replace(str(m94.outputs.mosaic.parent), "C:/Astro/M 94 mosaic").replace("\\", "/")
+        return re.sub(r"\d+ min \d+ s|\d+(?:\.\d+)?(?: s\b)?", "#", line).split(" ...")[0]
+
+    shown = [alike(line) for line in quoted.splitlines()]
+    said = [alike(line) for line in m94.said if "Report:" not in line]  # none is made here
+    assert len(shown) == len(said) + 1
+    pairs = zip([line for line in shown if not line.startswith("Report:")], said, strict=True)
+    assert [(ours, theirs) for ours, theirs in pairs if not theirs.startswith(ours)] == []
 
 
 def test_stars_agree_with_their_mean_positions(m94):
