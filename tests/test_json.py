@@ -83,6 +83,46 @@ def test_inputs_that_are_not_there_are_told_to_programs_too(capsys: pytest.Captu
     assert told["exit_code"] == 3 and "does not exist" in told["error"] and told["mosaics"] == []
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["run", "IN", "OUT", "--edge-tapir", "3"], "did you mean --edge-taper?"),
+        (["run", "IN", "OUT", "--edge-taper", "many"], "edge_taper must be a whole number"),
+        (["run", "IN"], "INPUT and OUTPUT are needed"),
+        (["plan", "IN", "OUT", "--config", "absent.json"], "there is no settings file absent.json"),
+        (["plan", "IN"], "INPUT and OUTPUT are needed"),
+        (["inspect"], "required: INPUT"),
+        (["doctor", "one", "two"], "one argument too many"),
+        (["score", "m.fits"], "required: TRUTH"),
+        (["mosaic", "IN", "OUT"], "invalid choice: 'mosaic'"),
+    ],
+)
+def test_wrong_use_is_told_to_programs_too(given: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard output, or in a file; alone and with all keys that a run has."""
+    for wanted in (["--json"], ["--json", "told/why.json"]):
+        Path("told").mkdir(exist_ok=True)
+        try:
+            code: object = main([*given, *wanted])
+        except SystemExit as ended:
+            code = ended.code
+        shown = capsys.readouterr()
+        told = json.loads(shown.out if len(wanted) == 1 else Path("told/why.json").read_text(encoding="utf-8"))
+        assert code == told["exit_code"] == 2 and words in told["error"] and words in shown.err
+        assert ("mosaics" in told) == (given[0] == "run")
+        assert len(wanted) == 1 or shown.out == ""
+
+
+def test_what_stops_a_table_is_told_to_programs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise InputError("no light frame in IN")
+
+    monkeypatch.setitem(sys.modules, "zemosaic.pipeline", SimpleNamespace(inspect_frames=fail))
+    assert main(["inspect", "IN", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out) == {"exit_code": 3, "error": "Input: no light frame in IN"}
+
+
 @pytest.mark.parametrize("output", ["OUT", "IN/out"])
 def test_nothing_is_written_into_an_input(output: str, capsys: pytest.CaptureFixture[str]) -> None:
     for given in (["run", "IN", output, "--json", "IN/a.json"], ["plan", "IN", output, "--picture", "IN/p.png"]):

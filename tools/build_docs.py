@@ -85,6 +85,9 @@ This page is made by `tools/build_docs.py` from the program's own parsers; `zemo
 Flags may stand anywhere, with hyphens or underscores, as `--flag VALUE` or `--flag=VALUE`. A switch may stand
 alone. Every command that takes settings reads the settings files too ([settings.md](settings.md)).
 
+With `--json` every end is told to programs: what stops a command, wrong use too, is `error`, beside the `exit_code`; `run`
+has its other keys then as well. A FILE is not written after wrong use where it lies in a folder that the command names.
+
 | command | what it does |
 |---|---|
 """

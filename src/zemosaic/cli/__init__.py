@@ -11,13 +11,15 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from zemosaic import __version__
 from zemosaic.cli import looking, making, serving, trying
 from zemosaic.cli.examples import COMMAND_EXAMPLES
+from zemosaic.cli.flags import Parser, WrongUse, json_named, put_json
 from zemosaic.cli.session import STOPPED, USAGE, code_of, exit_code_text
-from zemosaic.errors import ZeMosaicError
+from zemosaic.errors import OutputError, ZeMosaicError
 
 __all__ = ["COMMANDS", "Command", "main"]
 
@@ -80,20 +82,34 @@ def _main(argv: Sequence[str] | None, script: bool) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file name that the terminal cannot show is no reason to fail
             stream.reconfigure(errors="backslashreplace")
-    run: Callable[[list[str]], int] | None = None
+    run: Callable[[list[str]], int] = _overview
+    command = ""
     if script:
-        run = making.run_or_window
+        run, command = making.run_or_window, "run"
     elif arguments and arguments[0] in COMMANDS:
-        run = COMMANDS[arguments.pop(0)].run
-    if run is not None:
-        try:
-            return run(arguments)
-        except ZeMosaicError as error:  # before there is a log and a language
-            print(f"zemosaic: {error}", file=sys.stderr)
-            return code_of(error)
-        except KeyboardInterrupt:
-            return STOPPED
-    return _overview(arguments)
+        command = arguments.pop(0)
+        run = COMMANDS[command].run
+    try:
+        return run(arguments)
+    except WrongUse as wrong:
+        _tell_programs(command, arguments, USAGE, wrong.text)
+        raise
+    except ZeMosaicError as error:  # before there is a log and a language
+        print(f"zemosaic: {error}", file=sys.stderr)
+        _tell_programs(command, arguments, code_of(error), str(error))
+        return code_of(error)
+    except KeyboardInterrupt:
+        return STOPPED
+
+
+def _tell_programs(command: str, arguments: Sequence[str], code: int, error: str) -> None:
+    """What stops a command before it has begun, as JSON where that is wanted."""
+    target = json_named(arguments)
+    if target is not None:
+        from zemosaic.cli.account import failed
+
+        with suppress(OutputError):  # people have read the first error already, and that is the one to mend
+            put_json(target, failed(command, code, error))
 
 
 def _complete(words: list[str], script: bool) -> None:
@@ -115,7 +131,7 @@ def _overview(arguments: list[str]) -> int:
 
 
 def _overview_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="zemosaic",
         description="Raw smart-telescope subs in, one seamless linear mosaic out. Subs are only ever read.",
         epilog="\n".join([*_story(), "zemosaic COMMAND --help says more of a command.", "", exit_code_text()]),

@@ -1,4 +1,4 @@
-"""What a run has come to, for programs: `zemosaic run --json`."""
+"""What a run has come to, and what stops a command, for programs: `--json`."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from zemosaic.events import (
 from zemosaic.messages import Messages
 from zemosaic.sentences import Sentences
 
-__all__ = ["Account"]
+__all__ = ["Account", "failed"]
 
 
 class Account:
     """A listener that keeps what programs want to know."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path | None) -> None:
         self._words = Sentences(Messages("en"), None)
-        self._told: dict[str, object] = {"output": str(output), "mosaics": [], "seconds": None}
+        self._told: dict[str, object] = {"output": str(output) if output else None, "mosaics": [], "seconds": None}
         self._left_out: list[dict[str, str]] = []
         self._warnings: list[str] = []
         self._seams: list[str] = []
@@ -59,6 +59,15 @@ class Account:
         """Everything, with the exit code first."""
         rest = {"seams": self._seams, "left_out": self._left_out, "warnings": self._warnings, "error": self.error}
         return {"exit_code": code, **self._told, **rest}
+
+
+def failed(command: str, code: int, error: str | None) -> str:
+    """JSON in the place of what a command has to tell, where it has nothing to tell but why; that of a run has all keys."""
+    if command != "run":
+        return json.dumps({"exit_code": code, "error": error}, indent=1, ensure_ascii=False)
+    account = Account(None)
+    account.error = error
+    return account.text(code)
 
 
 def _plain(made: Made) -> dict[str, object]:

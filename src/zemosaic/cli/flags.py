@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from zemosaic.cli.examples import COMMAND_EXAMPLES, value_for
-from zemosaic.cli.session import exit_code_text
+from zemosaic.cli.session import USAGE, exit_code_text
 from zemosaic.folders import absolute
 
 if TYPE_CHECKING:
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JSON_TO_OUTPUT",
+    "Parser",
+    "WrongUse",
     "add_json",
     "add_settings",
     "flag",
+    "json_named",
     "json_target",
     "new_parser",
     "parsed",
@@ -37,8 +40,26 @@ JSON_TO_OUTPUT = Path("-")  # JSON goes to standard output, alone
 YES_OR_NO = ("true", "false", "yes", "no", "on", "off", "1", "0")
 
 
+class WrongUse(SystemExit):
+    """A command line that cannot be understood; it has been said on standard error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(USAGE)
+        self.text = text
+
+
+class Parser(argparse.ArgumentParser):
+    """Whose errors still know their words when they end the program."""
+
+    def error(self, message: str) -> NoReturn:
+        try:
+            super().error(message)
+        except SystemExit:
+            raise WrongUse(message) from None
+
+
 def new_parser(command: str, usage: str, text: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
+    return Parser(
         prog=f"zemosaic {command}",
         usage=f"zemosaic {command} {usage}",
         description=text,
@@ -85,6 +106,19 @@ def json_target(parser: argparse.ArgumentParser, given: dict[str, Any]) -> Path 
             f"--json takes a file name that ends in .json, or nothing (got '{target}'); put it last for nothing"
         )
     return absolute(target)
+
+
+def json_named(arguments: Sequence[str]) -> Path | None:
+    """Where a command line that may be wrong wants its JSON; None where it wants none, or where that could be an input."""
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    if "--json" not in words:
+        return None
+    after = words.index("--json") + 1
+    file = Path(words[after]) if after < len(words) else JSON_TO_OUTPUT
+    if file.suffix.lower() != ".json":
+        return JSON_TO_OUTPUT
+    file, others = absolute(file), {absolute(Path(word)) for word in (*words[: after - 1], *words[after + 1 :])}
+    return None if others & {file, *file.parents} else file
 
 
 def put_json(target: Path, text: str) -> None:

@@ -82,14 +82,19 @@ def _in_a_session(
     work: Callable[[Path, TextIO, Reporter], None],
 ) -> int:
     """Work in the folder `output`, or in one that goes afterwards; people read on standard error where JSON goes to the other."""
+    from zemosaic.cli.account import Account, failed
+
+    account = Account(output) if target is not None else None
     folder, code = output or Path(tempfile.mkdtemp(prefix="zemosaic-")), USAGE
     out = sys.stderr if target == JSON_TO_OUTPUT else sys.stdout
     try:
         check_folders(parser, inputs, folder)
-        code = session(settings, notes, folder, lambda reporter: work(folder, out, reporter), stream=out)
+        code = session(settings, notes, folder, lambda reporter: work(folder, out, reporter), account, out)
     finally:
         if output is None and code != FAILED:  # what is said of a failure names the log in there
             shutil.rmtree(folder, ignore_errors=True)
+    if code != DONE and account is not None and target is not None:
+        put_json(target, failed("", code, account.error))
     return code
 
 

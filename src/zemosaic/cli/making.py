@@ -19,8 +19,7 @@ from zemosaic.cli.flags import (
     settings_of,
     spelled_out,
 )
-from zemosaic.cli.session import DONE, NO_WINDOW, code_of, session
-from zemosaic.errors import ZeMosaicError
+from zemosaic.cli.session import DONE, NO_WINDOW, session
 from zemosaic.folders import absolute, check_inputs, why_no_output
 
 if TYPE_CHECKING:
@@ -68,18 +67,12 @@ def run(arguments: list[str]) -> int:
     settings, notes = settings_of(given)
     inputs, output = [absolute(path) for path in inputs], absolute(output)
     keep_out_of(parser, inputs, [target], output)
+    check_folders(parser, inputs, output)
     account = None
     if target is not None:
         from zemosaic.cli.account import Account
 
         account = Account(output)
-    try:
-        check_folders(parser, inputs, output)
-    except ZeMosaicError as error:
-        if account is not None and target is not None:
-            account.error = str(error)
-            put_json(target, account.text(code_of(error)))
-        raise
 
     def work(reporter: Reporter) -> None:
         from zemosaic.ledger import Ledger
