@@ -266,10 +266,18 @@ def test_a_fresh_start_forgets_everything_but_the_user_s_files(tmp_path):
     (tmp_path / "mosaic.fits").touch()
     with Ledger(tmp_path) as ledger:
         ledger.put("pace", 0.3)
+        for part, name in (("", "old"), ("/M 31", "red"), ("s", "others")):
+            ledger.put(f"finished{part}", name)
         ledger.record_phase("measure", 1.0, 3)
         (ledger.workspace / "mosaic" / "data").mkdir(parents=True)
         (ledger.workspace / "mosaic" / "data" / "0.0").touch()
         ledger.forget()
         assert ledger.get("pace", float) is None and ledger.rows() == [] and ledger.phases() == []
         assert [path.name for path in ledger.workspace.iterdir() if path.is_dir()] == []
+        for _ in range(2):  # what was written is known, under another name, until the new run has cleared it away
+            assert ledger.get_all("left", str) == ["old", "red"] and ledger.get_all("finished", str) == []
+            ledger.forget()
+        ledger.put("finished", "new")
+        ledger.forget()
+        assert ledger.get_all("left", str) == ["new", "red"]
     assert (tmp_path / "mosaic.fits").exists()

@@ -1,11 +1,13 @@
-"""Pictures and maps that are no longer asked for, once the mosaic has other pixels."""
+"""Files that are no longer asked for, once the mosaic has other pixels or is made anew."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from nights import Recorder
+from nights import FIELD, Recorder, assembled, simulated
 from zemosaic.events import Note, Warned
+from zemosaic.ledger import Ledger
 from zemosaic.leftovers import clear_old_pixels, unasked
 from zemosaic.messages import Messages, sentence
 from zemosaic.names import stamp
@@ -22,7 +24,7 @@ def test_what_shows_older_pixels_goes_unless_somebody_has_changed_it(tmp_path: P
         path.write_text("as it was")
     stamps = {path: stamp(path) for path in old.files}
     jpeg.write_text("by somebody else")
-    beside = unasked(stamps, old, new)
+    beside = unasked(stamps, old, new, ())
     assert set(beside) == {jpeg, tiff, page}
     recorder = Recorder()
     clear_old_pixels(beside, recorder)
@@ -31,3 +33,26 @@ def test_what_shows_older_pixels_goes_unless_somebody_has_changed_it(tmp_path: P
     assert isinstance(note, Note) and note.text.endswith(": 2")
     assert isinstance(warning, Warned) and warning.text.endswith(": m.jpg")
     assert all(sentence(event.text, Messages("fr")) != event.text for event in (note, warning))
+
+
+def test_a_fresh_start_clears_away_what_the_new_run_does_not_make(tmp_path: Path) -> None:
+    """Pictures, the packed form and the report of the mosaic before; what somebody has changed stays, and what is not ours."""
+    night, out = simulated(tmp_path / "night", replace(FIELD, subs=4, satellites=0.0)), tmp_path / "out"
+    asked = {"picture_tiff": True, "picture_jpeg": True, "fits_compression": True, "report": True}
+    old = assembled(night.lights, out, **asked)
+    assert old.tiff and old.jpeg and len(list(out.glob("*_report.*"))) == 2
+    old.jpeg.write_text("by somebody else")
+    others = [out / f"{old.preview.name.removesuffix('preview.png')}{end}" for end in ("mine.fits", "zoom.jpg")]
+    for other in others:
+        other.write_text("of somebody else")
+    with Ledger(out) as ledger:
+        ledger.forget()
+    recorder = Recorder()
+    new = assembled(night.lights, out, recorder)
+    there = {path for path in out.iterdir() if path.name != "zemosaic_workspace"}
+    assert there - set(new.files) == {old.jpeg, *others}
+    notes = [event.text for event in recorder.events if isinstance(event, Note)]
+    assert [text for text in notes if text.endswith("removed: 4")] and [text for text in notes if "form" in text]
+    assert (
+        sum(isinstance(event, Warned) and event.text.endswith(f": {old.jpeg.name}") for event in recorder.events) == 1
+    )

@@ -25,11 +25,15 @@ from zemosaic.errors import OutputError
 from zemosaic.model import Correction, Frame, FrameState, LeftOut, Measurement, Solution
 from zemosaic.tables import MEASURE_VERSION, border_file, is_measurement
 
-__all__ = ["WORKSPACE", "FrameRow", "Ledger", "from_json", "to_json"]
+__all__ = ["LEFT", "WORKSPACE", "WRITTEN", "FrameRow", "Ledger", "from_json", "to_json"]
 
 T = TypeVar("T")
 
 WORKSPACE = "zemosaic_workspace"
+WRITTEN, LEFT = (
+    "finished",
+    "left",
+)  # what a mosaic that is on the disk is kept under; one of before everything was forgotten
 SCHEMA = 2
 COMMIT_EVERY = 1.0  # s; a commit a frame would cost 10 to 30 ms each on a hard disk
 TABLES = """
@@ -160,11 +164,17 @@ class Ledger:
     def forget(self) -> None:
         """Begin anew: no row, and no file in the workspace but the ledger.
 
+        What was written beside it is kept in mind, once `WRITTEN`, now `LEFT`: files that the new run does not make go with it.
+
         Raises OutputError when a file cannot be removed.
         """
         with self._in_words():
-            for table in ("frames", "run", "phases"):
+            for table in ("frames", "phases"):
                 self._db.execute(f"DELETE FROM {table}")
+            first = "CASE instr(key, '/') WHEN 0 THEN key ELSE substr(key, 1, instr(key, '/') - 1) END"
+            self._db.execute(f"DELETE FROM run WHERE {first} NOT IN (?, ?) OR value = 'null'", [WRITTEN, LEFT])
+            renamed = "UPDATE OR REPLACE run SET key = ? || substr(key, ?)"
+            self._db.execute(f"{renamed} WHERE {first} = ?", [LEFT, len(WRITTEN) + 1, WRITTEN])
             self._db.commit()
         for path in self.workspace.iterdir():
             if path.is_dir():

@@ -30,8 +30,8 @@ from zemosaic.forecast import ENOUGH_LOOKS, LOOK, MEGA, Pace, forecast, over_lim
 from zemosaic.imaging.cropping import CELL, deep_part
 from zemosaic.imaging.lines import LineMix
 from zemosaic.kernel_cache import is_compiled
-from zemosaic.ledger import to_json
-from zemosaic.leftovers import Stamps, clear_away, clear_old_pixels, unasked
+from zemosaic.ledger import LEFT, WRITTEN, to_json
+from zemosaic.leftovers import Stamps, about, clear_away, clear_old_pixels, stamps_of, unasked
 from zemosaic.model import FrameState, Grid, LeftOut, Masters, Measurement, Mosaic, Plan
 from zemosaic.names import stamp
 from zemosaic.phases.assemble import (
@@ -121,6 +121,7 @@ class Written:
     earlier: tuple[Path, ...] = ()  # previews of mosaics with other names that this output was given before
     # files under its name that are no longer asked for, as they were left
     beside: tuple[tuple[Path, tuple[int, int]], ...] = ()
+    told: tuple[tuple[Path, tuple[int, int]], ...] = ()  # files about it, as they were left
 
 
 class Picture:
@@ -145,7 +146,14 @@ class Picture:
             write_seams(report, written.outputs.preview, written.grid, self._groups, frames, solutions)
         if self._settings.report:
             self._reported(plan, written)
+        told = dict(written.told) | stamps_of(self._about(written.outputs))
+        self._ledger.put(self._key(WRITTEN), replace(written, told=tuple(told.items())))
         return written
+
+    def _about(self, outputs: Outputs) -> tuple[Path, ...]:
+        """Files about the mosaic that this run writes."""
+        seams = self._ledger.get(self._key("made_seams"), SeamReport) is not None
+        return about(outputs, seams=seams, report=self._settings.report)
 
     def _reported(self, plan: Plan, written: Written) -> None:
         """Write the report; a mosaic that is on the disk needs none to be whole."""
@@ -277,7 +285,7 @@ class Picture:
         lines = self._lines()
         form = output_format(self._settings), pictures(self._settings), lines, self._settings.crop_depth
         manifest = _hash((manifest, *form, self._room.part))
-        before = self._ledger.get(self._key("finished"), Written)
+        before = self._ledger.get(self._key(WRITTEN), Written)
         if before and before.manifest == manifest and before.stamps == _stamps(before.outputs):
             return self._unchanged(before, exposures)
         check_room(self._ledger.workspace, self._planes, plan.disk)
@@ -293,31 +301,40 @@ class Picture:
         mosaic, made_from = self._assembled(plan, exposures, recipe, finished)
         self._record_use(mosaic, exposures)
         if before:  # from here on its files may be overwritten by those of this run
-            self._ledger.put(self._key("finished"), replace(before, manifest=""))
+            self._ledger.put(self._key(WRITTEN), replace(before, manifest=""))
         outputs = self._exported(mosaic, plan, matched, lines, folder)
         self._ledger.put(self._key("made_from"), replace(made_from, way=self._way, solved=solved))
         self._ledger.put(self._key("phases"), tuple(self._survey.stopwatch.times))
-        earlier = _earlier(before, outputs) if before else ()
+        old = before or self._ledger.get(self._key(LEFT), Written)
+        earlier = _earlier(old, outputs) if old else ()
         written = Written(manifest, outputs, _stamps(outputs), mosaic.frames, mosaic.grid, earlier)
-        self._ledger.put(self._key("finished"), written)
-        if before:
-            beside = self._clear_away(before, written)
+        self._ledger.put(self._key(WRITTEN), written)
+        if old:
+            beside = self._clear_away(old, written, anew=before is None)
             written = replace(written, beside=tuple(beside.items()))
-            self._ledger.put(self._key("finished"), written)
+            self._ledger.put(self._key(WRITTEN), written)
+            self._ledger.put(self._key(LEFT), None)
         if self._settings.coadd_cleanup_memmap:
             remove(self._planes, self._ledger.workspace)
         return written
 
-    def _clear_away(self, before: Written, written: Written) -> Stamps:
-        """Remove files of the mosaic in the form it had before, and of other pixels; what lies beside it as it was left."""
+    def _clear_away(self, before: Written, written: Written, *, anew: bool) -> Stamps:
+        """Remove files of the mosaic in the form it had before, and of other pixels; what lies beside it as it was left.
+
+        anew : nothing of it was taken over, so that all pixels may be others
+        """
         old, new = before.outputs, written.outputs
-        stamps: Stamps = {**dict(before.beside), **dict(zip(old.files, before.stamps, strict=True))}
+        stamps: Stamps = {
+            **dict(before.beside),
+            **dict(before.told),
+            **dict(zip(old.files, before.stamps, strict=True)),
+        }
         forms = {path: stamps[path] for path in old.replaced_by(new)}
         removed, _ = clear_away(forms, self._reporter)
         if removed:
             self._reporter.emit(Note(f"files of this mosaic in the form it had before, removed: {removed}"))
-        beside = unasked(stamps, old, new)
-        if (before.grid, before.used) == (written.grid, written.used):
+        beside = unasked(stamps, old, new, self._about(new))
+        if not anew and (before.grid, before.used) == (written.grid, written.used):
             return beside
         clear_old_pixels(beside, self._reporter)
         return {}

@@ -5,7 +5,7 @@
 """
 
 from zemosaic.report.files import write_report
-from zemosaic.report.names import report_path
+from zemosaic.report.names import ENDINGS, report_path
 from zemosaic.report.sources import Source
 
-__all__ = ["Source", "report_path", "write_report"]
+__all__ = ["ENDINGS", "Source", "report_path", "write_report"]
