@@ -26,14 +26,20 @@ def test_headers_foresee_what_the_run_finds(tmp_path: Path) -> None:
     assert lights.exposure == 80.0 and lights.single == (10.0,) and lights.nights == 1 and lights.others == 0
     before = look_ahead(lights, tmp_path / "out", SETTINGS)
     assert before is not None and before.mosaics == 1 and before.known == 0 and before.free_disk > 0
+    large = {"picture_tiff": True, "picture_jpeg": True, "picture_zoom": True}
+    with_pictures = look_ahead(lights, tmp_path / "out", SETTINGS.model_copy(update=large))
     recorder = Recorder()
-    assembled(night.lights, tmp_path / "out", recorder)
+    assembled(night.lights, tmp_path / "out", recorder, **large)
     plan = next(outcome for outcome in recorder.outcomes if isinstance(outcome, Planned))
     told = next(event for event in recorder.events if isinstance(event, Forecast))
     took = next(event for event in recorder.events if isinstance(event, Outturn))
     assert before.width * before.height == pytest.approx(plan.width * plan.height, rel=0.4)  # without the rotation
     assert before.memory == pytest.approx(told.memory, rel=0.3)
     assert before.disk == pytest.approx(took.disk, rel=0.5)
+    assert with_pictures is not None
+    pixels = 1e-6 * before.width * before.height
+    assert with_pictures.disk - before.disk == pytest.approx(12.33 * pixels / 1.048576, rel=0.01)
+    assert told.disk > took.disk
     assert before.least < before.most
     after = look_ahead(lights, tmp_path / "out", SETTINGS)
     assert after is not None and after.known == 8 and after.most < after.least * 2.1

@@ -21,11 +21,14 @@ def room_for_samples(folder: Path) -> int:
         raise OutputError(f"coadd_memmap_dir: cannot use {folder} ({error.strerror}); choose another folder") from error
 
 
-def check_room(workspace: Path, planes: Path, planned: int) -> None:
-    """Whether there is room for an assembly whose planes take `planned` bytes; `planes` is where those of earlier runs lie."""
+def check_room(workspace: Path, planes: Path, planned: int, besides: int = 0) -> None:
+    """Whether there is room for an assembly whose planes take `planned` bytes; `planes` is where those of earlier runs lie.
+
+    besides : bytes of the large pictures
+    """
     there = (p for p in planes.rglob("*") if p.is_file())
     free = shutil.disk_usage(workspace).free + sum(p.stat().st_size for p in there)
-    needed = 2 * planned + SPARE  # the workspace and the exported files hold the same planes once each
+    needed = 2 * planned + besides + SPARE  # the workspace and the exported files hold the same planes once each
     if free < needed:
         raise OutputError(
             f"{workspace.parent}: the mosaic needs {needed / 2**30:.1f} GB of disk, {free / 2**30:.1f} GB "

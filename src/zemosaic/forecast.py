@@ -57,7 +57,14 @@ def pace(ends: Sequence[float], workers: int) -> Pace | None:
 
 
 def forecast(
-    plan: Plan, looks: float, workers: int, known: float | None, measured: Pace | None, *, compiled: bool = True
+    plan: Plan,
+    looks: float,
+    workers: int,
+    known: float | None,
+    measured: Pace | None,
+    *,
+    compiled: bool = True,
+    besides: int = 0,
 ) -> Forecast:
     """Memory, disk and time of an assembly.
 
@@ -65,6 +72,7 @@ def forecast(
     known : seconds of a worker for a look, of the last assembly in this workspace, which has compiled the kernels
     measured : how fast frames were measured. None: nobody knows
     compiled : this computer has compiled kernels of the assembly before
+    besides : bytes of disk of the large pictures
     """
     guess = Pace(USUAL, 0.0) if measured is None else measured
     spread, each = (GUESSED_SPREAD, guess.frame) if known is None else (KNOWN_SPREAD, known)
@@ -74,7 +82,7 @@ def forecast(
     if not compiled:
         start = max(start, COMPILED_IN)
     # the workspace and the files that are written hold the same planes once each
-    memory, disk = MAIN_MEMORY + busy * plan.memory, 2 * plan.disk
+    memory, disk = MAIN_MEMORY + busy * plan.memory, 2 * plan.disk + besides
     return Forecast(memory / MEGA, disk / MEGA, seconds / spread, seconds * spread + start)
 
 

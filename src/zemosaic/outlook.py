@@ -29,7 +29,7 @@ from zemosaic.patterns import patterns
 from zemosaic.phases.assemble import assembly_looks
 from zemosaic.phases.plan import OutsideError, group_frames, make_grid, make_plan, reaching
 from zemosaic.phases.scan import scan
-from zemosaic.recipes import layout, side_by_side
+from zemosaic.recipes import layout, pictures, side_by_side
 from zemosaic.settings import Settings
 from zemosaic.survey import PACE
 from zemosaic.targets import Target, find_targets, target_gap
@@ -192,7 +192,8 @@ def look_ahead(lights: Lights, output: Path | None, settings: Settings) -> Outlo
     spread = GUESSED_SPREAD if pace is None else KNOWN_SPREAD
     largest = max((plan.grid for _, plan in plans), key=lambda grid: grid.width * grid.height)
     need = MAIN_MEMORY + max(n * plan.memory for n, (_, plan) in zip(busy, plans))
-    disk = sum(2 * plan.disk for _, plan in plans)
+    shown = pictures(settings)
+    disk = sum(2 * p.disk + shown.disk(p.grid.width * p.grid.height, p.channels) for _, p in plans)
     compiling = 0.0 if is_compiled("resample") else COMPILED_IN * (1.0 + 1.0 / COMPILING)
     return Outlook(
         len(plans), largest.width, largest.height, need / MEGA, disk / MEGA, total / spread, total * spread + compiling, known,

@@ -288,7 +288,7 @@ class Picture:
         before = self._ledger.get(self._key(WRITTEN), Written)
         if before and before.manifest == manifest and before.stamps == _stamps(before.outputs):
             return self._unchanged(before, exposures)
-        check_room(self._ledger.workspace, self._planes, plan.disk)
+        check_room(self._ledger.workspace, self._planes, plan.disk, self._pictures_disk(plan.channels))
         finished, solved = self._alike(plan, recipe, exposures), len(exposures)
         seams = self._ledger.get(self._key("seams"), SeamReport)
         if finished is not None:
@@ -357,6 +357,10 @@ class Picture:
         """Where the planes of the mosaic lie."""
         return self._ledger.workspace / "mosaic" / self._part.key
 
+    def _pictures_disk(self, channels: int) -> int:
+        """Bytes of the large pictures of what is written."""
+        return pictures(self._settings).disk(self._room.part.width * self._room.part.height, channels)
+
     def _unchanged(self, before: Written, exposures: Mapping[int, Exposure]) -> Written:
         """Tell that there is nothing to do."""
         with self._survey.phase("assemble", 0) as outcome:
@@ -420,7 +424,8 @@ class Picture:
         width = widths(self._settings, work.plan, work.recipe, self._night.memory, executor.workers)
         workers, looks = min(executor.workers, width.others or executor.workers), work.looks
         known, compiled = self._ledger.get(LOOK, float), is_compiled("resample")
-        before = forecast(work.plan, looks, workers, known, self._night.pace, compiled=compiled)
+        besides = self._pictures_disk(work.plan.channels)
+        before = forecast(work.plan, looks, workers, known, self._night.pace, compiled=compiled, besides=besides)
         if looks:
             self._reporter.emit(before)
             if said := over_limit(before, self._settings):
@@ -458,7 +463,7 @@ class Picture:
             outcome.append(Exported(outputs.mosaic))
         if self._outturn is not None:
             outturn, disk = self._outturn
-            disk.look(now=True, besides=sum(path.stat().st_size for path in outputs.files))
+            disk.look(now=True, besides=sum(path.stat().st_size for path in outputs.and_tiles))
             self._reporter.emit(replace(outturn, disk=disk.most / MEGA))
         return outputs
 

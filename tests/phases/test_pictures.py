@@ -128,6 +128,16 @@ def test_jpeg_and_thumbnail_are_the_preview(made: Outputs) -> None:
     assert not list(made.preview.parent.glob(".*"))  # what the JPEG was collected in is gone
 
 
+def test_the_room_that_is_kept_for_them_is_enough(made: Outputs) -> None:
+    """Of each, on a sky of little else than grain; and no more than the pixels themselves take."""
+    assert made.tiff and made.jpeg and made.zoom
+    of_zoom = [path for path in made.and_tiles if path not in made.files] + [made.zoom]
+    for kind, files in (("tiff", [made.tiff]), ("jpeg", [made.jpeg]), ("zoom", of_zoom)):
+        size = sum(path.stat().st_size for path in files) - 65536 * (kind == "zoom")  # page and texts
+        assert size <= Pictures(**{kind: True}).disk(GRID.width * GRID.height, 3) <= 6 * GRID.width * GRID.height
+    assert len(of_zoom) > 4 and Pictures(clear=True).disk(10, 3) == 0
+
+
 def test_what_has_no_data_can_be_transparent(source: Mosaic, tmp_path: Path) -> None:
     outputs = shown(tmp_path, source, Pictures(clear=True, tiff=True))
     tiff, preview = tifffile.imread(outputs.tiff), pixels(outputs.preview)

@@ -24,6 +24,8 @@ __all__ = ["PREVIEW_PIXELS", "Look", "Pictures", "profile_of", "srgb", "write_pr
 
 PREVIEW_PIXELS = 4_500_000  # at most, about a field of the S50 twice
 THUMBNAIL = 480  # px, longer side
+JPEG_BYTES, JPEG_COLLECTED = 1.0, 4.0  # bytes a pixel of the file, and of the one beside it in which it is collected
+ALL_LEVELS = 4 / 3  # pixels of all sizes that one zooms through, over those of the largest
 CREATED = slice(24, 36)  # bytes of an ICC profile that say when it was made
 
 
@@ -42,6 +44,15 @@ class Pictures:
     def large(self) -> bool:
         """Whether there is a picture with all pixels of the mosaic."""
         return self.tiff or self.jpeg or self.zoom
+
+    def disk(self, pixels: int, channels: int) -> int:
+        """Bytes of the large ones, at most as a rule: a TIFF as if nothing could be deflated, JPEGs of a very grainy sky.
+
+        Of 18 real subs of M 94 (4.36 megapixels in colour) they are 3.6, 0.2 and 0.2 bytes a pixel.
+        """
+        tiff = 2 * (channels + self.clear)
+        each = tiff * self.tiff + (JPEG_COLLECTED + JPEG_BYTES) * self.jpeg + JPEG_BYTES * ALL_LEVELS * self.zoom
+        return math.ceil(each * pixels)
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,12 @@ class Outputs:
         pictures = (self.thumbnail, self.tiff, self.jpeg, self.zoom)
         return (*filter(None, maps), *self.planes, *self.lines, *filter(None, pictures))
 
+    @property
+    def and_tiles(self) -> tuple[Path, ...]:
+        """All of them."""
+        tiles = own_files(self.zoom.parent) if self.zoom else ()
+        return (*self.files, *(path for path in tiles if path != self.zoom))
+
     def replaced_by(self, new: Outputs) -> tuple[Path, ...]:
         """Those of these files that `new` has in another form under the same name: another ending, or a file a colour."""
         if self.preview != new.preview:
