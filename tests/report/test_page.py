@@ -176,6 +176,10 @@ def test_the_files_hold_the_same(tmp_path: Path) -> None:
     assert workers["value"] == -1  # no mark of an unknown value here
     assert told["phases"][1] == {"name": "assemble", "seconds": 70.0, "items": 60, "memory": None}
     rows = list(csv.DictReader(as_csv(report).splitlines()))
+    docs = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text(encoding="utf-8")
+    (columns,) = re.findall(r"```text\n(file, .*?)```", docs, re.DOTALL)
+    assert columns.replace(",", " ").split() == list(rows[0])
+    assert all(row["target"] == "" for row in rows)  # of a single one, which has no folder of its own
     assert len(rows) == len(told["frames"]) == 22
     assert rows[20]["state"] == "clouded" and rows[20]["weight"] == "" and told["frames"][20]["weight"] is None
     assert float(rows[3]["rejected"]) == told["frames"][3]["rejected"] == 0.13
