@@ -18,7 +18,7 @@ import zemosaic
 from nights import FIELD, Inline, Recorder, simulated
 from zemosaic import InputError, Made, OutputError, Reporter, Settings, api, inspect_frames, make_mosaic, printing
 from zemosaic.errors import Cancelled, SettingsError
-from zemosaic.events import PhaseProgress, Warned
+from zemosaic.events import Event, PhaseFinished, PhaseProgress, Warned
 from zemosaic.ledger import Ledger
 
 UNGUARDED = """
@@ -115,6 +115,36 @@ def test_a_mosaic_from_python(night, _inline: None, tmp_path: Path, capsys: pyte
         make_mosaic([night.lights], out, settings, stopped, fresh=True)
     with Ledger(tmp_path / "out") as ledger:
         assert all(row.measurement is None for row in ledger.rows())  # fresh
+
+
+def test_ctrl_c_ends_a_call_with_a_word_and_keeps_what_was_done(night, _inline: None, tmp_path: Path) -> None:
+    class Interrupted(Recorder):
+        def emit(self, event: Event) -> None:
+            super().emit(event)
+            if isinstance(event, PhaseFinished) and event.phase == "measure":
+                raise KeyboardInterrupt
+
+    settings = Settings(num_processing_workers=1)
+    for call in (make_mosaic, inspect_frames):
+        with pytest.raises(KeyboardInterrupt, match="the same call goes on from here") as caught:
+            call(night.lights, tmp_path / "out", settings, Interrupted())
+        assert caught.value.__suppress_context__
+    with Ledger(tmp_path / "out") as ledger:  # nobody holds it any more
+        assert all(row.measurement is not None for row in ledger.rows())
+
+
+def test_what_was_made_is_shown_short_and_with_its_picture_in_a_notebook(tmp_path: Path) -> None:
+    thumbnail = tmp_path / "t.jpg"
+    thumbnail.write_bytes(b"JPEG")
+    made = Made("M 31", Path("m.fits"), Path("p.png"), 7, object="<M 31>", thumbnail=thumbnail)
+    assert repr(made) == "<<M 31>, M 31, 7 subs: m.fits>"
+    for page in (made._repr_html_(), api.Mosaics([made])._repr_html_()):
+        assert 'src="data:image/jpeg;base64,SlBFRw=="' in page and "<code>m.fits</code>" in page
+        assert "&lt;M 31&gt;" in page and "<M 31>" not in page
+    assert "<img" not in replace(made, thumbnail=tmp_path / "gone.jpg")._repr_html_()
+    assert repr(api.Mosaics([made])) == f"({made!r},)"
+    assert repr(Settings()) == "Settings()"
+    assert repr(Settings(edge_taper=40, astrometry_api_key="K")) == "Settings(edge_taper=40)"
 
 
 def test_a_table_from_python(night, _inline: None) -> None:

@@ -41,7 +41,7 @@ def test_the_error_tree_is_the_one_that_is_drawn() -> None:
     drawn = errors.__doc__ or ""
     for name in errors.__all__:
         assert name in drawn
-        assert issubclass(getattr(errors, name), errors.ZeMosaicError) or name == "WrongSetting"
+        assert issubclass(getattr(errors, name), errors.ZeMosaicError)
 
 
 def test_requirements_are_those_of_the_package() -> None:

@@ -10,7 +10,8 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -19,6 +20,7 @@ from zemosaic.events import Event, Made, Reporter, RunFinished, Silent
 from zemosaic.folders import absolute, check_inputs, why_no_output
 from zemosaic.ledger import Ledger
 from zemosaic.messages import Messages
+from zemosaic.notebooks import MovingLines, moving_line
 from zemosaic.pipeline import inspect_frames as inspect_all
 from zemosaic.pipeline import make_mosaic as make_all
 from zemosaic.quality import FrameQuality
@@ -47,6 +49,15 @@ class _Ear:
         return self._reporter.cancelled()
 
 
+class Mosaics(tuple[Made, ...]):
+    """The mosaics of a run, which a notebook shows with their pictures."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return "".join(each._repr_html_() for each in self)
+
+
 def make_mosaic(
     inputs: Inputs,
     output: PathLike,
@@ -54,7 +65,7 @@ def make_mosaic(
     reporter: Reporter | None = None,
     *,
     fresh: bool = False,
-) -> tuple[Made, ...]:
+) -> Mosaics:
     """Make a mosaic of each target and filter in `inputs`, with its companions, in `output`.
 
     Inputs are only read. The same call goes on where an earlier one was stopped, and adds subs that have come since.
@@ -69,7 +80,7 @@ def make_mosaic(
 
     Returns
     -------
-    A `Made` for each mosaic: its name, the number of subs in it and the paths of its files, the mosaic first.
+    A tuple with a `Made` for each mosaic: its name, the number of subs in it and the paths of its files, the mosaic first.
 
     Raises
     ------
@@ -81,6 +92,8 @@ def make_mosaic(
         `output` cannot be written, is an input, or another run is at work there.
     Cancelled
         The reporter said so. What was done is kept.
+    KeyboardInterrupt
+        Ctrl-C, or the kernel of a notebook was interrupted. What was done is kept.
 
     Examples
     --------
@@ -100,8 +113,9 @@ def make_mosaic(
         with Ledger(folder) as ledger:
             ledger.forget()
     ear = _Ear(reporter or Silent())
-    make_all(paths, folder, chosen, ear)
-    return ear.made
+    with _interrupts_in_words():
+        make_all(paths, folder, chosen, ear)
+    return Mosaics(ear.made)
 
 
 def inspect_frames(
@@ -128,12 +142,28 @@ def inspect_frames(
     """
     with tempfile.TemporaryDirectory(prefix="zemosaic-") as nowhere:
         paths, folder, chosen = _checked(inputs, nowhere if output is None else output, settings)
-        return inspect_all(paths, folder, chosen, reporter or Silent())
+        with _interrupts_in_words():
+            return inspect_all(paths, folder, chosen, reporter or Silent())
 
 
 def printing(language: str = "en", stream: TextIO | None = None) -> Reporter:
-    """A reporter that prints lines as the command line does, in English (`en`) or French (`fr`)."""
-    return Broadcast((PlainLines(stream or sys.stdout, Messages(language), None),), threading.Event())
+    """A reporter that prints lines as the command line does, in English (`en`) or French (`fr`).
+
+    In a notebook the line of a phase moves on with it, unless they go into a `stream` of your own.
+    """
+    messages, line = Messages(language), moving_line()
+    if stream is None and line is not None:
+        return Broadcast((MovingLines(sys.stdout, messages, line),), threading.Event())
+    return Broadcast((PlainLines(stream or sys.stdout, messages, None),), threading.Event())
+
+
+@contextmanager
+def _interrupts_in_words() -> Iterator[None]:
+    """Ctrl-C ends the caller as ever, but with a word, and without the hundred lines of where it came upon us."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("what was done is kept; the same call goes on from here") from None
 
 
 def _checked(inputs: Inputs, output: PathLike, settings: Settings | None) -> tuple[list[Path], Path, Settings]:

@@ -3,7 +3,7 @@
     ZeMosaicError
     ├── FrameError      this frame cannot be used: skip it, say why, go on
     └── MosaicError     the run cannot go on: stop, say why, keep what was done
-        ├── SettingsError   a setting, a flag or a configuration file is wrong (with a WrongSetting for each)
+        ├── SettingsError   a setting, a flag or a configuration file is wrong
         ├── InputError      the input as a whole gives nothing to work with
         ├── OutputError     the output cannot be written
         ├── WorkerError     a worker process died twice on the same task
@@ -17,8 +17,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zemosaic.refusals import WrongSetting
 
 __all__ = [
     "Cancelled",
@@ -28,7 +31,6 @@ __all__ = [
     "OutputError",
     "SettingsError",
     "WorkerError",
-    "WrongSetting",
     "ZeMosaicError",
 ]
 
@@ -43,15 +45,6 @@ class FrameError(ZeMosaicError):
 
 class MosaicError(ZeMosaicError):
     """The run stops; what was done is kept."""
-
-
-@dataclass(frozen=True)
-class WrongSetting:
-    """Why one setting cannot be what somebody wants it to be."""
-
-    name: str  # as it was given
-    kind: str  # in a word, as `zemosaic.settings_files.refused` has it; `unknown`: there is no such setting
-    words: str  # with the name, what is expected and what was got
 
 
 class SettingsError(MosaicError):

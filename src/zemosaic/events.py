@@ -5,6 +5,8 @@ The engine knows no terminal and no widget; the edges (cli, gui) turn events int
 
 from __future__ import annotations
 
+import base64
+import html
 import math
 import time
 from collections.abc import Sequence
@@ -352,7 +354,7 @@ class TargetFailed:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Made:
     """A mosaic that is on the disk."""
 
@@ -373,6 +375,22 @@ class Made:
     tiff: Path | None = None  # large pictures that were asked for
     jpeg: Path | None = None
     zoom: Path | None = None  # the page to zoom into
+
+    def __repr__(self) -> str:
+        return f"<{self._title()}: {self.mosaic}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the thumbnail and where the files are."""
+        files = [path for path in (self.mosaic, self.preview, self.report) if path is not None]
+        lines = [html.escape(self._title()), *(f"<code>{html.escape(str(path))}</code>" for path in files)]
+        if self.thumbnail is not None and self.thumbnail.is_file():
+            data = base64.b64encode(self.thumbnail.read_bytes()).decode("ascii")
+            lines.insert(0, f'<img alt="{lines[0]}" src="data:image/jpeg;base64,{data}">')
+        return f"<p>{'<br>'.join(lines)}</p>"
+
+    def _title(self) -> str:
+        names = dict.fromkeys(each for each in (self.object, self.name) if each)
+        return f"{', '.join(names) or 'Mosaic'}, {self.used} subs"
 
 
 @dataclass(frozen=True)

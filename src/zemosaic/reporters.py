@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import sys
 import threading
 import time
@@ -29,6 +30,7 @@ __all__ = ["LOG_NAME", "Bars", "Broadcast", "LogFile", "PlainLines", "open_log",
 
 LOG_NAME = "zemosaic_worker.log"
 LINE_EVERY = 5.0  # s between two plain lines of progress
+NOTEBOOK = "JPY_PARENT_PID"  # in the environment of what the kernel of a notebook starts
 ITEM_WIDTH = 24  # characters of what was just finished, its end: names of subs differ there
 
 
@@ -58,9 +60,12 @@ class Broadcast:
 
 
 def terminal(stream: TextIO, messages: Messages, log: Path | None) -> Listener:
-    """Progress bars where they can be drawn, plain lines otherwise (files, pipes, continuous integration)."""
+    """Progress bars where they can be drawn, plain lines otherwise (files, pipes, continuous integration, notebooks).
+
+    What a notebook starts believes that it has a terminal, or is told to have colours all the same, but nothing moves there.
+    """
     console = Console(file=stream, soft_wrap=True, highlight=False)
-    if console.is_terminal and not console.is_dumb_terminal:
+    if stream.isatty() and not console.is_dumb_terminal and NOTEBOOK not in os.environ:
         return Bars(console, messages, log)
     return PlainLines(stream, messages, log)
 
@@ -69,11 +74,16 @@ class PlainLines:
     """Lines, with progress at most every few seconds."""
 
     def __init__(
-        self, stream: TextIO, messages: Messages, log: Path | None, clock: Callable[[], float] = time.monotonic
+        self,
+        stream: TextIO,
+        messages: Messages,
+        log: Path | None,
+        clock: Callable[[], float] = time.monotonic,
+        every: float = LINE_EVERY,
     ) -> None:
         self._stream = stream
         self._words = Sentences(messages, log)
-        self._clock = clock
+        self._clock, self._every = clock, every
         self._said = clock()
         self._first: tuple[float, int] | None = None
 
@@ -81,7 +91,12 @@ class PlainLines:
         if isinstance(event, events.PhaseStarted):
             self._said, self._first = self._clock(), None
         line = self._progress(event) if isinstance(event, events.PhaseProgress) else self._words.line(event)
-        if line is not None and not self._stream.closed:
+        if line is not None:
+            self._put(line, event)
+
+    def _put(self, line: str, event: Event) -> None:
+        del event  # all are lines alike
+        if not self._stream.closed:
             try:
                 print(line, file=self._stream, flush=True)
             except BrokenPipeError:  # whoever listened has gone; the run goes on, the log has it all
@@ -91,7 +106,7 @@ class PlainLines:
         now = self._clock()
         # the pace counts from the first result: what comes before it is the start of the workers
         first, done_first = self._first = self._first or (now, event.done)
-        if now - self._said < LINE_EVERY:
+        if now - self._said < self._every:
             return None
         self._said = now
         values = {

@@ -8,6 +8,7 @@ How a setting is declared is in `declaration`; names and values of the first rel
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, Literal, Self
 
@@ -566,6 +567,10 @@ class Settings(BaseModel):
         "Write a folder with a page that shows the picture with all its pixels, to move and zoom in, with the sky's coordinates "
         "under the mouse: open its `index.html` with a double click, without a network.",
     )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What differs from the defaults; a secret never."""
+        return ((name, value) for name, value in super().__repr_args__() if value != declared()[str(name)].default)
 
     @model_validator(mode="wrap")
     @classmethod
