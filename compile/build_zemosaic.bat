@@ -16,7 +16,7 @@ if not exist build\venv\Scripts\python.exe (
 if exist build\wheel rmdir /s /q build\wheel
 build\venv\Scripts\python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build\wheel . || exit /b 1
 for %%w in (build\wheel\zemosaic-*.whl) do (
-    build\venv\Scripts\python -m pip install --quiet --disable-pip-version-check "%%w[gui]" || exit /b 1
+    build\venv\Scripts\python -m pip install --quiet --disable-pip-version-check "%%w[gui,hips]" || exit /b 1
     build\venv\Scripts\python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "%%w" || exit /b 1
 )
 build\venv\Scripts\python -m PyInstaller --clean --noconfirm --log-level WARN --distpath dist --workpath build\pyinstaller compile\zemosaic.spec || exit /b 1

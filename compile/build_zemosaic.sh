@@ -15,7 +15,7 @@ if [ ! -x "$python" ]; then
 fi
 rm -rf build/wheel
 "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel .
-"$python" -m pip install --quiet --disable-pip-version-check "$(echo build/wheel/zemosaic-*.whl)[gui]"
+"$python" -m pip install --quiet --disable-pip-version-check "$(echo build/wheel/zemosaic-*.whl)[gui,hips]"
 "$python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheel/zemosaic-*.whl
 "$python" -m PyInstaller --clean --noconfirm --log-level WARN --distpath dist --workpath build/pyinstaller compile/zemosaic.spec
 ls -l dist/zemosaic

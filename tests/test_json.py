@@ -20,7 +20,7 @@ from zemosaic.score import Metric, Score
 
 MADE = Made(
     "M 31", Path("m.fits"), Path("p.png"), 7, report=Path("r.html"), planes=(Path("g.fits"), Path("b.fits")),
-    tiff=Path("large.tif"), zoom=Path("m_zoom/index.html"),
+    tiff=Path("large.tif"), zoom=Path("m_zoom/index.html"), hips=(Path("m_hips/properties"),),
 )  # fmt: skip
 
 
@@ -62,9 +62,13 @@ def test_a_run_tells_programs_what_it_made(monkeypatch: pytest.MonkeyPatch, caps
         ["g.fits", "b.fits"],
         None,
     )
-    assert (mosaic["tiff"], mosaic["jpeg"]) == ("large.tif", None)
+    assert (mosaic["tiff"], mosaic["jpeg"], mosaic["hips"]) == ("large.tif", None, ["m_hips/properties"])
     assert told["error"] is None and "few stars" in shown.err
-    assert "large.tif" in shown.err and f"Page to zoom into: {MADE.zoom}" in shown.err
+    assert (
+        "large.tif" in shown.err
+        and f"Page to zoom into: {MADE.zoom}" in shown.err
+        and "HiPS for Aladin: m_hips" in shown.err
+    )
 
 
 def test_a_run_that_fails_tells_programs_why(

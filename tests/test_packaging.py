@@ -70,7 +70,10 @@ def test_the_sdist_is_enough_to_build_and_to_test(tmp_path: Path) -> None:
 
 def test_the_recipe_names_every_library_and_excludes_none_of_them() -> None:
     spec = (ROOT / "compile" / "zemosaic.spec").read_text(encoding="utf-8")
-    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["gui"]]
+    wanted = [
+        *PROJECT["dependencies"],
+        *(each for extra in ("gui", "hips") for each in PROJECT["optional-dependencies"][extra]),
+    ]
     names = {re.match(r"[\w-]+", each)[0].replace("-", "_") for each in wanted}  # type: ignore[index]
     tree = {
         t.id: n.value

@@ -40,6 +40,7 @@ EXTRAS = (  # what is said of its absence, the extra, the package
     ("drop", "gui", "tkinterdnd2"),
     ("cluster", "cluster", "distributed"),
     ("web", "web", "astroquery"),
+    ("hips", "hips", "astropy-healpix"),
 )
 
 

@@ -375,6 +375,7 @@ class Made:
     tiff: Path | None = None  # large pictures that were asked for
     jpeg: Path | None = None
     zoom: Path | None = None  # the page to zoom into
+    hips: tuple[Path, ...] = ()  # `properties` of each HiPS
 
     def __repr__(self) -> str:
         return f"<{self._title()}: {self.mosaic}>"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from zemosaic.events import Note, Reporter, Warned
 from zemosaic.names import beside, stamp
-from zemosaic.phases.export import PAGE, Outputs, own_files
+from zemosaic.phases.export import Outputs, own_files
 from zemosaic.report import ENDINGS
 from zemosaic.seams import SEAMS
 
@@ -43,7 +43,7 @@ def unasked(before: Stamps, old: Outputs, new: Outputs, told: Iterable[Path]) ->
 
 
 def clear_away(files: Mapping[Path, tuple[int, int]], reporter: Reporter) -> tuple[int, list[Path]]:
-    """Remove files, and the tiles of a page to zoom into; returns how many, and those that somebody has changed."""
+    """Remove files, and the tiles of a page to zoom into or a HiPS; returns how many, and those that somebody has changed."""
     removed, changed = 0, list[Path]()
     for path, left in files.items():
         if not path.is_file():
@@ -60,14 +60,14 @@ def clear_away(files: Mapping[Path, tuple[int, int]], reporter: Reporter) -> tup
 
 
 def _remove(path: Path) -> None:
-    tiles = [each for each in own_files(path.parent) if each != path] if path.name == PAGE else []
+    tiles = [each for each in own_files(path) if each != path]
     path.unlink()
     for tile in tiles:
         tile.unlink(missing_ok=True)
-    if tiles:
+    folders = {folder for tile in tiles for folder in tile.parents if folder.is_relative_to(path.parent)}
+    for folder in sorted(folders, key=lambda each: len(each.parts), reverse=True):
         with suppress(OSError):  # something of somebody else lies there
-            for folder in (*{tile.parent for tile in tiles}, path.parent / "tiles", path.parent):
-                folder.rmdir()
+            folder.rmdir()
 
 
 def clear_old_pixels(files: Mapping[Path, tuple[int, int]], reporter: Reporter) -> None:

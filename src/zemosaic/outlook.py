@@ -29,7 +29,7 @@ from zemosaic.patterns import patterns
 from zemosaic.phases.assemble import assembly_looks
 from zemosaic.phases.plan import OutsideError, group_frames, make_grid, make_plan, reaching
 from zemosaic.phases.scan import scan
-from zemosaic.recipes import layout, pictures, side_by_side
+from zemosaic.recipes import check_extras, layout, pictures, side_by_side
 from zemosaic.settings import Settings
 from zemosaic.survey import PACE
 from zemosaic.targets import Target, find_targets, target_gap
@@ -213,6 +213,7 @@ def _plan(frames: Sequence[Frame], places: Mapping[int, Solution], grid: Grid, s
     memory = memory_for_tasks(settings)
     groups = group_frames(frames, places, settings.cluster_panel_threshold)
     samples = side_by_side(settings)
+    check_extras(settings)
     workers = settings.assembly_process_workers or local_workers(settings, memory)
     return make_plan(frames, places, groups, grid, memory=memory, workers=workers, samples=samples)
 

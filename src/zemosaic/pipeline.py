@@ -22,7 +22,7 @@ from zemosaic.phases.export import Outputs
 from zemosaic.phases.plan import check_scale
 from zemosaic.picture import Night, Written
 from zemosaic.quality import FrameQuality, frame_table
-from zemosaic.recipes import side_by_side
+from zemosaic.recipes import check_extras, side_by_side
 from zemosaic.report import report_path
 from zemosaic.settings import Settings
 from zemosaic.survey import PACE, Survey
@@ -52,6 +52,7 @@ def make_mosaic(inputs: Sequence[Path], output: Path, settings: Settings, report
     with Ledger(output) as ledger:
         run = Mosaics(ledger, settings, reporter)
         side_by_side(settings)  # what cannot be combined is told before hours of work
+        check_extras(settings)
         external = run.external()
         found = run.scan(inputs, output)
         key = run_key(found, settings, external)
@@ -97,7 +98,7 @@ def _told(name: str, made: Written, frames: Sequence[Frame], settings: Settings)
     objects = Counter(f.target for f in frames if f.target and f.id in used).most_common(1)
     return Made(
         name, o.mosaic, o.preview, len(used), written, o.coverage, o.weight, o.planes, earlier,
-        objects[0][0] if objects else "", o.exposure, o.rejected, o.lines, o.thumbnail, o.tiff, o.jpeg, o.zoom,
+        objects[0][0] if objects else "", o.exposure, o.rejected, o.lines, o.thumbnail, o.tiff, o.jpeg, o.zoom, o.hips,
     )  # fmt: skip
 
 

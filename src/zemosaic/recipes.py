@@ -25,7 +25,7 @@ from zemosaic.imaging.stretch import Style
 from zemosaic.model import Correction, Frame, Grid, Group, Measurement, Overlap, Plan, Solution
 from zemosaic.patterns import Patterns, weights_by_pattern
 from zemosaic.phases.assemble import Exposure, Finished, Ingredient, Recipe
-from zemosaic.phases.export import Format, Pictures, Provenance
+from zemosaic.phases.export import Format, Pictures, Provenance, has_healpix
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import Layout, SideBySide
 from zemosaic.phases.solve import SolveResult
@@ -35,6 +35,7 @@ from zemosaic.tables import load_stars
 
 __all__ = [
     "assembly_recipe",
+    "check_extras",
     "crop",
     "held_matching",
     "layout",
@@ -287,7 +288,14 @@ def pictures(settings: Settings) -> Pictures:
         tiff=settings.picture_tiff,
         jpeg=settings.picture_jpeg,
         zoom=settings.picture_zoom,
+        hips=settings.picture_hips,
     )
+
+
+def check_extras(settings: Settings) -> None:
+    """Raises SettingsError when pictures are asked for whose library is not there."""
+    if settings.picture_hips != "none" and not has_healpix():
+        raise SettingsError('picture_hips: HiPS needs astropy-healpix; pip install "zemosaic[hips]"')
 
 
 def side_by_side(settings: Settings) -> SideBySide | None:

@@ -196,6 +196,8 @@ class Sentences:
             text += "\n" + self.messages("event.RunFinished.made.picture", picture=picture)
         if made.zoom is not None:
             text += "\n" + self.messages("event.RunFinished.made.zoom", zoom=made.zoom)
+        for tiles in made.hips:
+            text += "\n" + self.messages("event.RunFinished.made.hips", folder=tiles.parent)
         if made.earlier:
             text += "\n" + self.messages("event.RunFinished.made.earlier", names=", ".join(made.earlier))
         return text

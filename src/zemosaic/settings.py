@@ -567,6 +567,14 @@ class Settings(BaseModel):
         "Write a folder with a page that shows the picture with all its pixels, to move and zoom in, with the sky's coordinates "
         "under the mouse: open its `index.html` with a double click, without a network.",
     )
+    picture_hips: Literal["none", "png", "jpeg", "fits"] = setting(
+        "none",
+        "pictures",
+        "HiPS tiles",
+        "Write a folder with the mosaic in tiles on the sky (HiPS) for Aladin, ESASky and Stellarium: the stretched picture as "
+        "`png` (transparent where there is no data) or `jpeg` (black there), or the linear values as `fits`, a folder for each "
+        'colour. Needs the extra `hips`: `pip install "zemosaic[hips]"`.',
+    )
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """What differs from the defaults; a secret never."""

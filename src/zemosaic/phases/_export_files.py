@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from zemosaic.fits_writer import Scaling, pack, write_fits
 
-__all__ = ["Format", "Writer"]
+__all__ = ["COLOURS", "Format", "Writer"]
 
 Pixels = NDArray[Any]
 Strips = Callable[[], Iterable[Pixels]]  # row blocks from the first to the last, as often as asked

@@ -39,11 +39,17 @@ class Pictures:
     tiff: bool = False
     jpeg: bool = False
     zoom: bool = False  # a page to zoom into
+    hips: str = "none"  # or the form of its tiles: "png", "jpeg" (stretched), "fits" (linear)
+
+    @property
+    def tiled(self) -> bool:
+        """Whether there is a HiPS of the stretched picture."""
+        return self.hips in ("png", "jpeg")
 
     @property
     def large(self) -> bool:
         """Whether there is a picture with all pixels of the mosaic."""
-        return self.tiff or self.jpeg or self.zoom
+        return self.tiff or self.jpeg or self.zoom or self.tiled
 
     def disk(self, pixels: int, channels: int) -> int:
         """Bytes of the large ones, at most as a rule: a TIFF as if nothing could be deflated, JPEGs of a very grainy sky.

@@ -23,7 +23,7 @@ from zemosaic.imaging.projection import grid_to_sky
 from zemosaic.messages import LANGUAGES, load_locale
 from zemosaic.model import Grid
 
-__all__ = ["PAGE", "TILE", "Tiles", "sky_table"]
+__all__ = ["PAGE", "TILE", "Tiles", "own_pages", "sky_table"]
 
 PAGE = "index.html"
 TILE = 512  # px
@@ -34,7 +34,7 @@ TEXTS = "zoom."  # what the keys of the page's texts begin with
 Bytes = NDArray[np.uint8]
 
 
-def own_files(folder: Path) -> Iterator[Path]:
+def own_pages(folder: Path) -> Iterator[Path]:
     """What an earlier run has put into the folder of a page, the page first."""
     if (folder / PAGE).is_file():
         yield folder / PAGE
@@ -53,7 +53,7 @@ class Tiles:
         self._waiting: list[Bytes | None] = [None] * self.levels  # rows of each level that make no row of tiles yet
         self._rows = [0] * self.levels  # of tiles, written
         try:
-            for old in [*own_files(folder)]:
+            for old in [*own_pages(folder)]:
                 old.unlink()
             for level in range(self.levels):
                 (folder / "tiles" / f"{level}").mkdir(parents=True, exist_ok=True)

@@ -19,21 +19,23 @@ from zemosaic.events import Reporter, Warned
 from zemosaic.imaging.lines import LineMix
 from zemosaic.model import Frame, Mosaic
 from zemosaic.names import PREVIEW
-from zemosaic.phases._export_files import Format, Writer
+from zemosaic.phases._export_files import COLOURS, Format, Writer
 from zemosaic.phases._export_header import Provenance, add_history, companion_header, mosaic_header, total_exposure
+from zemosaic.phases._export_healpix import has_healpix
+from zemosaic.phases._export_hips import MARK, About, Collected, Planes, own_tiles, write_hips
 from zemosaic.phases._export_pictures import Band, Developer, JpegFile, tiff_strips, write_tiff
 from zemosaic.phases._export_preview import Pictures, write_preview
 from zemosaic.phases._export_strips import Pixels, Progress, no_data_is_zero, seconds, strips
-from zemosaic.phases._export_zoom import PAGE, Tiles, own_files
+from zemosaic.phases._export_zoom import PAGE, Tiles, own_pages
 
 __all__ = [
-    "PAGE",
     "Format",
     "Outputs",
     "Pictures",
     "Provenance",
     "export",
     "has_exposure",
+    "has_healpix",
     "own_files",
     "rows_to_write",
     "strips",
@@ -59,13 +61,14 @@ class Outputs:
     tiff: Path | None = None  # these three: when asked for
     jpeg: Path | None = None
     zoom: Path | None = None  # the page; its tiles lie in the folder with it
+    hips: tuple[Path, ...] = ()  # `properties` of each HiPS, whose tiles lie with them
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All of them but tiles."""
         maps = (self.mosaic, self.coverage, self.weight, self.preview, self.rejected, self.exposure)
         pictures = (self.thumbnail, self.tiff, self.jpeg, self.zoom)
-        return (*filter(None, maps), *self.planes, *self.lines, *filter(None, pictures))
+        return (*filter(None, maps), *self.planes, *self.lines, *filter(None, pictures), *self.hips)
 
     @property
     def and_tiles(self) -> tuple[Path, ...]:
@@ -219,16 +222,33 @@ class _Files:
         self._progress.item, version = outputs.preview.name, self._provenance.version
         assert outputs.thumbnail is not None
         look = write_preview(outputs.preview, outputs.thumbnail, self._mosaic, wanted, version, self._progress)
-        if not wanted.large:
-            return outputs
         made = replace(
             outputs,
             tiff=self._path(".tif") if wanted.tiff else None,
             jpeg=self._path(".jpg") if wanted.jpeg else None,
             zoom=self._path("_zoom") / PAGE if wanted.zoom else None,
+            hips=self._hips(wanted),
         )
-        self._large(made, Developer(self._mosaic, wanted, look), wanted)
+        if wanted.large:
+            self._large(made, Developer(self._mosaic, wanted, look), wanted)
+        if wanted.hips == "fits":
+            self._tiled(made, Planes(self._mosaic), wanted)
         return made
+
+    def _hips(self, wanted: Pictures) -> tuple[Path, ...]:
+        """One HiPS of pictures, and of the colours of FITS tiles one each."""
+        several = wanted.hips == "fits" and self._channels > 1
+        names = [f"_hips_{colour}" for colour in COLOURS] if several else ["_hips"]
+        return tuple(self._path(name) / MARK for name in names) if wanted.hips != "none" else ()
+
+    def _tiled(self, made: Outputs, source: Planes | Collected, wanted: Pictures) -> None:
+        """Write what `made.hips` names."""
+        self._progress.item = ", ".join(path.parent.name for path in made.hips)
+        told, about = self._provenance, list[About]()
+        for colour, path in zip(COLOURS, made.hips, strict=False):
+            title = f"{self._title()} {colour}" if len(made.hips) > 1 else self._title()
+            about.append(About(title, path.parent.name, told.version, told.input_hash))
+        write_hips([path.parent for path in made.hips], source, wanted.hips, about, self._progress)
 
     def _large(self, made: Outputs, developer: Developer, wanted: Pictures) -> None:
         """Each band of the picture goes into all files that want it."""
@@ -237,15 +257,14 @@ class _Files:
         )
         with ExitStack() as opened_files:
             jpeg = opened_files.enter_context(JpegFile(made.jpeg, developer)) if made.jpeg else None
+            scratch = self._base.with_name(f".{self._base.name}_hips.pixels")
+            hips = opened_files.enter_context(Collected(scratch, self._mosaic.grid)) if wanted.tiled else None
             tiles = Tiles(made.zoom.parent, self._mosaic.grid, self._title()) if made.zoom else None
 
             def bands() -> Iterator[Band]:
                 for band in developer.bands(self._progress):
-                    picture = band.eight_bit() if jpeg or tiles else None
-                    if jpeg and picture is not None:
-                        jpeg.add(picture)
-                    if tiles and picture is not None:
-                        tiles.add(picture)
+                    if jpeg or tiles or hips:
+                        self._hand_on(band, jpeg, tiles, hips)
                     yield band
 
             if made.tiff:
@@ -257,11 +276,23 @@ class _Files:
                 jpeg.finish()
             if tiles:
                 tiles.finish()
+            if hips:
+                self._tiled(made, hips, wanted)
         if jpeg and jpeg.shrink > 1 and made.jpeg:
             self._progress.reporter.emit(Warned(_too_large(made.jpeg, developer, jpeg.shrink)))
 
+    @staticmethod
+    def _hand_on(band: Band, jpeg: JpegFile | None, tiles: Tiles | None, hips: Collected | None) -> None:
+        picture = band.eight_bit()
+        if jpeg:
+            jpeg.add(picture)
+        if tiles:
+            tiles.add(picture)
+        if hips:
+            hips.add(picture, band.covered)
+
     def _title(self) -> str:
-        """Of the page: what most frames state as their object, else the name of the files."""
+        """Of pages and tiles: what most frames state as their object, else the name of the files."""
         names = Counter(frame.target for frame in self._used if frame.target)
         return names.most_common(1)[0][0] if names else self._base.name
 
@@ -294,7 +325,14 @@ def rows_to_write(
     pictures: Pictures = PREVIEW_ONLY,
 ) -> int:
     """Rows of all files together: what the progress of the export counts."""
-    return height * (form.passes(channels) + 3 + sides + exposure + lines * (form.passes(1) + 1) + pictures.large)
+    shown = pictures.large + (pictures.hips != "none")
+    return height * (form.passes(channels) + 3 + sides + exposure + lines * (form.passes(1) + 1) + shown)
+
+
+def own_files(mark: Path) -> list[Path]:
+    """What an earlier run has put beside the page to zoom into, or the `properties` of a HiPS, these first; else the file."""
+    others = {PAGE: own_pages, MARK: own_tiles}.get(mark.name)
+    return list(others(mark.parent)) if others else [mark]
 
 
 def _too_large(path: Path, developer: Developer, shrink: int) -> str:
