@@ -193,7 +193,7 @@ def look_ahead(lights: Lights, output: Path | None, settings: Settings) -> Outlo
     largest = max((plan.grid for _, plan in plans), key=lambda grid: grid.width * grid.height)
     need = MAIN_MEMORY + max(n * plan.memory for n, (_, plan) in zip(busy, plans))
     shown = pictures(settings)
-    disk = sum(2 * p.disk + shown.disk(p.grid.width * p.grid.height, p.channels) for _, p in plans)
+    disk = sum(2 * p.disk + shown.disk(p.grid, p.channels) for _, p in plans)
     compiling = 0.0 if is_compiled("resample") else COMPILED_IN * (1.0 + 1.0 / COMPILING)
     return Outlook(
         len(plans), largest.width, largest.height, need / MEGA, disk / MEGA, total / spread, total * spread + compiling, known,

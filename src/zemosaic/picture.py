@@ -359,7 +359,7 @@ class Picture:
 
     def _pictures_disk(self, channels: int) -> int:
         """Bytes of the large pictures of what is written."""
-        return pictures(self._settings).disk(self._room.part.width * self._room.part.height, channels)
+        return pictures(self._settings).disk(self._room.part, channels)
 
     def _unchanged(self, before: Written, exposures: Mapping[int, Exposure]) -> Written:
         """Tell that there is nothing to do."""

@@ -275,6 +275,16 @@ def test_while_it_is_written_nothing_says_that_it_is_whole(source: Mosaic, stret
     assert not mark.exists() and not list(tmp_path.glob(".*"))
 
 
+def test_the_room_that_is_kept_for_it_is_enough(stretched: Outputs, linear: Outputs) -> None:
+    for outputs, kind, least in (
+        (stretched, "png", 1.0),
+        (linear, "fits", 0.8),
+    ):  # tiles on the border of a small one: by chance
+        tiles = [path for path in outputs.and_tiles if path.name.startswith("Npix")]
+        size, expected = sum(path.stat().st_size for path in tiles), Pictures(hips=kind).disk(GRID, 3)
+        assert len(tiles) > 12 * len(outputs.hips) and least * size < expected < 3 * size
+
+
 def test_progress_comes_to_its_end(linear: Outputs, told: Recorder) -> None:
     last = [event for event in told.events if isinstance(event, PhaseProgress)][-1]
     assert len(linear.hips) == 3

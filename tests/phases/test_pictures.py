@@ -134,8 +134,8 @@ def test_the_room_that_is_kept_for_them_is_enough(made: Outputs) -> None:
     of_zoom = [path for path in made.and_tiles if path not in made.files] + [made.zoom]
     for kind, files in (("tiff", [made.tiff]), ("jpeg", [made.jpeg]), ("zoom", of_zoom)):
         size = sum(path.stat().st_size for path in files) - 65536 * (kind == "zoom")  # page and texts
-        assert size <= Pictures(**{kind: True}).disk(GRID.width * GRID.height, 3) <= 6 * GRID.width * GRID.height
-    assert len(of_zoom) > 4 and Pictures(clear=True).disk(10, 3) == 0
+        assert size <= Pictures(**{kind: True}).disk(GRID, 3) <= 6 * GRID.width * GRID.height
+    assert len(of_zoom) > 4 and Pictures(clear=True).disk(GRID, 3) == 0
 
 
 def test_what_has_no_data_can_be_transparent(source: Mosaic, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zemosaic.imaging.projection import grid_to_sky, sky_to_grid
 from zemosaic.model import Grid
 
-__all__ = ["SIDE", "deepest_order", "has_healpix", "joined", "places", "quarter", "tiles_of"]
+__all__ = ["SIDE", "deepest_order", "has_healpix", "joined", "pixel_side", "pixels_of", "places", "quarter", "tiles_of"]
 
 SIDE_ORDER = 9
 SIDE = 2**SIDE_ORDER  # px, of a tile
@@ -32,8 +32,24 @@ def has_healpix() -> bool:
 
 def deepest_order(grid: Grid) -> int:
     """The first order whose pixels are no larger than those of the mosaic."""
-    first = math.degrees(math.sqrt(math.pi / 3.0)) / SIDE  # deg, side of a pixel of order 0
-    return min(max(math.ceil(math.log2(first / grid.scale) - 1e-9), LEAST_ORDER), MOST_ORDER)
+    return min(max(math.ceil(math.log2(pixel_side(0) / grid.scale) - 1e-9), LEAST_ORDER), MOST_ORDER)
+
+
+def pixels_of(grid: Grid) -> tuple[float, float]:
+    """Pixels of the tiles of all orders, about: those that show the mosaic, and all that these tiles have.
+
+    A rectangle of area A and circumference U that lies anyhow on a lattice of squares of side t touches on average
+    (A + 2 U t / pi + t^2) / t^2 of them (Santalo 1976, Integral Geometry, chapter 8).
+    """
+    order = deepest_order(grid)
+    zoom = grid.scale / pixel_side(order)
+    area, around = grid.width * grid.height * zoom**2, 2 * (grid.width + grid.height) * zoom
+    return area * 4 / 3, area * 4 / 3 + around * SIDE * 4 / math.pi + (order + 1) * SIDE**2
+
+
+def pixel_side(order: int) -> float:
+    """Side of a pixel of the tiles of an order, deg: the square root of its area."""
+    return math.ldexp(math.degrees(math.sqrt(math.pi / 3.0)), -order - SIDE_ORDER)
 
 
 def tiles_of(grid: Grid, order: int) -> Cells:

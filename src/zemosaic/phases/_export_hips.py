@@ -29,7 +29,7 @@ from zemosaic.chunks import allocate, opened, put_file
 from zemosaic.errors import OutputError
 from zemosaic.imaging.projection import grid_to_sky
 from zemosaic.model import Grid, Mosaic
-from zemosaic.phases._export_healpix import SIDE, deepest_order, joined, places, quarter, tiles_of
+from zemosaic.phases._export_healpix import SIDE, deepest_order, joined, pixel_side, places, quarter, tiles_of
 from zemosaic.phases._export_strips import Progress
 
 __all__ = ["MARK", "About", "Collected", "Planes", "own_tiles", "write_hips"]
@@ -284,7 +284,7 @@ class _Pyramid:
         yield "hips_order_min", 0
         yield "hips_tile_width", SIDE
         yield "hips_tile_format", self._kind
-        yield "hips_pixel_scale", f"{math.degrees(math.sqrt(math.pi / 3.0)) / SIDE / 2**self._order:.7g}"
+        yield "hips_pixel_scale", f"{pixel_side(self._order):.7g}"
         yield "s_pixel_scale", f"{grid.scale:.7g}"
         yield "hips_initial_ra", f"{ra:.6f}"
         yield "hips_initial_dec", f"{dec:.6f}"

@@ -17,7 +17,8 @@ from zemosaic.chunks import opened, put_file
 from zemosaic.imaging.display import block_mean
 from zemosaic.imaging.gradient import Gradient, fit_gradient
 from zemosaic.imaging.stretch import AS_USUAL, Development, Style, develop, eight_bit
-from zemosaic.model import Mosaic
+from zemosaic.model import Grid, Mosaic
+from zemosaic.phases._export_healpix import pixels_of
 from zemosaic.phases._export_strips import Pixels, Progress, strips
 
 __all__ = ["PREVIEW_PIXELS", "Look", "Pictures", "profile_of", "srgb", "write_preview"]
@@ -25,6 +26,7 @@ __all__ = ["PREVIEW_PIXELS", "Look", "Pictures", "profile_of", "srgb", "write_pr
 PREVIEW_PIXELS = 4_500_000  # at most, about a field of the S50 twice
 THUMBNAIL = 480  # px, longer side
 JPEG_BYTES, JPEG_COLLECTED = 1.0, 4.0  # bytes a pixel of the file, and of the one beside it in which it is collected
+HIPS_BYTES = {"png": 2.5, "jpeg": 1.0}  # a pixel of a tile that shows the mosaic
 ALL_LEVELS = 4 / 3  # pixels of all sizes that one zooms through, over those of the largest
 CREATED = slice(24, 36)  # bytes of an ICC profile that say when it was made
 
@@ -51,14 +53,16 @@ class Pictures:
         """Whether there is a picture with all pixels of the mosaic."""
         return self.tiff or self.jpeg or self.zoom or self.tiled
 
-    def disk(self, pixels: int, channels: int) -> int:
+    def disk(self, grid: Grid, channels: int) -> int:
         """Bytes of the large ones, at most as a rule: a TIFF as if nothing could be deflated, JPEGs of a very grainy sky.
 
         Of 18 real subs of M 94 (4.36 megapixels in colour) they are 3.6, 0.2 and 0.2 bytes a pixel.
         """
         tiff = 2 * (channels + self.clear)
         each = tiff * self.tiff + (JPEG_COLLECTED + JPEG_BYTES) * self.jpeg + JPEG_BYTES * ALL_LEVELS * self.zoom
-        return math.ceil(each * pixels)
+        shown, all_of_tiles = pixels_of(grid)
+        tiles = 4 * channels * all_of_tiles if self.hips == "fits" else HIPS_BYTES.get(self.hips, 0.0) * shown
+        return math.ceil((each + JPEG_COLLECTED * self.tiled) * grid.width * grid.height + tiles)
 
 
 @dataclass(frozen=True)

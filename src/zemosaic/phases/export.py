@@ -73,8 +73,8 @@ class Outputs:
     @property
     def and_tiles(self) -> tuple[Path, ...]:
         """All of them."""
-        tiles = own_files(self.zoom.parent) if self.zoom else ()
-        return (*self.files, *(path for path in tiles if path != self.zoom))
+        tiles = [path for mark in (*filter(None, [self.zoom]), *self.hips) for path in own_files(mark) if path != mark]
+        return (*self.files, *tiles)
 
     def replaced_by(self, new: Outputs) -> tuple[Path, ...]:
         """Those of these files that `new` has in another form under the same name: another ending, or a file a colour."""
