@@ -5,13 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from nights import FIELD, Recorder, assembled, simulated
-from zemosaic.events import Note, Warned
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from nights import FIELD, Recorder, assembled, rewrite, simulated
+from zemosaic.events import Note, Unchanged, Warned
 from zemosaic.ledger import Ledger
 from zemosaic.leftovers import clear_old_pixels, unasked
 from zemosaic.messages import Messages, sentence
 from zemosaic.names import stamp
 from zemosaic.phases.export import Outputs
+from zemosaic.simulate import Night
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    return simulated(tmp_path_factory.mktemp("night"), replace(FIELD, subs=5, satellites=0.0))
 
 
 def test_what_shows_older_pixels_goes_unless_somebody_has_changed_it(tmp_path: Path) -> None:
@@ -35,9 +45,9 @@ def test_what_shows_older_pixels_goes_unless_somebody_has_changed_it(tmp_path: P
     assert all(sentence(event.text, Messages("fr")) != event.text for event in (note, warning))
 
 
-def test_a_fresh_start_clears_away_what_the_new_run_does_not_make(tmp_path: Path) -> None:
+def test_a_fresh_start_clears_away_what_the_new_run_does_not_make(night: Night, tmp_path: Path) -> None:
     """Pictures, the packed form and the report of the mosaic before; what somebody has changed stays, and what is not ours."""
-    night, out = simulated(tmp_path / "night", replace(FIELD, subs=4, satellites=0.0)), tmp_path / "out"
+    out = tmp_path / "out"
     asked = {"picture_tiff": True, "picture_jpeg": True, "fits_compression": True, "report": True}
     old = assembled(night.lights, out, **asked)
     assert old.tiff and old.jpeg and len(list(out.glob("*_report.*"))) == 2
@@ -56,3 +66,20 @@ def test_a_fresh_start_clears_away_what_the_new_run_does_not_make(tmp_path: Path
     assert (
         sum(isinstance(event, Warned) and event.text.endswith(f": {old.jpeg.name}") for event in recorder.events) == 1
     )
+
+
+def test_headers_say_what_has_changed_around_a_mosaic_that_stays(night: Night, tmp_path: Path) -> None:
+    """One more light was found, which is of no use: the cards are those of a mosaic made anew, the pixels stay on the disk."""
+    assembled(night.subs[:-1], tmp_path / "out")
+    noise = np.random.default_rng(1).normal(1000.0, 20.0, fits.getdata(night.subs[-1]).shape)  # and no star
+    rewrite(night.subs[-1], noise.astype(np.uint16))
+    recorder = Recorder()
+    after = assembled(night.subs, tmp_path / "out", recorder)
+    fresh = assembled(night.subs, tmp_path / "fresh")
+    assert Unchanged(4) in recorder.outcomes and after.mosaic.read_bytes() == fresh.mosaic.read_bytes()
+    assert fits.getheader(after.mosaic)["NRAWINIT"] == 5
+    (said,) = [event.text for event in recorder.events if isinstance(event, Note) and "headers" in event.text]
+    assert sentence(said, Messages("fr")).startswith("les en-têtes")
+    left = after.mosaic.stat().st_mtime_ns
+    assembled(night.subs, tmp_path / "out")
+    assert after.mosaic.stat().st_mtime_ns == left  # nothing is left to be said

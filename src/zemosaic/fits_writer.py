@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,13 +21,16 @@ from zemosaic.chunks import sync_folder
 from zemosaic.errors import OutputError
 from zemosaic.fits import padded
 
-__all__ = ["Scaling", "pack", "write_fits"]
+__all__ = ["Scaling", "pack", "renew_header", "write_fits"]
 
 Array = NDArray[Any]
 WRITABLE = {"uint8": 8, "int16": 16, "uint16": 16, "int32": 32, "float32": -32, "float64": -64}
 BLANK = -32768  # stored value that stands for no data
 LARGEST_STORED = 32767
-STRUCTURE = ("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "EXTEND", "PCOUNT", "GCOUNT", "BSCALE", "BZERO", "BLANK")
+STRUCTURE = (
+    "SIMPLE", "XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "NAXIS3", "NAXIS4",
+    "EXTEND", "PCOUNT", "GCOUNT", "BSCALE", "BZERO", "BLANK",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,36 @@ def write_fits(
             temporary.unlink(missing_ok=True)
 
 
+def renew_header(path: Path, header: fits.Header) -> None:
+    """Give an image that `write_fits` or `pack` has written other cards; the pixels stay as they are on the disk.
+
+    A packed one is unpacked and packed again. Raises OutputError; the older file is still there then.
+    """
+    if path.suffix == ".fz":
+        plain = path.with_suffix("")
+        _unpack(path, plain)
+        renew_header(plain, header)
+        pack(plain, path)
+        return
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with _writing(path, path.stat().st_size):
+            with fits.open(path, memmap=True) as hdus:
+                old, start = hdus[0].header, hdus[0].fileinfo()["datLoc"]
+            out = fits.Header([card for card in old.cards if card.keyword in STRUCTURE])
+            with path.open("rb") as source, temporary.open("wb") as file:
+                source.seek(start)
+                file.write(_with_sums(_with_cards(out, header), int(old["DATASUM"])))
+                shutil.copyfileobj(source, file, 2**20)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        with suppress(OSError):  # already renamed: the first error is the one to show
+            temporary.unlink(missing_ok=True)
+
+
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Without astropy's remark that it writes long keywords as HIERARCH cards, as they were."""
@@ -131,9 +165,7 @@ def pack(path: Path, packed: Path) -> None:
             image = fits.CompImageHDU(
                 hdu.data, hdu.header, compression_type=kind, quantize_level=0.0, do_not_scale_image_data=True
             )
-            for key in ("BSCALE", "BZERO"):  # which it drops although the data are the stored integers
-                if key in hdu.header:
-                    image.header[key] = hdu.header[key]
+            _keep_scaling(image.header, hdu.header)
             fits.HDUList([fits.PrimaryHDU(), image]).writeto(temporary, overwrite=True, checksum=True)
             temporary.replace(packed)
         path.unlink()
@@ -141,6 +173,22 @@ def pack(path: Path, packed: Path) -> None:
     finally:
         with suppress(OSError):  # already renamed: the first error is the one to show
             temporary.unlink(missing_ok=True)
+
+
+def _unpack(packed: Path, path: Path) -> None:
+    """The file that was packed."""
+    with _writing(path), _quietly(), fits.open(packed, memmap=False, do_not_scale_image_data=True) as hdus:
+        header = hdus[1].header.copy()
+        image = fits.PrimaryHDU(hdus[1].data, header, do_not_scale_image_data=True)
+        _keep_scaling(image.header, header)
+        image.writeto(path, overwrite=True, checksum=True)
+
+
+def _keep_scaling(header: fits.Header, given: fits.Header) -> None:
+    """Cards that astropy drops although the data are the stored integers."""
+    for key in ("BSCALE", "BZERO"):
+        if key in given:
+            header[key] = given[key]
 
 
 def _image_header(
@@ -161,13 +209,25 @@ def _image_header(
         out["BSCALE"] = (scaling.scale, "physical = stored * BSCALE + BZERO")
         out["BZERO"] = scaling.zero
         out["BLANK"] = (BLANK, "no data")
-    skipped = {*STRUCTURE, "CHECKSUM", "DATASUM", "NAXIS1", "NAXIS2", "NAXIS3", "NAXIS4", "END"}
+    return _with_cards(out, header)
+
+
+def _with_cards(structure: fits.Header, header: fits.Header) -> fits.Header:
+    """The cards of an image after those of its structure, and places for the sums."""
+    skipped = {*STRUCTURE, "CHECKSUM", "DATASUM", "END"}
     for card in header.cards:
         if card.keyword not in skipped:
-            out.append(card, end=True)
-    out["CHECKSUM"] = ("0" * 16, "of the HDU")
-    out["DATASUM"] = (" " * 10, "of the data")
-    return out
+            structure.append(card, end=True)
+    structure["CHECKSUM"] = ("0" * 16, "of the HDU")
+    structure["DATASUM"] = (" " * 10, "of the data")
+    return structure
+
+
+def _with_sums(header: fits.Header, total: int) -> bytes:
+    """The header as it lies on the disk; `total` is the sum of the data."""
+    header["DATASUM"] = str(total)
+    header["CHECKSUM"] = encode(add(total, sum_of(header.tostring().encode("ascii"), 0)))
+    return bytes(header.tostring().encode("ascii"))
 
 
 def _write_image(
@@ -198,12 +258,9 @@ def _write_image(
         row += block.shape[1]
     if row != shape[-2]:
         raise ValueError(f"{path}: {row} rows were given, {shape[-2]} expected")
-    header["DATASUM"] = str(total)
-    text = header.tostring().encode("ascii")
-    header["CHECKSUM"] = encode(add(total, sum_of(text, 0)))
     with _writing(path, size):
         file.seek(0)
-        file.write(header.tostring().encode("ascii"))
+        file.write(_with_sums(header, total))
         file.flush()
         os.fsync(file.fileno())
 

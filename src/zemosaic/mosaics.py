@@ -11,10 +11,11 @@ from zemosaic.events import Note, TargetFailed, TargetStarted
 from zemosaic.model import Frame, FrameState, LeftOut, Solution
 from zemosaic.phases.assemble import Finished
 from zemosaic.phases.plan import OutsideError, grown_grid, make_grid, reaching, share_inside
-from zemosaic.picture import OUTSIDE, Night, Picture, Room, Written
+from zemosaic.picture import OUTSIDE, Night, Picture, Room
 from zemosaic.recipes import layout
 from zemosaic.survey import MatchedPart, Survey, ledger_key, seen
 from zemosaic.targets import Target
+from zemosaic.written import Written
 
 __all__ = ["Mosaics"]
 

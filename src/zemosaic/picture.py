@@ -31,9 +31,8 @@ from zemosaic.imaging.cropping import CELL, deep_part
 from zemosaic.imaging.lines import LineMix
 from zemosaic.kernel_cache import is_compiled
 from zemosaic.ledger import LEFT, WRITTEN, to_json
-from zemosaic.leftovers import Stamps, about, clear_away, clear_old_pixels, stamps_of, unasked
+from zemosaic.leftovers import about, stamps_of
 from zemosaic.model import FrameState, Grid, LeftOut, Masters, Measurement, Mosaic, Plan
-from zemosaic.names import stamp
 from zemosaic.phases.assemble import (
     Assembly,
     DiskUse,
@@ -46,7 +45,7 @@ from zemosaic.phases.assemble import (
     Verdict,
     common_hash,
 )
-from zemosaic.phases.export import Outputs, export, has_exposure, rows_to_write, strips
+from zemosaic.phases.export import Outputs, Provenance, export, has_exposure, renew_headers, rows_to_write, strips
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import Cuts, grown_cuts, make_plan, reaching
 from zemosaic.phases.solve import SolveResult
@@ -68,8 +67,9 @@ from zemosaic.seams import SeamReport, seam_report, write_seams
 from zemosaic.stopwatch import PhaseTime
 from zemosaic.survey import MatchedPart, Survey, ledger_key, no_lines
 from zemosaic.workers import assemblers
+from zemosaic.written import Written, earlier, other_cards, stamps, take_place
 
-__all__ = ["OUTSIDE", "Night", "Picture", "Room", "Written"]
+__all__ = ["OUTSIDE", "Night", "Picture", "Room"]
 
 OUTSIDE = "it lies outside of the part of the sky that is in the picture (output_center, output_size, crop_depth)"
 TOLD_AGAIN = 0.005  # of a pixel's noise, difference between two reports of the seams that is worth a line
@@ -107,21 +107,6 @@ class _Frozen:
 
     key: str  # hash of what it was made from
     plan: Plan
-
-
-@dataclass(frozen=True)
-class Written:
-    """What the ledger keeps of a mosaic that is on the disk: made from exactly this, it need not be made again."""
-
-    manifest: str  # hash; "" when its files may no longer be those
-    outputs: Outputs
-    stamps: tuple[tuple[int, int], ...]  # size and modification time of each file
-    used: tuple[int, ...]  # frames
-    grid: Grid  # of the files
-    earlier: tuple[Path, ...] = ()  # previews of mosaics with other names that this output was given before
-    # files under its name that are no longer asked for, as they were left
-    beside: tuple[tuple[Path, tuple[int, int]], ...] = ()
-    told: tuple[tuple[Path, tuple[int, int]], ...] = ()  # files about it, as they were left
 
 
 class Picture:
@@ -286,8 +271,8 @@ class Picture:
         form = output_format(self._settings), pictures(self._settings), lines, self._settings.crop_depth
         manifest = _hash((manifest, *form, self._room.part))
         before = self._ledger.get(self._key(WRITTEN), Written)
-        if before and before.manifest == manifest and before.stamps == _stamps(before.outputs):
-            return self._unchanged(before, exposures)
+        if before and before.manifest == manifest and before.stamps == stamps(before.outputs):
+            return self._unchanged(before, exposures, plan, lines)
         check_room(self._ledger.workspace, self._planes, plan.disk, self._pictures_disk(plan.channels))
         finished, solved = self._alike(plan, recipe, exposures), len(exposures)
         seams = self._ledger.get(self._key("seams"), SeamReport)
@@ -302,42 +287,21 @@ class Picture:
         self._record_use(mosaic, exposures)
         if before:  # from here on its files may be overwritten by those of this run
             self._ledger.put(self._key(WRITTEN), replace(before, manifest=""))
-        outputs = self._exported(mosaic, plan, matched, lines, folder)
+        outputs, cards = self._exported(mosaic, plan, matched, lines, folder)
         self._ledger.put(self._key("made_from"), replace(made_from, way=self._way, solved=solved))
         self._ledger.put(self._key("phases"), tuple(self._survey.stopwatch.times))
         old = before or self._ledger.get(self._key(LEFT), Written)
-        earlier = _earlier(old, outputs) if old else ()
-        written = Written(manifest, outputs, _stamps(outputs), mosaic.frames, mosaic.grid, earlier)
+        others = earlier(old, outputs) if old else ()
+        written = Written(manifest, outputs, stamps(outputs), mosaic.frames, mosaic.grid, others, cards=cards)
         self._ledger.put(self._key(WRITTEN), written)
         if old:
-            beside = self._clear_away(old, written, anew=before is None)
-            written = replace(written, beside=tuple(beside.items()))
+            beside = take_place(old, written, self._about(outputs), self._reporter, anew=before is None)
+            written = replace(written, beside=beside)
             self._ledger.put(self._key(WRITTEN), written)
             self._ledger.put(self._key(LEFT), None)
         if self._settings.coadd_cleanup_memmap:
             remove(self._planes, self._ledger.workspace)
         return written
-
-    def _clear_away(self, before: Written, written: Written, *, anew: bool) -> Stamps:
-        """Remove files of the mosaic in the form it had before, and of other pixels; what lies beside it as it was left.
-
-        anew : nothing of it was taken over, so that all pixels may be others
-        """
-        old, new = before.outputs, written.outputs
-        stamps: Stamps = {
-            **dict(before.beside),
-            **dict(before.told),
-            **dict(zip(old.files, before.stamps, strict=True)),
-        }
-        forms = {path: stamps[path] for path in old.replaced_by(new)}
-        removed, _ = clear_away(forms, self._reporter)
-        if removed:
-            self._reporter.emit(Note(f"files of this mosaic in the form it had before, removed: {removed}"))
-        beside = unasked(stamps, old, new, self._about(new))
-        if not anew and (before.grid, before.used) == (written.grid, written.used):
-            return beside
-        clear_old_pixels(beside, self._reporter)
-        return {}
 
     def _graded_again(self, held: MatchResult, before: SeamReport | None) -> SeamReport | None:
         """The seams as the corrections leave them that the finished mosaic keeps."""
@@ -361,14 +325,26 @@ class Picture:
         """Bytes of the large pictures of what is written."""
         return pictures(self._settings).disk(self._room.part, channels)
 
-    def _unchanged(self, before: Written, exposures: Mapping[int, Exposure]) -> Written:
-        """Tell that there is nothing to do."""
+    def _unchanged(
+        self, before: Written, exposures: Mapping[int, Exposure], plan: Plan, lines: tuple[LineMix, ...]
+    ) -> Written:
+        """Tell that there is nothing to do, but for what headers say, of other subs and other settings."""
         with self._survey.phase("assemble", 0) as outcome:
             if self._finished is not None:  # those that it was made with, whatever the equations say today
                 self._ledger.record_matched(used_corrections(self._finished, exposures))
             self._ledger.record_used(before.used)
             outcome.append(Unchanged(len(before.used)))
-        return before
+        frames, solved = self._part.frames, self._night.solved
+        cards = other_cards(before, provenance(self._settings, plan, frames, before.used, solved, self._result))
+        if cards is None:
+            return before
+        used = [frame for frame in frames if frame.id in set(before.used)]
+        form = output_format(self._settings)
+        renew_headers(before.outputs, before.grid, plan.channels, used, cards, form, lines)
+        self._reporter.emit(
+            Note("the headers of the mosaic say now what has changed around it; its pixels are as they were")
+        )
+        return replace(before, stamps=stamps(before.outputs), cards=cards)
 
     def _assembled(
         self, plan: Plan, exposures: Mapping[int, Exposure], recipe: Recipe, finished: Finished | None
@@ -450,7 +426,7 @@ class Picture:
 
     def _exported(
         self, mosaic: Mosaic, plan: Plan, matched: MatchResult, lines: tuple[LineMix, ...], folder: Path
-    ) -> Outputs:
+    ) -> tuple[Outputs, Provenance]:
         frames, form, part = self._part.frames, output_format(self._settings), mosaic.grid
         made = provenance(self._settings, plan, frames, mosaic.frames, self._night.solved, matched)
         used = set(mosaic.frames)
@@ -465,7 +441,7 @@ class Picture:
             outturn, disk = self._outturn
             disk.look(now=True, besides=sum(path.stat().st_size for path in outputs.and_tiles))
             self._reporter.emit(replace(outturn, disk=disk.most / MEGA))
-        return outputs
+        return outputs, made
 
 
 def _hash(value: object) -> str:
@@ -476,17 +452,6 @@ def _deciding(plan: Plan) -> tuple[object, ...]:
     """What of the plan decides pixels: superblocks only where they differ in how their samples are kept."""
     forms = {block.depth > 0 for block in plan.superblocks}
     return plan.grid, plan.lattice, plan.superblocks if len(forms) > 1 else sorted(forms)
-
-
-def _stamps(outputs: Outputs) -> tuple[tuple[int, int], ...]:
-    """Size and modification time of each file; (0, 0) for one that is gone."""
-    return tuple(stamp(path) for path in outputs.files)
-
-
-def _earlier(before: Written, outputs: Outputs) -> tuple[Path, ...]:
-    """Previews of the mosaics that lie beside this one, made by earlier runs of fewer or other subs."""
-    previews = dict.fromkeys((*before.earlier, before.outputs.preview))
-    return tuple(path for path in previews if path != outputs.preview and path.parent == outputs.preview.parent)
 
 
 def _as_planned(plan: Plan, grid: Grid) -> Planned:

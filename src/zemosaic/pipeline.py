@@ -20,7 +20,7 @@ from zemosaic.mosaics import Mosaics
 from zemosaic.names import base_name
 from zemosaic.phases.export import Outputs
 from zemosaic.phases.plan import check_scale
-from zemosaic.picture import Night, Written
+from zemosaic.picture import Night
 from zemosaic.quality import FrameQuality, frame_table
 from zemosaic.recipes import check_extras, side_by_side
 from zemosaic.report import report_path
@@ -28,6 +28,7 @@ from zemosaic.settings import Settings
 from zemosaic.survey import PACE, Survey
 from zemosaic.taken_over import done_before, is_final, keep_done, run_key
 from zemosaic.workers import memory_of, open_workers
+from zemosaic.written import Written
 
 __all__ = ["MADE", "inspect_frames", "make_mosaic"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from zemosaic.chunks import opened, save
 from zemosaic.events import Silent
 from zemosaic.fits import inspect, read_image
 from zemosaic.model import Grid, Mosaic
-from zemosaic.phases.export import Format, Provenance, export
+from zemosaic.phases.export import Format, Provenance, export, renew_headers
 
 GRID = Grid(187.5, 41.1, 6.6e-4, 150, 120, 70.0, 55.5)
 NOTHING = slice(0, 30)  # columns that no frame has seen
@@ -33,11 +34,13 @@ def mosaic(folder, channels: int = 3) -> Mosaic:
     return Mosaic(GRID, *(folder / name for name in files), frames=())
 
 
-def written(folder, form: Format, channels: int = 3):
-    told = Provenance(
-        1, 12, "linear_fit", "noise_variance", "kappa_sigma", 4.0, 4.0, "mean", "incremental", "lanczos3", 1.0, False,
-        20.0, 0.1, "0", "ab", (), 0.2, 0.05,
-    )  # fmt: skip
+TOLD = Provenance(
+    1, 12, "linear_fit", "noise_variance", "kappa_sigma", 4.0, 4.0, "mean", "incremental", "lanczos3", 1.0, False,
+    20.0, 0.1, "0", "ab", (), 0.2, 0.05,
+)  # fmt: skip
+
+
+def written(folder, form: Format, channels: int = 3, told: Provenance = TOLD):
     outputs = export(mosaic(folder, channels), [], told, folder, Silent(), form=form)
     return outputs, opened(folder / "data").read()
 
@@ -128,6 +131,34 @@ def test_fitsverify_finds_nothing_wrong(tmp_path, form):
     files = [str(path) for path in outputs.files if path not in (outputs.preview, outputs.thumbnail)]
     said = subprocess.run(["fitsverify", "-q", *files], capture_output=True, text=True)
     assert said.stdout.count("verification OK") == len(files), said.stdout
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        Format(),
+        Format(planes=True),
+        Format(interleaved=True, integer=True),
+        Format(packed=True),
+        Format(packed=True, integer=True, zero=True),
+    ],
+)
+def test_other_cards_and_the_same_pixels(tmp_path, form):
+    """A header that is renewed is that of a mosaic written so from the start, sums included; also one that is longer."""
+    other = replace(TOLD, listed=99, input_hash="cd", changed=tuple((f"name_{k}", "value") for k in range(99)))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    renewed, _ = written(tmp_path / "a", form)
+    anew, _ = written(tmp_path / "b", form, told=other)
+    renew_headers(renewed, GRID, 3, [], other, form, ())
+    for a, b in zip((renewed.mosaic, *renewed.planes), (anew.mosaic, *anew.planes), strict=True):
+        with fits.open(a, checksum=True) as first, fits.open(b, checksum=True) as second:
+            assert fits.FITSDiff(first, second, ignore_comments=["DATASUM"], ignore_keywords=["CHECKSUM"]).identical
+            assert first[-1].header["NRAWINIT"] == 99
+        assert form.packed or a.read_bytes() == b.read_bytes()
+    assert sorted(path.name for path in (tmp_path / "a").glob("*")) == sorted(
+        p.name for p in (tmp_path / "b").glob("*")
+    )
 
 
 def test_mono_has_no_colours_to_separate(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from zemosaic.fits_writer import Scaling, pack, write_fits
+from zemosaic.fits_writer import Scaling, pack, renew_header, write_fits
 
 __all__ = ["COLOURS", "Format", "Writer"]
 
@@ -64,6 +64,16 @@ class Writer:
             path = base.with_name(f"{base.name}_{colour}")
             paths.append(self._write(path, _one_plane(header, colour), shape[1:], plane, np.float32, scaling, False))
         return tuple(paths)
+
+    def renew(self, paths: Sequence[Path], header: fits.Header) -> None:
+        """Give the files of a mosaic, as `mosaic` has returned them, other cards; `header` as it takes it."""
+        if len(paths) > 1:
+            for path, colour in zip(paths, COLOURS, strict=True):
+                renew_header(path, _one_plane(header, colour))
+        else:
+            (path,) = paths
+            colours = header["WCSAXES"] == 3
+            renew_header(path, _interleaved(header) if self.form.interleaved and colours else header)
 
     def companion(
         self, base: Path, header: fits.Header, shape: tuple[int, ...], strips: Iterable[Pixels], dtype: type

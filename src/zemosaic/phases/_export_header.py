@@ -14,7 +14,7 @@ from astropy.io import fits
 from zemosaic.model import Frame, Grid
 from zemosaic.projections import NAMES, parameters, pole_of
 
-__all__ = ["Provenance", "add_history", "companion_header", "mosaic_header", "total_exposure"]
+__all__ = ["Provenance", "add_history", "companion_header", "line_header", "mosaic_header", "total_exposure"]
 
 CARD_TEXT = 60  # characters of a joined value that still leave room for a comment or fit one card
 HISTORY_TEXT = 70
@@ -76,6 +76,16 @@ def add_history(header: fits.Header, line: str) -> None:
     """A line in as many cards as it takes."""
     for part in textwrap.wrap(line, HISTORY_TEXT, subsequent_indent="  "):
         header.add_history(part)
+
+
+def line_header(grid: Grid, used: Sequence[Frame], provenance: Provenance, name: str, origin: str) -> fits.Header:
+    """Cards of the mosaic of an emission line; `origin` says what it was made from."""
+    header = mosaic_header(grid, 1, used, provenance)
+    for key in ("MAGZERO", "MAGZSCT"):  # of stars in green light
+        header.remove(key, ignore_missing=True)
+    header["LINE"] = (name, "emission line that this plane shows")
+    add_history(header, origin)
+    return header
 
 
 def companion_header(grid: Grid, channels: int, provenance: Provenance, name: str, unit: str, what: str) -> fits.Header:

@@ -17,10 +17,10 @@ import numpy as np
 from zemosaic.chunks import opened
 from zemosaic.events import Reporter, Warned
 from zemosaic.imaging.lines import LineMix
-from zemosaic.model import Frame, Mosaic
+from zemosaic.model import Frame, Grid, Mosaic
 from zemosaic.names import PREVIEW
 from zemosaic.phases._export_files import COLOURS, Format, Writer
-from zemosaic.phases._export_header import Provenance, add_history, companion_header, mosaic_header, total_exposure
+from zemosaic.phases._export_header import Provenance, companion_header, line_header, mosaic_header, total_exposure
 from zemosaic.phases._export_healpix import has_healpix
 from zemosaic.phases._export_hips import MARK, About, Collected, Planes, own_tiles, write_hips
 from zemosaic.phases._export_pictures import Band, Developer, JpegFile, tiff_strips, write_tiff
@@ -37,6 +37,7 @@ __all__ = [
     "has_exposure",
     "has_healpix",
     "own_files",
+    "renew_headers",
     "rows_to_write",
     "strips",
 ]
@@ -300,11 +301,7 @@ class _Files:
         """The mosaic of an emission line and its weight."""
         grid = self._mosaic.grid
         path = self._announced(self._path(f"_{line.name}"))
-        header = mosaic_header(grid, 1, self._used, self._provenance)
-        for key in ("MAGZERO", "MAGZSCT"):  # of stars in green light
-            header.remove(key, ignore_missing=True)
-        header["LINE"] = (line.name, "emission line that this plane shows")
-        add_history(header, line.origin)
+        header = line_header(grid, self._used, self._provenance, line.name, line.origin)
         (data,) = self._writer.mosaic(
             path, header, self._plane, lambda: map(line.values, self._rows(self._mosaic.data))
         )
@@ -313,6 +310,28 @@ class _Files:
         rows = map(line.weight, self._rows(self._mosaic.weight))
         path = self._path(f"_{line.name}_weight")
         return data, self._writer.companion(path, header, self._plane, rows, np.float32)
+
+
+def renew_headers(
+    outputs: Outputs,
+    grid: Grid,
+    channels: int,
+    used: Sequence[Frame],
+    provenance: Provenance,
+    form: Format,
+    lines: Sequence[LineMix],
+) -> None:
+    """Write what headers say now into a mosaic, and its emission lines, whose pixels stay; each file is whole at any time.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be read or written.
+    """
+    writer = Writer(form)
+    writer.renew((outputs.mosaic, *outputs.planes), mosaic_header(grid, channels, used, provenance))
+    for line, path in zip(lines, outputs.lines[::2], strict=True):  # each is followed by its weight
+        writer.renew((path,), line_header(grid, used, provenance, line.name, line.origin))
 
 
 def rows_to_write(
