@@ -50,6 +50,15 @@ def test_every_command_has_a_text_and_examples_that_parse(name: str, capsys: pyt
         assert parsed(PARSERS[name], spelled_out(given, setting_switches())) is not None
 
 
+def test_no_help_waits_for_libraries() -> None:
+    """numpy, astropy and numba take a second to load."""
+    code = "import contextlib, sys\nfrom zemosaic.cli import COMMANDS, main\nfor name in COMMANDS:\n"
+    code += "    with contextlib.suppress(SystemExit): main([name, '--help'])\n"
+    code += "print({'numpy', 'astropy', 'numba', 'PIL', 'tkinter'} & set(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "set()\n" and done.stdout.count("exit codes:") == len(COMMANDS)
+
+
 def test_the_overview_names_each_command_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])

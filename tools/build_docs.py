@@ -17,7 +17,7 @@ from pathlib import Path
 from zemosaic.cli import COMMANDS
 from zemosaic.cli.examples import COMMAND_EXAMPLES, value_for
 from zemosaic.cli.flags import flag
-from zemosaic.cli.serving import SHELLS
+from zemosaic.cli.serving import SHELLS, TRIED
 from zemosaic.cli.session import EXIT_CODES
 from zemosaic.declaration import Declared
 from zemosaic.first_release import NO_EFFECT, RENAMED, RENAMED_VALUES
@@ -117,8 +117,10 @@ def commands_page() -> str:
     ]
     lines += ["", "## Completion", "", "To have commands, flags and their values completed at the Tab key:", ""]
     for shell, how in SHELLS.items():
-        line, where = re.split("  +in ", how)
-        lines.append(f"- {shell}: `{line}` in `{where}`")
+        line, where = re.split(" {3,}", how)
+        place, _, file = where.rpartition(" ")
+        lines.append(f"- {shell}: `{line}` {place} `{file}`")
+    lines += ["", " ".join(TRIED.split())]
     lines += ["", "## Exit codes", "", "| code | meaning |", "|---|---|"]
     lines += [f"| {code} | {text} |" for code, text in EXIT_CODES.items()]
     return "\n".join([*lines, ""])

@@ -62,7 +62,7 @@ def open_cluster(address: str, folder: Path) -> Cluster:
         from distributed import Client, KilledWorker
         from distributed.comm import resolve_address
     except ImportError as error:
-        raise SettingsError("scheduler: a cluster needs dask.distributed; pip install 'zemosaic[cluster]'") from error
+        raise SettingsError('scheduler: a cluster needs dask.distributed; pip install "zemosaic[cluster]"') from error
     try:
         resolve_address(address)  # a client that finds no sense in an address is in its own way when it is thrown away
         client = Client(address, timeout=PATIENCE, set_as_default=False)

@@ -69,7 +69,7 @@ def test_astap_without_a_database_is_told_how_to_get_one(nothing_installed, tmp_
 def test_the_web_service_needs_the_method_the_key_and_no_local_program(nothing_installed, tmp_path, monkeypatch):
     asked = Settings(solver_method="astrometry_net", astrometry_api_key="k", solver_timeout=33)
     monkeypatch.setattr(module, "has_web_client", lambda: False)
-    with pytest.raises(SettingsError, match="pip install 'zemosaic\\[web\\]'"):
+    with pytest.raises(SettingsError, match=r'pip install "zemosaic\[web\]"'):
         find_external(asked, tmp_path)
     monkeypatch.setattr(module, "has_web_client", lambda: True)
     web = find_external(asked, tmp_path)[0].web

@@ -6,6 +6,7 @@ What a command needs is imported when it runs, so that help is quick.
 from __future__ import annotations
 
 import argparse
+import difflib
 import io
 import itertools
 import os
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from zemosaic import __version__
 from zemosaic.cli import looking, making, serving, trying
 from zemosaic.cli.examples import COMMAND_EXAMPLES
-from zemosaic.cli.flags import Parser, WrongUse, json_named, put_json
+from zemosaic.cli.flags import Parser, WrongUse, json_named, offer, put_json
 from zemosaic.cli.session import STOPPED, USAGE, code_of, exit_code_text
 from zemosaic.errors import OutputError, ZeMosaicError
 
@@ -126,6 +127,10 @@ def _overview(arguments: list[str]) -> int:
     if not arguments:
         parser.print_help()
         return USAGE
+    if not arguments[0].startswith("-"):
+        close = difflib.get_close_matches(arguments[0], COMMANDS, n=1) or ["run"]
+        hint = f"did you mean `zemosaic {close[0]}`? `zemosaic --help` shows all of them"
+        parser.error(f"there is no command {arguments[0]!r}; {hint}")
     parser.parse_args(arguments)
     return USAGE
 
@@ -139,7 +144,8 @@ def _overview_parser() -> argparse.ArgumentParser:
         usage="zemosaic COMMAND ...",
     )
     parser.add_argument("--version", action="version", version=f"zemosaic {__version__}")
-    parser.add_argument("command", metavar="COMMAND", choices=[*COMMANDS], help="one of those below")
+    command = parser.add_argument("command", metavar="COMMAND", choices=[*COMMANDS], help="one of those below")
+    offer(command, {name: each.text for name, each in COMMANDS.items()})
     return parser
 
 

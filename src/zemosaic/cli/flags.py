@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,6 +27,7 @@ __all__ = [
     "json_named",
     "json_target",
     "new_parser",
+    "offer",
     "parsed",
     "put_json",
     "reader_of",
@@ -85,10 +86,15 @@ def add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
         group = groups.get(about.group) or groups.setdefault(about.group, parser.add_argument_group(about.group))
         action = group.add_argument(flag(name), dest=name, metavar=_metavar(about), help=_help(about))
         words = about.choices or (("true", "false") if about.kind is bool else ())
-        if words:  # for shells; what is given is checked with the other settings, capitals or not
-            setattr(action, "completer", lambda words=words, **_: words)  # noqa: B010 - argcomplete looks for it
+        if words:  # what is given is checked with the other settings, capitals or not
+            offer(action, words)
     for name in (*NO_EFFECT, *RENAMED):
         parser.add_argument(flag(name), dest=name, help=argparse.SUPPRESS)
+
+
+def offer(action: argparse.Action, words: Sequence[str] | Mapping[str, str]) -> None:
+    """What shells complete there, with what each word means where that is known."""
+    setattr(action, "completer", lambda **_: words)  # noqa: B010 - argcomplete looks for it
 
 
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:

@@ -158,14 +158,15 @@ def doctor_parser() -> argparse.ArgumentParser:
 
 
 def doctor(arguments: list[str]) -> int:
+    parser = doctor_parser()
+    given = parsed(parser, spelled_out(arguments, setting_switches()))
+    target = json_target(parser, given)
     from zemosaic.cli.checkup import as_json, as_text, examined
     from zemosaic.doctor import BROKEN
     from zemosaic.folders import existing_parent
     from zemosaic.messages import Messages
 
-    parser = doctor_parser()
-    given = parsed(parser, spelled_out(arguments, setting_switches()))
-    target, folder = json_target(parser, given), existing_parent(absolute(given.pop("folder")))
+    folder = existing_parent(absolute(given.pop("folder")))
     settings, notes = settings_of(given)
     findings = examined(settings, folder)
     if target != JSON_TO_OUTPUT:

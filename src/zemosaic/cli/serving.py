@@ -6,17 +6,23 @@ import argparse
 import os
 from pathlib import Path
 
-from zemosaic.cli.flags import new_parser, parsed
+from zemosaic.cli.flags import new_parser, offer, parsed
 from zemosaic.cli.session import DONE
 
-__all__ = ["SHELLS", "catalogue", "catalogue_parser", "completion", "completion_parser"]
+__all__ = ["SHELLS", "TRIED", "catalogue", "catalogue_parser", "completion", "completion_parser"]
 
 SHELLS = {  # and how a shell takes up what is printed for it
     "bash": 'eval "$(zemosaic completion bash)"      in ~/.bashrc',
-    "zsh": 'eval "$(zemosaic completion zsh)"       in ~/.zshrc',
+    "zsh": 'eval "$(zemosaic completion zsh)"       at the end of ~/.zshrc',
     "fish": "zemosaic completion fish | source       in ~/.config/fish/config.fish",
     "powershell": "zemosaic completion powershell | Out-String | Invoke-Expression       in $PROFILE",
 }
+TRIED = (
+    "`zemosaic` has to be found by its name there. Tried in bash, zsh and fish; what PowerShell gets has not been tried,\n"
+    "and the old command prompt (cmd.exe) has nothing of the kind."
+)
+# zsh completes nothing by itself before this was called; -i: without a question about folders that others may write
+ZSH_COMPLETES = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i }"
 CELLS = ("1476", "290")  # of `zemosaic.astap_database.LAYOUTS`
 
 
@@ -33,10 +39,10 @@ def catalogue_parser() -> argparse.ArgumentParser:
 
 
 def catalogue(arguments: list[str]) -> int:
+    given = parsed(catalogue_parser(), arguments)
     from zemosaic.astap_database import LAYOUTS, write_astap_database
     from zemosaic.catalogue import load_catalogue
 
-    given = parsed(catalogue_parser(), arguments)
     for layout in [LAYOUTS[given["cells"]]] if "cells" in given else LAYOUTS.values():
         written = write_astap_database(load_catalogue(), given["folder"], layout)
         print(f"{written} stars in {layout.cells.sum()} files {given['folder'] / layout.name}_*{layout.suffix}")
@@ -45,9 +51,11 @@ def catalogue(arguments: list[str]) -> int:
 
 def completion_parser() -> argparse.ArgumentParser:
     lines = "\n".join(f"  {line}" for line in SHELLS.values())
-    text = f"Print what makes a shell complete commands, flags and their values at the Tab key. To switch it on:\n\n{lines}"
+    text = "Print what makes a shell complete commands, flags and their values at the Tab key."
+    text += f"\n{TRIED}\nTo switch it on:\n\n{lines}"
     parser = new_parser("completion", "SHELL", text)
-    parser.add_argument("shell", choices=list(SHELLS), metavar="SHELL", help=f"one of {', '.join(SHELLS)}")
+    shell = parser.add_argument("shell", choices=list(SHELLS), metavar="SHELL", help=f"one of {', '.join(SHELLS)}")
+    offer(shell, list(SHELLS))
     return parser
 
 
@@ -55,7 +63,10 @@ def completion(arguments: list[str]) -> int:
     from argcomplete.shell_integration import shellcode
 
     given = parsed(completion_parser(), arguments)
-    print(shellcode(["zemosaic"], shell=given["shell"]))
+    code = shellcode(["zemosaic"], shell=given["shell"])
+    if given["shell"] == "zsh":  # below the first line, which is for those who keep the code as a file
+        code = code.replace("\n", f"\n{ZSH_COMPLETES}\n", 1)
+    print(code)
     return DONE
 
 

@@ -52,7 +52,7 @@ def simulate_parser() -> argparse.ArgumentParser:
 
 
 def simulate(arguments: list[str]) -> int:
-    from zemosaic.simulate import NightPlan, simulate_night
+    from zemosaic.simulate import NightPlan
 
     parser = simulate_parser()
     defaults = {field.name: field.default for field in dataclasses.fields(NightPlan)}
@@ -67,6 +67,7 @@ def simulate(arguments: list[str]) -> int:
 
     def work(reporter: Reporter) -> None:
         from zemosaic.execution import open_executor, worker_count
+        from zemosaic.simulate import simulate_night
 
         with open_executor(worker_count(settings.num_processing_workers)) as executor:
             simulate_night(output, night_plan, reporter, executor)
@@ -92,11 +93,11 @@ def score_parser() -> argparse.ArgumentParser:
 
 
 def score(arguments: list[str]) -> int:
-    from zemosaic.score import score as compared
-
     parser = score_parser()
     given = parsed(parser, arguments)
     target = json_target(parser, given)
+    from zemosaic.score import score as compared
+
     result = compared(given["mosaic"], given["truth"])
     if target != JSON_TO_OUTPUT:
         print(result.table())

@@ -101,7 +101,7 @@ def _astrometry_net(settings: Settings, scratch: Path) -> External:
         if not settings.astrometry_api_key:
             raise SettingsError(f"{error}; or set astrometry_api_key to use the web service") from error
     if not has_web_client():
-        raise SettingsError("the web service of astrometry.net needs astroquery: pip install 'zemosaic[web]'")
+        raise SettingsError('the web service of astrometry.net needs astroquery: pip install "zemosaic[web]"')
     return External(web=WebService(settings.astrometry_api_key, settings.solver_timeout))
 
 
