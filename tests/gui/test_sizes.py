@@ -53,6 +53,7 @@ def test_nothing_is_cut_off(open_window: Open, person: Person, root: tk.Tk, tmp_
     root.geometry(f"{px(root, 1280)}x{px(root, 720)}+0+0")
     window.sky.show(frames(30), ())
     window.start.allow_fresh(True)
+    window.result._offer_zoom(there=True)
     person.wait(0.2)
     for language in LANGUAGES:
         window.use_language(language)

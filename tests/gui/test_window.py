@@ -292,10 +292,10 @@ def test_buttons_of_the_result_open_what_they_say(
     output, programs, opened = tmp_path / "out 1", tmp_path / "programs", tmp_path / "opened"
     output.mkdir()
     programs.mkdir()
-    names = ("m.fits", "m_preview.png", "m_report.html", "zemosaic_worker.log")
-    mosaic, preview, report, log = (output / name for name in names)
+    names = ("m.fits", "m_preview.png", "m_report.html", "zemosaic_worker.log", "index.html")
+    mosaic, preview, report, log, zoom = (output / name for name in names)
     fits.PrimaryHDU(np.random.default_rng(1).normal(100.0, 5.0, (3, 64, 64)).astype("f4")).writeto(mosaic)
-    for file in (preview, report, log):
+    for file in (preview, report, log, zoom):
         file.write_text("")
     for name in ("xdg-open", "open", "siril"):
         program = programs / name
@@ -304,18 +304,20 @@ def test_buttons_of_the_result_open_what_they_say(
     before = os.environ["PATH"]
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{before}")
     window = open_window()
-    window.result.show(Result(output, (Made("", mosaic, preview, 3, report),), ()))
+    window.result.show(Result(output, (Made("", mosaic, preview, 3, report, zoom=zoom),), ()))
     person.click(person.button("Result"))
     usual = "open" if sys.platform == "darwin" else "xdg-open"
     wanted = []
     for text, line in (
         ("Open folder", f"{usual} {output}"), ("Open report", f"{usual} {report}"), ("Open log", f"{usual} {log}"),
-        ("Open preview", f"{usual} {preview}"), ("Open in Siril", f"siril {mosaic}"),
+        ("Open preview", f"{usual} {preview}"), ("Zoom page", f"{usual} {zoom}"), ("Open in Siril", f"siril {mosaic}"),
     ):  # fmt: skip
         person.until(lambda text=text: text in person.read())  # type: ignore[misc]
         person.click(person.button(text))
         wanted.append(line)
         person.until(lambda: opened.is_file() and opened.read_text().splitlines() == wanted)
+    window.result.show(Result(output, (Made("", mosaic, preview, 3, report),), ()))
+    person.until(lambda: "Zoom page" not in person.read())
     for program in programs.iterdir():
         program.unlink()
     monkeypatch.setattr(

@@ -186,6 +186,16 @@ def test_the_files_hold_the_same(tmp_path: Path) -> None:
     assert not any(each["name"] == "astrometry_api_key" for each in told["settings"])
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_to_zoom_into_is_a_click_away_where_there_is_one(tmp_path: Path, language: str) -> None:
+    report = made_up(tmp_path)
+    for zoom, address in (("", []), ("M 31 #2_zoom/index.html", ["M%2031%20%232_zoom/index.html"] * 2)):
+        found = Reader(page(replace(report, zoom=zoom), GRID, Words(language)))
+        links = [about["href"] for tag, about in found.elements if tag == "a"]
+        assert [link for link in links if link and not link.startswith("#")] == address
+        assert (load_locale(language)["report.zoom"] in found.text) == bool(zoom)
+
+
 def test_nights_lie_side_by_side() -> None:
     clock = Clock.of([1000.0, NAN, 4000.0, 90_000.0, 93_000.0])
     assert clock.nights == ((1000.0, 4000.0), (90_000.0, 93_000.0))

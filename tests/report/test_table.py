@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -78,3 +81,22 @@ def test_the_keyboard_chooses_rows_and_sorts(report: Path, tmp_path: Path) -> No
     assert title is not None and title[1].split("|") == [
         "Light_00003.fit", "Light_19999.fit", "1", "frame19999", "Why left out, or remarks", "reason",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [420, 1400])
+def test_the_page_fits_its_window_in_the_dark(tmp_path: Path, width: int) -> None:
+    """Nothing but the tables goes beyond the edge; text is light on dark, and the table is as high as its rows."""
+    told = """<script>addEventListener("load", () => parent.postMessage(JSON.stringify([
+      document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor,
+      getComputedStyle(document.body).color, document.getElementById("grid").clientHeight]), "*"))</script></body>"""
+    around = f"""<!DOCTYPE html><meta name="color-scheme" content="light dark"><title>-</title>
+      <script>addEventListener("message", (event) => {{ document.title = event.data; }})</script>
+      <iframe src="report.html" style="width: {width}px; height: 800px; border: 0"></iframe>"""
+    file, dark = tmp_path / "report.html", "--blink-settings=preferredColorScheme=0"
+    report = replace(made_up(tmp_path, tuple(map(line, range(3)))), zoom="m_zoom/index.html")
+    file.write_text(page(report, GRID, Words("fr")).replace("</body>", told), encoding="utf-8")
+    (tmp_path / "around.html").write_text(around, encoding="utf-8")  # a window is never as narrow as a telephone
+    html = browse(tmp_path / "around.html", tmp_path, "", "--window-size=1500,900", dark, "--dump-dom")
+    wide, back, ink, high = json.loads(unescape(re.findall("<title>(.*?)</title>", html)[0]))
+    assert wide <= width and 90 < high < 200
+    assert max(map(int, re.findall(r"\d+", back))) < 40 < 200 < min(map(int, re.findall(r"\d+", ink)))

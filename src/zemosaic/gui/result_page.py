@@ -110,12 +110,13 @@ class ResultPage(ttk.Frame):
         buttons.grid(row=0, column=3, sticky="e")
         self._open: dict[str, ttk.Button] = {}
         for name, command in (
-            ("folder", self._open_folder), ("report", self._open_report), ("log", self._open_log),
-            ("viewer", self._open_viewer), ("siril", self._open_siril),
+            ("folder", self._open_folder), ("report", self._open_report), ("zoom", self._open_zoom),
+            ("log", self._open_log), ("viewer", self._open_viewer), ("siril", self._open_siril),
         ):  # fmt: skip
             button = self._open[name] = ttk.Button(buttons, command=command)
             button.pack(side="left", padx=(px(6), 0))
             self._texts.bind(button, f"gui.result.open_{name}")
+        self._offer_zoom(there=False)
         self._facts = ttk.Label(head, style="Dim.TLabel", justify="left")
         head.bind("<Configure>", lambda event: self._facts.configure(wraplength=event.width))
         self._facts.grid(row=1, column=0, columnspan=4, sticky="w", pady=(px(4), 0))
@@ -226,9 +227,18 @@ class ResultPage(ttk.Frame):
         self._facts.configure(text="   ·   ".join(parts))
         for button in self._open.values():
             button.state(["!disabled"])
-        report = still.made.report
+        report, zoom = still.made.report, still.made.zoom
+        self._offer_zoom(there=zoom is not None and zoom.is_file())
         self._open["report"].state(["!disabled" if report is not None and report.is_file() else "disabled"])
         self._open["siril"].state(["!disabled" if find_siril() else "disabled"])
+
+    def _offer_zoom(self, *, there: bool) -> None:
+        """The page to zoom into is made on request only: its button comes with it."""
+        button = self._open["zoom"]
+        if there:
+            button.pack(side="left", padx=(self._theme.px(6), 0), after=self._open["report"])
+        else:
+            button.pack_forget()
 
     def _fill_table(self, left_out: Sequence[LeftOut]) -> None:
         if self._filling:
@@ -258,6 +268,10 @@ class ResultPage(ttk.Frame):
     def _open_report(self) -> None:
         if self._still is not None and self._still.made.report is not None:
             self._begin(self._still.made.report)
+
+    def _open_zoom(self) -> None:
+        if self._still is not None and self._still.made.zoom is not None:
+            self._begin(self._still.made.zoom)
 
     def _open_log(self) -> None:
         if self._result is not None:

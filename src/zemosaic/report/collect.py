@@ -66,13 +66,18 @@ def collect(source: Source) -> Report:
         phases=source.phases,
         settings=_settings(source.settings),
         advice=advice(source, frames, panels, maps),
+        zoom=_relative(source.outputs.zoom, source) if source.outputs.zoom else "",
     )
+
+
+def _relative(path: Path, source: Source) -> str:
+    """A file of the mosaic, from where its report lies."""
+    return path.relative_to(source.outputs.preview.parent).as_posix()
 
 
 def _names(source: Source) -> Iterator[str]:
     """The files of the mosaic, and those about it."""
-    folder = source.outputs.preview.parent
-    yield from (path.relative_to(folder).as_posix() for path in source.outputs.files)
+    yield from (_relative(path, source) for path in source.outputs.files)
     if source.seams is not None:
         yield from (beside(source.outputs.preview, ending).name for ending in SEAMS)
     yield from (report_path(source.outputs.preview, ending).name for ending in ENDINGS)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
@@ -35,6 +36,7 @@ def page(report: Report, grid: Grid, words: Words) -> str:
         name=report.title or words("report.mosaic"),
         lead=_lead(report, words),
         picture=picture(report.preview),
+        zoom=quote(report.zoom),
         style=_asset("style.css"),
         script=_asset("frames.js"),
         chapters=CHAPTERS,

@@ -151,7 +151,7 @@ def histogram(values: Sequence[float], name: str, unit: str, words: Words, digit
     counts, edges = np.histogram(np.clip(known, 0.0, most), bins=min(BINS, max(6, known.size // 2)), range=(0.0, most))
     room, tall = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     parts, top = [], max(1, int(counts.max()))
-    for tick in (t for t in nice_ticks(0, top, 4) if t == int(t)):
+    for tick in (t for t in nice_ticks(0, top, 4) if t == int(t) > 0):  # a 0 would lie on that of the other axis
         y = TOP + tall * (1.0 - tick / top)
         parts.append(line([(LEFT, y), (WIDTH - RIGHT, y)], "rule"))
         parts.append(text(LEFT - 6, y + 4, words.number(tick), "tick", "end"))

@@ -133,3 +133,4 @@ class Report:
     phases: tuple[PhaseTime, ...]
     settings: tuple[SettingLine, ...]
     advice: tuple[Advice, ...]
+    zoom: str = ""  # the page to zoom into, as in `files`; "" where none was made
