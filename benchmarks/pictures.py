@@ -1,16 +1,19 @@
 """Pictures with all pixels of a mosaic: what they take.
 
-    python benchmarks/pictures.py WORK_FOLDER [--width 6000] [--height 4000]
+    python benchmarks/pictures.py WORK_FOLDER [--width 6000] [--height 4000] [--only preview "HiPS of png"]
 
-A made-up colour mosaic, noise and stars, exported with the preview alone, then with TIFF, JPEG and the page to zoom into.
+A made-up colour mosaic, noise and stars, exported with the preview alone, with TIFF, JPEG and the page to zoom into, and with a
+HiPS of each form; a process each.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import resource
 import shutil
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,11 @@ from zemosaic.model import Grid, Mosaic
 from zemosaic.phases.export import Pictures, Provenance, export
 
 TILE = 512  # px, that repeat
+KINDS = {
+    "preview": Pictures(),
+    "all pictures": Pictures(tiff=True, jpeg=True, zoom=True),
+    **{f"HiPS of {form}": Pictures(hips=form) for form in ("png", "jpeg", "fits")},
+}
 TOLD = Provenance(
     1, 1, "linear_fit", "noise_variance", "kappa_sigma", 4.0, 4.0, "mean", "incremental", "lanczos3", 1.0, False,
     20.0, 0.1, "0", "0", (), 0.2, 0.05,
@@ -45,20 +53,28 @@ def planes(folder: Path, width: int, height: int) -> Mosaic:
     return Mosaic(grid, folder / "data", folder / "weight", folder / "coverage", folder / "coverage", frames=())
 
 
+def export_took(mosaic: Mosaic, output: Path, kind: str) -> str:
+    """CPU, memory at most and what lies in tiles."""
+    began = time.process_time()
+    made = export(mosaic, [], TOLD, output, Silent(), pictures=KINDS[kind])
+    took, peak = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    tiles = [path.stat().st_size for path in made.and_tiles if path not in made.files]
+    return f"{kind}: {took:.1f} s of CPU, {peak:.0f} MB at most; {len(tiles)} tiles of {sum(tiles) / 2**20:.0f} MB"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--width", type=int, default=6000)
     parser.add_argument("--height", type=int, default=4000)
+    parser.add_argument("--only", nargs="+", choices=[*KINDS], default=[*KINDS])
     given = parser.parse_args()
     work, output = given.folder / "planes", given.folder / "output"
     output.mkdir(parents=True, exist_ok=True)
-    mosaic = planes(work, given.width, given.height)
-    for name, pictures in (("preview", Pictures()), ("all", Pictures(tiff=True, jpeg=True, zoom=True))):
-        began = time.process_time()
-        export(mosaic, [], TOLD, output, Silent(), pictures=pictures)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{name}: {time.process_time() - began:.1f} s of CPU, {peak:.0f} MB at most")
+    mosaic, spawn = planes(work, given.width, given.height), multiprocessing.get_context("spawn")
+    for kind in given.only:
+        with ProcessPoolExecutor(1, mp_context=spawn) as fresh:
+            print(fresh.submit(export_took, mosaic, output, kind).result(), flush=True)
     shutil.rmtree(work)
 
 

@@ -529,11 +529,20 @@ def test_a_run_stopped_while_saving_assembles_nothing_again_and_is_never_taken_f
     assert back.items["assemble"] > 0
 
 
-def test_free_memory_does_not_make_a_mosaic_again(field, tmp_path):
-    assembled(field.night.lights, tmp_path)
+def test_free_memory_does_not_make_a_mosaic_again_nor_does_a_hips(field, tmp_path):
+    first = assembled(field.night.lights, tmp_path)
     recorder = Recorder()
     assembled(field.night.lights, tmp_path, recorder, memory_limit=1.0)
     assert recorder.items["assemble"] == 0
+    recorder = Recorder()
+    tiled = assembled(field.night.lights, tmp_path, recorder, memory_limit=1.0, picture_hips="jpeg")
+    assert recorder.items["assemble"] == 0 and same_bits(tiled, field.outputs) and not first.hips
+    (mark,) = tiled.hips
+    (made,) = next(event.mosaics for event in recorder.events if isinstance(event, RunFinished))
+    assert made.hips == (mark,) and mark.is_file() and list(mark.parent.glob("Norder*/Dir*/Npix*.jpg"))
+    recorder = Recorder()
+    assembled(field.night.lights, tmp_path, recorder, memory_limit=1.0, picture_hips="jpeg")
+    assert list(recorder.items) == ["scan", "assemble"]  # nothing to do
 
 
 def test_workers_and_superblocks_do_not_matter(field, tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ from zemosaic.leftovers import clear_away
 from zemosaic.messages import Messages, sentence
 from zemosaic.model import Grid, Mosaic
 from zemosaic.names import stamp
-from zemosaic.phases._export_healpix import SIDE, deepest_order, places
+from zemosaic.phases._export_healpix import SIDE, deepest_order, places, tiles_of
 from zemosaic.phases.export import Outputs, Pictures, Provenance, export
 from zemosaic.pipeline import make_mosaic
 from zemosaic.settings import Settings
@@ -181,6 +181,13 @@ def test_each_order_is_made_of_the_one_below(stretched: Outputs) -> None:
     inside = [(x, y) for x, y in np.rint(np.stack(star, -1)).astype(int) if min(x, y) > 9 and max(x, y) < SIDE - 10]
     sky = np.median(tile[tile[..., 3] == 255, 1])
     assert len(inside) > 3 and all(tile[y, x, 1] > sky + 50 for x, y in inside)
+
+
+def test_a_map_of_the_whole_sky_has_all_tiles_and_a_small_one_few() -> None:
+    """Coarse pixels too: a tile is 36 of them wide there."""
+    whole = Grid(40.0, 0.0, 0.2, 1800, 900, 899.5, 449.5, projection="CAR")
+    assert deepest_order(whole) == 3 and len(tiles_of(whole, 3)) == 12 * 4**3
+    assert 4 <= len(tiles_of(GRID, ORDER)) <= 25
 
 
 def test_another_form_replaces_the_tiles_and_nothing_of_others(

@@ -19,7 +19,7 @@ __all__ = ["SIDE", "deepest_order", "has_healpix", "joined", "pixel_side", "pixe
 SIDE_ORDER = 9
 SIDE = 2**SIDE_ORDER  # px, of a tile
 LEAST_ORDER, MOST_ORDER = 3, 29 - SIDE_ORDER  # of tiles; programs begin at 3, and cells end at 29
-STEP = 32  # px of the mosaic between places that are looked at: tiles are 250 px wide at least
+STEPS = 8  # along the side of a tile, at which it is looked where the mosaic is
 
 Floats = NDArray[np.float64]
 Cells = NDArray[np.int64]
@@ -57,12 +57,14 @@ def tiles_of(grid: Grid, order: int) -> Cells:
     from astropy import units as u
     from astropy_healpix import lonlat_to_healpix, neighbours
 
-    x, y = (np.unique(np.append(np.arange(0, size, STEP), size - 1)) for size in (grid.width, grid.height))
+    step = max(1, int(SIDE * pixel_side(order) / grid.scale / STEPS))  # px of the mosaic
+    x, y = (np.unique(np.append(np.arange(0, size, step), size - 1)) for size in (grid.width, grid.height))
     ra, dec = grid_to_sky(grid, *np.meshgrid(x, y))
     there = np.isfinite(ra)
     found = np.unique(lonlat_to_healpix(ra[there] * u.deg, dec[there] * u.deg, 2**order, order="nested"))
-    around = np.unique(np.append(found, neighbours(found, 2**order, order="nested")))
-    tiles: Cells = around[around >= 0]  # some cells have seven neighbours only
+    with np.errstate(invalid="ignore"):  # a cell that has seven neighbours only
+        around = np.unique(np.append(found, neighbours(found, 2**order, order="nested")))
+    tiles: Cells = around[around >= 0]
     return tiles
 
 

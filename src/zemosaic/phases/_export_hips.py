@@ -308,7 +308,7 @@ def _as_picture(pixels: Values, kind: str) -> bytes:
     scaled = colours * (255.0 / np.maximum(opacity, 1.0))[..., None]
     image[..., :3] = np.rint(np.minimum(scaled, 255.0))
     image[..., 3] = np.rint(opacity)
-    Image.fromarray(image).save(file, "PNG", compress_level=6)
+    Image.fromarray(image).save(file, "PNG", compress_level=4)  # a third of the time of 6, 8 % more
     return file.getvalue()
 
 
