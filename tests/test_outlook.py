@@ -13,7 +13,10 @@ from zemosaic.errors import InputError
 from zemosaic.events import Forecast, Outturn, Planned, Silent
 from zemosaic.folders import existing_parent, why_no_output
 from zemosaic.forecast import COMPILED_IN
+from zemosaic.messages import Messages, sentence
+from zemosaic.model import Grid, Solution
 from zemosaic.outlook import _nights, layouts, look_ahead, look_at_headers, panels_ahead
+from zemosaic.recipes import ANEW, layout_told
 from zemosaic.settings import Settings
 
 SETTINGS = Settings(num_processing_workers=1, memory_limit=2.0)
@@ -43,6 +46,14 @@ def test_headers_foresee_what_the_run_finds(tmp_path: Path) -> None:
     assert before.least < before.most
     after = look_ahead(lights, tmp_path / "out", SETTINGS)
     assert after is not None and after.known == 8 and after.most < after.least * 2.1
+    assert before.told == after.told == ()
+    for change in ({"output_rotation": "30"}, {"output_projection": "ZEA"}, {"output_scale": 7.0}):
+        changed = look_ahead(lights, tmp_path / "out", SETTINGS.model_copy(update=change))
+        assert changed is not None and changed.told == (ANEW,)
+    new = look_ahead(lights, None, SETTINGS.model_copy(update={"output_rotation": "30", "output_size": "99"}))
+    assert (
+        new is not None and len(new.told) == 1 and new.told[0].startswith("the window of output_center and output_size")
+    )
 
 
 def test_a_computer_that_has_compiled_nothing_yet_is_given_more_time(
@@ -75,6 +86,17 @@ def test_nights_are_parted_by_days_wherever_on_earth(hour: int) -> None:
     begin = datetime(2025, 3, 1, hour)
     dates = [(begin + timedelta(days=day, minutes=20 * k)).isoformat() for day in range(3) for k in range(25)]
     assert _nights(dates[::-1]) == 3 and _nights([]) == 0 and _nights(dates[:1]) == 1
+
+
+def test_what_is_chosen_of_the_pixels_is_told(tmp_path: Path) -> None:
+    night = simulated(tmp_path / "night", replace(FIELD, subs=1))
+    frames = look_at_headers([night.lights], tmp_path / "out", SETTINGS, Silent()).frames
+    places = {frames[0].id: Solution(100.0, 40.0, 179.5, 239.5, (-6.0 / 3600, 0.0, 0.0, 6.0 / 3600))}
+    grid = Grid(100.0, 40.0, 5.0 / 3600, 500, 600, 250.0, 300.0, "ZEA", 12.345)
+    along = SETTINGS.model_copy(update={"output_rotation": "frames"})
+    told = list(layout_told(along, grid, frames, places))
+    assert [next(word for word in ("laid out in ZEA", "5.00 arcsec", "+12.3 degrees") if word in text) for text in told]
+    assert len(told) == 3 and all(sentence(text, Messages("fr")) != text for text in told)
 
 
 def test_folders_that_are_no_output(tmp_path: Path) -> None:

@@ -54,10 +54,15 @@ def test_a_plan_in_french_goes_where_it_is_wanted(
 ) -> None:
     picture = tmp_path / "here" / "plan.png"
     assert (
-        main(["plan", str(night.lights), str(tmp_path / "out"), "--picture", str(picture), "--language", "fr", *FLAGS])
+        main(["plan", str(night.lights), str(tmp_path / "out"), "--picture", str(picture), "--language", "fr", *FLAGS,
+              "--output-size", "100 x 80", "--json", str(tmp_path / "plan.json")])
         == 0
-    )
-    assert "4 brutes" in capsys.readouterr().out and picture.is_file() and not (tmp_path / "out").exists()
+    )  # fmt: skip
+    said = capsys.readouterr().out
+    assert "4 brutes" in said and picture.is_file() and not (tmp_path / "out").exists()
+    (mosaic,) = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))["mosaics"]
+    assert (mosaic["projection"], mosaic["rotation"], mosaic["width"], len(mosaic["told"])) == ("TAN", 0.0, 100, 1)
+    assert "  la fenêtre de output_center et output_size contient" in said
 
 
 def test_nothing_is_drawn_into_an_input(night: Night, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -172,6 +172,7 @@ class Outlook:
     known: int  # subs that an earlier run into the output has measured
     free_disk: float  # MB, where the output lies; NaN when that is not known
     compiling: float = 0.0  # s of `most`, for kernels that this computer has not compiled yet
+    told: tuple[str, ...] = ()  # what the program will choose of the pixels, in English; a run says the same
 
 
 class CalibrationKind(StrEnum):

@@ -10,9 +10,9 @@ from zemosaic.errors import InputError
 from zemosaic.events import Note, TargetFailed, TargetStarted
 from zemosaic.model import Frame, FrameState, LeftOut, Solution
 from zemosaic.phases.assemble import Finished
-from zemosaic.phases.plan import OutsideError, grown_grid, make_grid, reaching, share_inside
+from zemosaic.phases.plan import OutsideError, grown_grid, make_grid, reaching
 from zemosaic.picture import OUTSIDE, Night, Picture, Room
-from zemosaic.recipes import layout
+from zemosaic.recipes import ANEW, layout, layout_told
 from zemosaic.survey import MatchedPart, Survey, ledger_key, seen
 from zemosaic.targets import Target
 from zemosaic.written import Written
@@ -84,8 +84,11 @@ class Mosaics(Survey):
         for there in filter(None, before):
             grown = grown_grid(there.grid, frames, solutions, wanted)
             if grown is not None:
-                return Room(*grown)
-            self.reporter.emit(Note("its pixels have another size, place or projection now: the mosaic is made anew"))
+                room = Room(*grown)
+                if wanted.size is not None and wanted.centre is None and room.has_moved(there.grid):
+                    self.reporter.emit(Note(_moved(room)))
+                return room
+            self.reporter.emit(Note(ANEW))
             break
         grid = make_grid(frames, solutions, wanted)
         return Room(grid, grid)
@@ -95,17 +98,10 @@ class Mosaics(Survey):
     ) -> list[MatchedPart]:
         """The same without frames that have nothing in the window that the user wants; how much it leaves out is told."""
         grid = room.part
-        if self.settings.output_projection == "auto" and grid.projection != "TAN":
-            self.reporter.emit(Note(f"so wide a mosaic is laid out in {grid.projection} (output_projection)"))
+        for told in layout_told(self.settings, grid, frames, solutions):
+            self.reporter.emit(Note(told))
         if not self.settings.output_size:
             return list(matched)
-        seen, there = share_inside(frames, solutions, grid), reaching(frames, solutions, grid)
-        self.reporter.emit(
-            Note(
-                f"the window of output_center and output_size holds {100.0 * seen:.0f} % of what the subs saw; "
-                f"{len(frames) - len(there)} of {len(frames)} subs lie outside of it"
-            )
-        )
         kept = reaching(frames, solutions, room.canvas)  # what is there already of a larger one stays
         self._leave_outside([f for f in frames if f.id not in kept])
         inside = [
@@ -124,3 +120,11 @@ class Mosaics(Survey):
             raise error
         self.reporter.emit(TargetFailed(replace(seen(part), name=part.title), str(error)))
         return f"{part.title} ({error})"
+
+
+def _moved(room: Room) -> str:
+    canvas, part = room.canvas, room.part
+    return (
+        f"the middle of the subs has moved, and the window of output_size with it: {canvas.width} x {canvas.height} px are "
+        f"kept, {part.width} x {part.height} are written; with output_center a window stays where it is"
+    )

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -26,12 +27,12 @@ from zemosaic.ledger import WORKSPACE, Ledger
 from zemosaic.model import Frame, Grid, Lights, Outlook, Plan, Solution
 from zemosaic.nights import DAYTIME
 from zemosaic.patterns import patterns
-from zemosaic.phases.assemble import assembly_looks
-from zemosaic.phases.plan import OutsideError, group_frames, make_grid, make_plan, reaching
+from zemosaic.phases.assemble import Finished, assembly_looks
+from zemosaic.phases.plan import OutsideError, group_frames, make_grid, make_plan, reaching, stays
 from zemosaic.phases.scan import scan
-from zemosaic.recipes import check_extras, layout, pictures, side_by_side
+from zemosaic.recipes import ANEW, check_extras, layout, layout_told, pictures, side_by_side
 from zemosaic.settings import Settings
-from zemosaic.survey import PACE
+from zemosaic.survey import PACE, ledger_key
 from zemosaic.targets import Target, find_targets, target_gap
 from zemosaic.workers import local_workers, memory_for_tasks
 
@@ -41,6 +42,7 @@ S50_PIXELS = 1080 * 1920  # of the frame that takes USUAL to measure
 S50_SCALE = 2.37  # arcsec/px, where headers state none
 STARTING = 10.0  # s of a run, whatever it is of: processes start, libraries are loaded
 OTHER_PHASES = 0.12  # s a frame of solving, matching and planning (one core)
+Parts = tuple[tuple[str, tuple[Frame, ...]], ...]  # frames by filter, as in the names of files
 WRITTEN = 1.2e-7  # s a pixel and channel of the mosaic, of writing the files
 
 
@@ -53,6 +55,7 @@ class Layout:
     frames: tuple[Frame, ...]
     places: Mapping[int, Solution]  # of those that know where they are
     plan: Plan
+    told: tuple[str, ...] = ()  # what the program chose of its pixels, and what a window leaves out
 
 
 def look_at_headers(inputs: Sequence[Path], output: Path, settings: Settings, reporter: Reporter) -> Lights:
@@ -123,8 +126,10 @@ def panels_ahead(frames: Sequence[Frame], settings: Settings) -> dict[str, tuple
     return result
 
 
-def layouts(lights: Lights, settings: Settings) -> tuple[Layout, ...]:
+def layouts(lights: Lights, settings: Settings, output: Path | None = None) -> tuple[Layout, ...]:
     """How each mosaic would be laid out, as far as headers tell where frames lie.
+
+    output : where earlier ones may lie, whose pixels stay or are made anew
 
     Raises
     ------
@@ -133,23 +138,33 @@ def layouts(lights: Lights, settings: Settings) -> tuple[Layout, ...]:
     """
     places = _places(lights.frames)
     made, outside = list[Layout](), list[OutsideError]()
-    for target in _targets(lights.frames, settings):
-        try:
-            made += _of_one_target(target, places, settings)
-        except OutsideError as error:
-            outside.append(error)
+    with _ledger_of(output) as ledger:
+        for target in _targets(lights.frames, settings):
+            try:
+                made += _of_one_target(target, places, settings, ledger)
+            except OutsideError as error:
+                outside.append(error)
     if outside and not made:
         raise InputError("; ".join(map(str, outside)))
     return tuple(made)
 
 
-def _of_one_target(target: Target, places: Mapping[int, Solution], settings: Settings) -> list[Layout]:
+def _ledger_of(output: Path | None) -> AbstractContextManager[Ledger | None]:
+    """That of earlier runs, where there is one."""
+    return Ledger(output) if output is not None and (output / WORKSPACE).is_dir() else nullcontext()
+
+
+def _of_one_target(
+    target: Target, places: Mapping[int, Solution], settings: Settings, ledger: Ledger | None
+) -> list[Layout]:
     """A mosaic of each filter that has something in the window, all on one grid. Raises OutsideError when none has."""
     usable = [f for f in target.frames if f.id in places]
     if not usable:
         return []
     grid = make_grid(usable, places, layout(settings))
     there = reaching(usable, places, grid) if settings.output_size else {f.id for f in usable}
+    parts = _parts(target.frames, settings)
+    told = tuple(_told(target, parts, grid, usable, places, settings, ledger))
     return [
         Layout(
             target.title or _object(target.frames),
@@ -157,10 +172,36 @@ def _of_one_target(target: Target, places: Mapping[int, Solution], settings: Set
             part,
             {f.id: places[f.id] for f in part if f.id in places},
             _plan([f for f in part if f.id in there], places, grid, settings),
+            told,
         )
-        for name, part in _parts(target.frames, settings)
+        for name, part in parts
         if any(f.id in there for f in part)
     ]
+
+
+def _told(
+    target: Target,
+    parts: Parts,
+    grid: Grid,
+    frames: Sequence[Frame],
+    places: Mapping[int, Solution],
+    settings: Settings,
+    ledger: Ledger | None,
+) -> Iterator[str]:
+    """What a run will say of the pixels; of a rotation along the frames only where all headers tell theirs."""
+    known = (
+        settings if all(f.wcs is not None for f in frames) else settings.model_copy(update={"output_rotation": "north"})
+    )
+    yield from layout_told(known, grid, frames, places)
+    if ledger is None:
+        return
+    for name, _ in parts:
+        key = replace(target, filter=name if len(parts) > 1 else "").key
+        before = ledger.get(ledger_key("made_from", key), Finished)
+        if before is not None:
+            if not stays(before.grid, frames, places, layout(settings)):
+                yield ANEW
+            return
 
 
 def look_ahead(lights: Lights, output: Path | None, settings: Settings) -> Outlook | None:
@@ -175,7 +216,8 @@ def look_ahead(lights: Lights, output: Path | None, settings: Settings) -> Outlo
     size = sum(f.width * f.height for f in lights.frames) / len(lights.frames) / S50_PIXELS
     each = USUAL * size if measured is None else measured.frame
     workers = local_workers(settings, memory_for_tasks(settings))
-    plans = [(layout.frames, layout.plan) for layout in layouts(lights, settings)]
+    laid_out = layouts(lights, settings, output)
+    plans = [(layout.frames, layout.plan) for layout in laid_out]
     if not plans:
         return None
     looks = sum(assembly_looks(plan, part, reject=_rejects(settings)) for part, plan in plans)
@@ -198,6 +240,7 @@ def look_ahead(lights: Lights, output: Path | None, settings: Settings) -> Outlo
     return Outlook(
         len(plans), largest.width, largest.height, need / MEGA, disk / MEGA, total / spread, total * spread + compiling, known,
         math.nan if output is None else free_disk(output) / MEGA, compiling,
+        tuple(dict.fromkeys(told for layout in laid_out for told in layout.told)),
     )  # fmt: skip
 
 
@@ -205,7 +248,7 @@ def _rejects(settings: Settings) -> bool:
     return settings.stacking_rejection_algorithm != "none"
 
 
-def _parts(frames: Sequence[Frame], settings: Settings) -> tuple[tuple[str, tuple[Frame, ...]], ...]:
+def _parts(frames: Sequence[Frame], settings: Settings) -> Parts:
     return (("", tuple(frames)),) if settings.filters == "together" else by_filter(frames)
 
 
@@ -220,9 +263,9 @@ def _plan(frames: Sequence[Frame], places: Mapping[int, Solution], grid: Grid, s
 
 def _known(output: Path | None, frames: Sequence[Frame]) -> tuple[int, Pace | None, float | None]:
     """Frames that were measured, the pace of that and of assembling, from the ledger where there is one."""
-    if output is None or not (output / WORKSPACE).is_dir():
-        return 0, None, None
-    with Ledger(output) as ledger:
+    with _ledger_of(output) as ledger:
+        if ledger is None:
+            return 0, None, None
         return len(ledger.measured(frames)), ledger.get(PACE, Pace), ledger.get(LOOK, float)
 
 

@@ -100,6 +100,11 @@ class Room:
         (y, x), (part_y, part_x) = self.canvas.zero, self.part.zero
         return y - part_y, x - part_x
 
+    def has_moved(self, before: Grid) -> bool:
+        """Whether the canvas had to grow although the part is no larger than what was there."""
+        fits = self.part.width <= before.width and self.part.height <= before.height
+        return fits and (self.canvas.width, self.canvas.height) != (before.width, before.height)
+
 
 @dataclass(frozen=True)
 class _Frozen:

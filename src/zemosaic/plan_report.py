@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from zemosaic.errors import OutputError
 from zemosaic.frame_report import known
 from zemosaic.imaging.projection import grid_to_sky, sky_to_grid
 from zemosaic.imaging.warp import footprint, torn
-from zemosaic.messages import Messages
+from zemosaic.messages import Messages, sentence
 from zemosaic.model import Lights, Outlook
 from zemosaic.outlook import Layout
 
@@ -59,7 +59,7 @@ def as_text(
         lines.append(messages("inspect.left_out", states=words))
     if ahead is None:
         return "\n".join([*lines, messages("plan.unknown")])
-    lines += ["", *(_mosaic_line(each, messages) for each in laid_out)]
+    lines += ["", *_mosaic_lines(laid_out, messages)]
     if unturned := sum(f.wcs is None for each in laid_out for f in each.frames if f.id in each.places):
         lines.append(messages("plan.unturned", subs=unturned))
     lines.append("")
@@ -81,6 +81,14 @@ def _counted(names: Sequence[tuple[str, int]]) -> str:
 
 def _title(layout: Layout) -> str:
     return " · ".join(each for each in (layout.target, layout.filter) if each) or "?"
+
+
+def _mosaic_lines(laid_out: Sequence[Layout], messages: Messages) -> Iterator[str]:
+    """A line each, and what is to be known of its pixels below it; once for the filters of a target, which share them."""
+    for layout, after in zip(laid_out, (*laid_out[1:], None)):
+        yield _mosaic_line(layout, messages)
+        if after is None or (after.target, after.told) != (layout.target, layout.told):
+            yield from (f"  {sentence(told, messages)}" for told in layout.told)
 
 
 def _mosaic_line(layout: Layout, messages: Messages) -> str:
@@ -121,6 +129,9 @@ def _plain(layout: Layout) -> dict[str, object]:
         "width": grid.width,
         "height": grid.height,
         "scale": known(grid.scale * 3600.0),
+        "projection": grid.projection,
+        "rotation": known(grid.rotation),
+        "told": list(layout.told),
         "panels": [
             {"ra": known(each.ra), "dec": known(each.dec), "subs": len(each.frames)} for each in layout.plan.groups
         ],

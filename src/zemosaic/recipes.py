@@ -27,18 +27,20 @@ from zemosaic.patterns import Patterns, weights_by_pattern
 from zemosaic.phases.assemble import Exposure, Finished, Ingredient, Recipe
 from zemosaic.phases.export import Format, Pictures, Provenance, has_healpix
 from zemosaic.phases.match import MatchResult
-from zemosaic.phases.plan import Layout, SideBySide
+from zemosaic.phases.plan import Layout, SideBySide, natural_scale, reaching, share_inside
 from zemosaic.phases.solve import SolveResult
 from zemosaic.settings import Settings, declared, fractions, lacks_side_by_side
 from zemosaic.sides import sides_of
 from zemosaic.tables import load_stars
 
 __all__ = [
+    "ANEW",
     "assembly_recipe",
     "check_extras",
     "crop",
     "held_matching",
     "layout",
+    "layout_told",
     "line_mixes",
     "measured_alike",
     "median",
@@ -67,6 +69,8 @@ CHANGE_NOTHING = (
     "many_left_out", "rejection_maps", "assembly_process_workers", "winsor_worker_limit", "solver_timeout",
     "astrometry_local_path",
 )  # fmt: skip
+ANEW = "its pixels have another size, place or projection now: the mosaic is made anew"
+OTHER_SCALE = 0.03  # of the pixel size, beyond which another one than the frames' is told
 KAPPA = 3.0  # sigma that a difference between two telescopes may amount to
 
 
@@ -296,6 +300,28 @@ def check_extras(settings: Settings) -> None:
     """Raises SettingsError when pictures are asked for whose library is not there."""
     if settings.picture_hips != "none" and not has_healpix():
         raise SettingsError('picture_hips: HiPS needs astropy-healpix; pip install "zemosaic[hips]"')
+
+
+def layout_told(
+    settings: Settings, grid: Grid, frames: Sequence[Frame], solutions: Mapping[int, Solution]
+) -> Iterator[str]:
+    """What the program chose of a mosaic's pixels, and what a window leaves out, of frames that know where they are."""
+    if settings.output_projection == "auto" and grid.projection != "TAN":
+        yield f"so wide a mosaic is laid out in {grid.projection} (output_projection)"
+    natural = natural_scale(frames, solutions)
+    if not settings.output_scale and 3600.0 * grid.scale < (1.0 - OTHER_SCALE) * natural:
+        yield (
+            f"{grid.projection} crowds the sky here: pixels are {3600.0 * grid.scale:.2f} arcsec, where those of the subs "
+            f"are {natural:.2f}"
+        )
+    if geometry.angle(settings.output_rotation) is None and abs(grid.rotation) >= 0.05:
+        yield f"along the subs the picture is turned by {grid.rotation:+.1f} degrees (output_rotation)"
+    if settings.output_size:
+        seen, there = share_inside(frames, solutions, grid), reaching(frames, solutions, grid)
+        yield (
+            f"the window of output_center and output_size holds {100.0 * seen:.0f} % of what the subs saw; "
+            f"{len(frames) - len(there)} of {len(frames)} subs lie outside of it"
+        )
 
 
 def side_by_side(settings: Settings) -> SideBySide | None:

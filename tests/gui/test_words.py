@@ -94,5 +94,9 @@ def test_facts_are_short_and_say_what_is_short() -> None:
     assert forecast["disk"].bad and forecast["disk"].value == "8,8 Go (9,8 Go libres)"
     assert forecast["time"].value == "1 min 01 s à 5 min 00 s" and not forecast["memory"].bad
     assert forecast["size"].value == "2 mosaïques, la plus grande 4000 x 3000 px"
+    wide = replace(outlook, told=("so wide a mosaic is laid out in ZEA (output_projection)",))
+    assert "une mosaïque aussi large est mise à plat en ZEA (output_projection)" in [
+        fact.value for fact in facts_of_outlook(wide, Translator("fr"))
+    ]
     first = facts_of_outlook(replace(outlook, compiling=77.1), english)
     assert "1 min 17 s of it to compile kernels" in first[3].value and first[3].value.startswith("1 min 01 s to 5 min")

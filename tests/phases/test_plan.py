@@ -300,6 +300,17 @@ def test_a_mosaic_of_a_certain_size_is_laid_out_anew_around_frames_elsewhere():
         _plan_grid._box(before, *night([(190.0, -40.0)]), layout)
 
 
+def test_a_window_that_moves_with_the_frames_keeps_what_is_there_where_that_is_less_work():
+    """The middle goes a fifth of the window to the east, and farther than the window is wide."""
+    layout = Layout(size=(2000, 1500))
+    before = make_grid(*night([(10.0, 40.0)]), layout)
+    canvas, part = grown_grid(before, *night([(10.0, 40.0), (10.7, 40.0)]), layout)
+    assert (part.width, part.height) == (2000, 1500) and 2000 < canvas.width < 3000 and canvas.height < 1900
+    far = night([(10.0, 40.0), (12.0, 40.0), (14.0, 40.0)])
+    assert grown_grid(before, *far, layout) is None
+    assert grown_grid(before, *far, dataclasses.replace(layout, size=None)) is not None
+
+
 def test_from_north_to_the_angle_of_the_frames_is_another_rotation():
     frames, solutions = night(PANELS, angle=2.0)
     north, along = (make_grid(frames, solutions, Layout(rotation=rotation)) for rotation in (0.0, None))

@@ -133,7 +133,7 @@ def plan(arguments: list[str]) -> int:
         from zemosaic.plan_report import as_json, as_text, draw_plans
 
         lights = look_at_headers(inputs, output, settings, reporter)
-        laid_out = layouts(lights, settings)
+        laid_out = layouts(lights, settings, output)
         ahead = look_ahead(lights, output, settings)
         messages = Messages(settings.language)
         drawn = draw_plans(laid_out, picture, messages)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from zemosaic.gui.translator import Translator
+from zemosaic.messages import sentence
 from zemosaic.model import Count, LeftOut, Lights, Outlook
 
 __all__ = ["Fact", "facts_of_lights", "facts_of_outlook", "left_out_by_state"]
@@ -57,6 +58,7 @@ def facts_of_outlook(outlook: Outlook, tr: Translator) -> list[Fact]:
         Fact("gui.start.disk", disk, bad=outlook.free_disk < SHORT * outlook.disk),
         Fact("gui.start.time", time),
     ]
+    found += [Fact("gui.start.told", sentence(told, tr)) for told in outlook.told]
     if outlook.known:
         found.append(Fact("gui.start.known", str(outlook.known)))
     return found

@@ -27,6 +27,7 @@ __all__ = [
     "natural_scale",
     "reaching",
     "share_inside",
+    "stays",
 ]
 
 CHUNK = 256  # px, side of the squares in which planes lie on the disk
@@ -110,16 +111,33 @@ def grown_grid(before: Grid, frames: Sequence[Frame], solutions: Solutions, layo
     """The grid of a mosaic with room for these frames, and the part of it that they need, on the same pixels as before.
 
     It grows by whole chunks to the south and east, so that what was made stays as it is in its chunks, and never shrinks. None:
-    the pixels have to be others, or there would be too many of them. Raises as `make_grid`.
+    the pixels have to be others, or there would be too many of them: more new ones than a window has that has moved with the
+    frames. Raises as `make_grid`.
     """
     if not _same_pixels(before, _lattice(frames, solutions, layout), frames, solutions, layout):
         return None
     try:
-        return _grown(before, _window(before, frames, solutions, layout))
+        canvas, part = _grown(before, _window(before, frames, solutions, layout))
     except OutsideError:
         raise
     except InputError:  # around where the frames lie now there may be room for them
         return None
+    new = canvas.width * canvas.height - before.width * before.height
+    moves = layout.size is not None and layout.centre is None
+    return None if moves and new > part.width * part.height else (canvas, part)
+
+
+def stays(before: Grid, frames: Sequence[Frame], solutions: Solutions, layout: Layout) -> bool:
+    """Whether a mosaic keeps its pixels, as far as headers tell: their scale and rotation are not those that stars show.
+
+    Raises as `make_grid`.
+    """
+    wanted = _lattice(frames, solutions, layout)
+    if not layout.scale:
+        wanted = replace(wanted, scale=before.scale)
+    if layout.rotation is None:
+        wanted = replace(wanted, rotation=before.rotation)
+    return _same_pixels(before, wanted, frames, solutions, layout)
 
 
 def _grown(before: Grid, part: Grid) -> tuple[Grid, Grid]:

@@ -25,6 +25,7 @@ from zemosaic.phases._plan_grid import (
     natural_scale,
     reaching,
     share_inside,
+    stays,
 )
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "reaching",
     "sample_bytes",
     "share_inside",
+    "stays",
 ]
 
 BYTES_PER_PIXEL = 9 * 2 * 4  # of a superblock, per channel: nine buckets, sum and weight, float32
