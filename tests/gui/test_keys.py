@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 import tkinter as tk
 from pathlib import Path
 from tkinter import ttk
@@ -12,9 +14,11 @@ from frames import frames
 from person import Open, Person
 from PIL import ImageChops, ImageGrab
 
+from zemosaic.gui.mnemonics import pressable, underline
 from zemosaic.gui.picture_view import ZoomedView
 from zemosaic.gui.skygeometry import SkyFrame
 from zemosaic.gui.window import Window
+from zemosaic.messages import LANGUAGES
 
 CONTROLS = (
     ttk.Entry
@@ -130,6 +134,39 @@ def test_shortcuts(window: Window, person: Person, monkeypatch: pytest.MonkeyPat
     window.start.allow_start(True)
     person.press("ctrl+Return")
     person.until(lambda: asked == ["folder", "start"])
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="Option types letters there")
+def test_alt_and_an_underlined_letter_press_a_button(window: Window, person: Person) -> None:
+    """On every page and in every language each button with letters has one of its own."""
+
+    def letters() -> list[tuple[str, str]]:
+        marked = [
+            (str(each.cget("text")), int(str(each.cget("underline"))))
+            for parent in window._in_sight()
+            for each in pressable(parent)
+        ]
+        return [(text, text[at].lower() if at >= 0 else "") for text, at in marked if re.search("[A-Za-z]", text)]
+
+    for language in LANGUAGES:
+        window.use_language(language)
+        for page in PAGES:
+            window.show_page(page)
+            window.running._pause.configure(text=window.tr("gui.run.pause"))  # whose text comes with a run
+            underline(*window._in_sight())
+            found = [letter for _, letter in dict.fromkeys(letters())]  # the same text does the same
+            assert "" not in found and len(set(found)) == len(found) >= 6, f"{language} {page} {letters()}"
+    window.root.focus_force()
+    assert dict(letters())["Accueil"] == "a"  # the first of its letters, as far as that is free
+    person.press("alt+a")
+    person.until(lambda: window.bar.page.get() == "start")
+    window.start.entry.focus_force()  # also where letters are typed
+    before = window.start.entry.get()
+    person.press(f"alt+{dict(letters())[window.tr('gui.page.settings')]}")
+    person.until(lambda: window.bar.page.get() == "settings")
+    assert window.start.entry.get() == before
+    person.press(f"alt+{dict(letters())[window.tr('gui.settings.only_changed')]}")
+    person.until(lambda: window.form._only_changed.get())
 
 
 def test_frames_are_sorted_selected_and_left_out_by_keys(window: Window, person: Person) -> None:

@@ -16,6 +16,7 @@ from zemosaic.gui.engine import PAUSE, RESUME, STOP, Engine, Job, Result
 from zemosaic.gui.frames import Frames, exclusion, parted, ruled_out
 from zemosaic.gui.inquiry import Inquiry
 from zemosaic.gui.keys import answer_return, bind_shortcuts
+from zemosaic.gui.mnemonics import answer_alt, underline
 from zemosaic.gui.opening import Opening
 from zemosaic.gui.placement import place
 from zemosaic.gui.progress import Progress, TimeLeft
@@ -70,6 +71,7 @@ class Window:
         place(root, self._memory.geometry)
         self._fill()
         answer_return(root)
+        answer_alt(root, self._in_sight)
         pages = {str(number): partial(self.show_page, page) for number, page in enumerate(PAGES, 1)}
         bind_shortcuts(root, pages | {"Return": self.start.go, "o": self._open, "f": self._find})
         root.protocol("WM_DELETE_WINDOW", self.close)
@@ -142,6 +144,11 @@ class Window:
             self._folders_changed()
         self.pages[name].pack(fill="both", expand=True)
         self.bar.page.set(name)
+        underline(*self._in_sight())
+
+    def _in_sight(self) -> tuple[tk.Misc, ...]:
+        """What holds buttons: the bar and the page."""
+        return self.bar, self.pages[self.bar.page.get()]
 
     def _open(self) -> None:
         """Choose a folder with subs."""
@@ -170,6 +177,7 @@ class Window:
             self.running.tell_end(end_in_words(self._run.end, self.tr.messages))
         self._show_inquiry()
         self._show_run()
+        underline(*self._in_sight())
 
     def tell_trouble(self, text: str) -> None:
         """A line at the top, until the next thing is done."""
