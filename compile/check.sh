@@ -70,9 +70,9 @@ assert "/cache/" in frozen["kernels"]["values"]["path"], frozen["kernels"]
 END
 step "the executable finds what is inside"
 
-"$exe" run night/lights out --num-processing-workers 1 --memory-limit 3 --json run.json
+"$exe" run night/lights out --num-processing-workers 1 --memory-limit 3 --picture-hips jpeg --json run.json
 "$empty/python" -c 'import json; run = json.load(open("run.json")); assert run["mosaics"][0]["used"] == 4, run'
-ls out/zemosaic_MT4_R4.fits out/zemosaic_MT4_R4_report.html >/dev/null
+ls out/zemosaic_MT4_R4.fits out/zemosaic_MT4_R4_report.html out/zemosaic_MT4_R4_hips/properties >/dev/null
 step "the executable makes a mosaic"
 
 wait $alone || { cat mosaic.log; exit 1; }

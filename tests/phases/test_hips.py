@@ -292,6 +292,16 @@ def test_the_room_that_is_kept_for_it_is_enough(stretched: Outputs, linear: Outp
         assert len(tiles) > 12 * len(outputs.hips) and least * size < expected < 3 * size
 
 
+def test_a_mosaic_without_data_has_no_tiles_and_still_says_what_it_is(tmp_path: Path) -> None:
+    grid, shape = Grid(10.0, 10.0, 6.6e-4, 100, 80, 50.0, 40.0), (1, 80, 100)
+    save(tmp_path / "data", np.full(shape, np.nan, np.float32), (1, 256, 256))
+    save(tmp_path / "weight", np.zeros(shape, np.float32), (1, 256, 256))
+    save(tmp_path / "coverage", np.zeros(shape[1:], np.uint16), (256, 256))
+    empty = Mosaic(grid, *(tmp_path / name for name in ("data", "weight", "coverage", "coverage")), frames=())
+    (mark,) = shown(tmp_path / "out", empty, "fits").hips  # of one plane: one folder
+    assert about(mark)["moc_sky_fraction"] == "0" and not list(mark.parent.rglob("Npix*"))
+
+
 def test_progress_comes_to_its_end(linear: Outputs, told: Recorder) -> None:
     last = [event for event in told.events if isinstance(event, PhaseProgress)][-1]
     assert len(linear.hips) == 3
