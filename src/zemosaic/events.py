@@ -290,6 +290,7 @@ class SeamsGraded:
     residual: float  # rms of all steps over their errors
     frames: tuple[str, ...]  # files that contribute most to bad seams
     sets: tuple[str, str] = ("", "")  # within a panel, the telescopes or nights that meet (`zemosaic.sides`)
+    mosaic: str = ""  # of which: what is told of it later takes the place of what was told before
 
 
 @dataclass(frozen=True)

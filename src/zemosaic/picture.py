@@ -24,7 +24,7 @@ from zemosaic.events import (
     Vignetting,
     Warned,
 )
-from zemosaic.execution import Workers
+from zemosaic.execution import Workers, worker_count
 from zemosaic.filters import may_show_lines
 from zemosaic.forecast import ENOUGH_LOOKS, LOOK, MEGA, Pace, forecast, over_limit, widths
 from zemosaic.imaging.cropping import CELL, deep_part
@@ -42,6 +42,7 @@ from zemosaic.phases.assemble import (
     Recipe,
     Rejected,
     Result,
+    Skies,
     Verdict,
     common_hash,
 )
@@ -64,8 +65,9 @@ from zemosaic.recipes import (
 )
 from zemosaic.report import Source, write_report
 from zemosaic.seams import SeamReport, seam_report, write_seams
+from zemosaic.skies import SecondSkies
 from zemosaic.stopwatch import PhaseTime
-from zemosaic.survey import MatchedPart, Survey, ledger_key, no_lines
+from zemosaic.survey import MatchedPart, Survey, ledger_key, no_lines, seams_graded
 from zemosaic.workers import assemblers
 from zemosaic.written import Written, earlier, other_cards, stamps, take_place
 
@@ -287,8 +289,13 @@ class Picture:
             self._ledger.record_matched(matched.corrections)
             exposures = self._exposures(matched)
             recipe = replace(recipe, level=finished.level)
+        skies = self._second_skies(matched) if recipe.reject and matched.basis else None
+        mosaic, made_from = self._assembled(plan, exposures, recipe, finished, skies)
+        if skies:
+            matched = skies.improved(matched)
+            seams = self._graded_again(matched, seams)
+            self._ledger.record_matched(matched.corrections)
         self._ledger.put(self._key("made_seams"), seams)
-        mosaic, made_from = self._assembled(plan, exposures, recipe, finished)
         self._record_use(mosaic, exposures)
         if before:  # from here on its files may be overwritten by those of this run
             self._ledger.put(self._key(WRITTEN), replace(before, manifest=""))
@@ -308,18 +315,26 @@ class Picture:
             remove(self._planes, self._ledger.workspace)
         return written
 
-    def _graded_again(self, held: MatchResult, before: SeamReport | None) -> SeamReport | None:
-        """The seams as the corrections leave them that the finished mosaic keeps."""
+    def _graded_again(self, matched: MatchResult, before: SeamReport | None) -> SeamReport | None:
+        """The seams as other corrections leave them: those that a finished mosaic keeps, or of the second iteration."""
         night = self._night
-        report = seam_report(self._part.frames, self._groups, held, night.measurements, night.solved.solutions)
+        report = seam_report(self._part.frames, self._groups, matched, night.measurements, night.solved.solutions)
         if before is not None and report is not None and abs(report.visible - before.visible) > TOLD_AGAIN:
-            self._reporter.emit(
-                Note(
-                    f"with the corrections that the finished mosaic keeps its seams have grade {report.grade}, "
-                    f"{report.visible:.2f} of a pixel's noise"
-                )
-            )
+            self._reporter.emit(seams_graded(report, self._part.key))
         return report
+
+    def _second_skies(self, matched: MatchResult) -> SecondSkies:
+        """Who finds the skies of this mosaic once more, from what its provisional form leaves of the frames."""
+        return SecondSkies(
+            self._ledger,
+            self._key("second_skies"),
+            matched,
+            self._part.frames,
+            self._night.measurements,
+            self._night.solved.solutions,
+            self._groups,
+            worker_count(self._settings.num_processing_workers),
+        )
 
     @property
     def _planes(self) -> Path:
@@ -352,12 +367,17 @@ class Picture:
         return replace(before, stamps=stamps(before.outputs), cards=cards)
 
     def _assembled(
-        self, plan: Plan, exposures: Mapping[int, Exposure], recipe: Recipe, finished: Finished | None
+        self,
+        plan: Plan,
+        exposures: Mapping[int, Exposure],
+        recipe: Recipe,
+        finished: Finished | None,
+        skies: Skies | None,
     ) -> tuple[Mosaic, Finished]:
         """The planes of the mosaic, as far as no earlier run has made them, and what they were made from."""
         sensors, scratch = self._ledger.workspace / "sensors" / self._part.key, self._settings.coadd_memmap_dir
         disk = Path(scratch) if scratch else None
-        work = Assembly(plan, exposures, recipe, self._planes, sensors, scratch=disk, finished=finished)
+        work = Assembly(plan, exposures, recipe, self._planes, sensors, scratch=disk, finished=finished, skies=skies)
         if work.verdict is not None:
             self._reporter.emit(_as_kept(work.verdict))
         with (

@@ -223,6 +223,7 @@ def held_matching(
             matched.overlaps, now, corrections, groups, matched.sets, names, finished.grid, how, factor
         ),
         zero_point=matched.zero_point + 2.5 * math.log10(brighter),
+        basis=None if closely else matched.basis,  # what is held has been through the second iteration
     )
     return result, finished.solved if closely else len(exposures)
 

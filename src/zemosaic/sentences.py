@@ -29,6 +29,7 @@ class Sentences:
         self._left_out: Counter[str] = Counter()
         self._unit = ""
         self._headlines: list[str] = []  # warnings that the summary begins with
+        self._bad_seams: dict[str, str] = {}  # likewise, of each mosaic
 
     def phase(self, name: str) -> str:
         return self.messages.word("phase", name)
@@ -163,13 +164,15 @@ class Sentences:
         word = self.messages(f"grade.{event.grade}")
         place = self.messages.seam_place(event.first, event.second, event.sets)
         text = self.messages("event.SeamsGraded", **(vars(event) | {"word": word, "place": place}))
-        if event.grade != "D":
-            return text
-        self._headlines.append(self.messages("event.SeamsGraded.bad", text=text, frames="\n  ".join(event.frames)))
-        return self._headlines[-1]
+        self._bad_seams.pop(event.mosaic, None)
+        if event.grade == "D":
+            frames = "\n  ".join(event.frames)
+            text = self._bad_seams[event.mosaic] = self.messages("event.SeamsGraded.bad", text=text, frames=frames)
+        return text
 
     def _finished(self, event: events.RunFinished) -> str:
-        lines = self._headlines + [self._made(each, several=len(event.mosaics) > 1) for each in event.mosaics]
+        made = [self._made(each, several=len(event.mosaics) > 1) for each in event.mosaics]
+        lines = [*self._headlines, *self._bad_seams.values(), *made]
         seconds = self.messages.duration(event.seconds)
         lines.append(
             self.messages(

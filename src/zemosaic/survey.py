@@ -51,7 +51,7 @@ from zemosaic.phases.scan import ScanResult, scan
 from zemosaic.phases.solve import SolveResult, solve
 from zemosaic.quality import Matching
 from zemosaic.recipes import median, weighted_by_hand
-from zemosaic.seams import seam_report
+from zemosaic.seams import SeamReport, seam_report
 from zemosaic.settings import Settings
 from zemosaic.solvers.external import External, find_external
 from zemosaic.stopwatch import Stopwatch
@@ -334,9 +334,7 @@ class Survey:
         report = seam_report(usable, groups, result, measurements, solutions)
         self.ledger.put(ledger_key("seams", name), report)
         if report is not None:
-            worst = report.seams[0]
-            told = report.grade, report.visible, worst.first, worst.second, len(report.seams), report.residual
-            self.reporter.emit(SeamsGraded(*told, report.frames, worst.sets))
+            self.reporter.emit(seams_graded(report, name))
         if not result.corrections:
             raise InputError("every frame was left out while brightness and sky were matched; the log says why")
         self._warn_of_losses(name.replace("/", " "), frames, len(result.corrections))
@@ -358,6 +356,13 @@ class Survey:
 
 def seen(target: Target) -> TargetSeen:
     return TargetSeen(target.name, len(target.frames), target.ra, target.dec)
+
+
+def seams_graded(report: SeamReport, name: str) -> SeamsGraded:
+    """What is told of a report of the mosaic `name`."""
+    worst = report.seams[0]
+    told = report.grade, report.visible, worst.first, worst.second, len(report.seams), report.residual
+    return SeamsGraded(*told, report.frames, worst.sets, name)
 
 
 def ledger_key(what: str, name: str) -> str:

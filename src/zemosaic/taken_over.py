@@ -79,7 +79,7 @@ class Heard:
 
     def kept(self) -> Told:
         return Told(
-            tuple(e for e in self._events if isinstance(e, SeamsGraded)),
+            tuple({e.mosaic: e for e in self._events if isinstance(e, SeamsGraded)}.values()),
             tuple(e for e in self._events if isinstance(e, Vignetting) and e.unknown),
             tuple(e for e in self._events if isinstance(e, StrayTarget)),
             tuple(e for e in self._events if isinstance(e, ManyLeftOut)),

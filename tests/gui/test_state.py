@@ -75,7 +75,7 @@ def test_what_a_run_says_is_kept_apart() -> None:
     for each in (Note("x"), PhaseStarted("scan", 1), PhaseProgress("scan", 1, 1), block, FrameLeftOut(LOST), grade):
         run.take(each)
     run.take(RunFinished(made, 1, 5.0))
-    assert run.made == made and run.left_out == [LOST] and run.grades == [grade]
+    assert run.made == made and run.left_out == [LOST] and run.grades == {"": grade}
     assert [type(each).__name__ for each in run.said] == [
         "Note", "PhaseStarted", "FrameLeftOut", "SeamsGraded", "RunFinished",
     ]  # fmt: skip

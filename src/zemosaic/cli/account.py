@@ -32,7 +32,7 @@ class Account:
         self._told: dict[str, object] = {"output": str(output) if output else None, "mosaics": [], "seconds": None}
         self._left_out: list[dict[str, str]] = []
         self._warnings: list[str] = []
-        self._seams: list[str] = []
+        self._seams: dict[str, str] = {}  # grade of each mosaic
         self.error: str | None = None  # what a person reads about it
 
     def emit(self, event: Event) -> None:
@@ -44,7 +44,7 @@ class Account:
             case ManyLeftOut() | StrayTarget() | TargetFailed() | Vignetting(unknown=True):
                 self._warnings.append(self._words.line(event) or "")
             case SeamsGraded():
-                self._seams.append(event.grade)
+                self._seams[event.mosaic] = event.grade
             case RunFinished():
                 self._told |= {"mosaics": [_plain(made) for made in event.mosaics], "seconds": round(event.seconds, 1)}
 
@@ -57,7 +57,12 @@ class Account:
 
     def told(self, code: int) -> dict[str, object]:
         """Everything, with the exit code first."""
-        rest = {"seams": self._seams, "left_out": self._left_out, "warnings": self._warnings, "error": self.error}
+        rest = {
+            "seams": list(self._seams.values()),
+            "left_out": self._left_out,
+            "warnings": self._warnings,
+            "error": self.error,
+        }
         return {"exit_code": code, **self._told, **rest}
 
 

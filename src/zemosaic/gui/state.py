@@ -51,7 +51,7 @@ class Run:
     end: End | None = None
     made: tuple[Made, ...] = ()
     left_out: list[LeftOut] = field(default_factory=list)
-    grades: list[SeamsGraded] = field(default_factory=list)
+    grades: dict[str, SeamsGraded] = field(default_factory=dict)  # of each mosaic
     said: list[Event] = field(default_factory=list)  # all but progress and blocks
 
     @property
@@ -92,7 +92,7 @@ class Run:
         if isinstance(event, FrameLeftOut):
             self.left_out.append(event.what)
         elif isinstance(event, SeamsGraded):
-            self.grades.append(event)
+            self.grades[event.mosaic] = event
         elif isinstance(event, RunFinished):
             self.made = event.mosaics
         if len(self.said) < MOST_LINES:

@@ -1,4 +1,4 @@
-"""The sky of a frame in cells, and the damaged pixels that must not enter it."""
+"""The sky of a frame in cells, what a model leaves of it there, and the damaged pixels that must not enter it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zemosaic.imaging.noise import colour_index, local_sigma
 from zemosaic.kernels import sky as kernels
 from zemosaic.model import SkyMesh
 
-__all__ = ["CELL", "CUT_SHARE", "damaged_pixels", "repaired", "sky_level", "sky_mesh", "uncut_mean"]
+__all__ = ["CELL", "CUT_SHARE", "damaged_pixels", "left_mesh", "repaired", "sky_level", "sky_mesh", "uncut_mean"]
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -24,6 +24,8 @@ DAMAGED_SIGMA = 5.0
 DAMAGED_CONTRAST = 0.12
 CUT_SHARE = 1e-4  # of pixels at 0, from which a frame counts as cut: 3.7 sigma, the mean is off by 2e-5 sigma
 CLIP = 3.0
+STARRY = 3.0  # sky noise, spread of a model around pixels that starlight or seeing may differ in
+LEAST_LEFT = 0.5  # share of the pixels of a colour that a cell needs
 
 
 def _levels(raw: FloatArray) -> FloatArray:
@@ -113,6 +115,32 @@ def sky_mesh(
     if cut > CUT_SHARE and min(sigma) > 0:
         mean = _uncut(mean, sigma, growth or (0.0,) * len(sigma))
     return SkyMesh(mean=mean.astype(np.float32), cell=CELL)
+
+
+def left_mesh(
+    raw: FloatArray,
+    model: FloatArray,
+    spread: FloatArray,
+    skipped: BoolArray,
+    colours: NDArray[np.int64],
+    sigma: NDArray[np.float64],
+    channels: int,
+) -> FloatArray:
+    """(ny, nx, channels) mean of what a model leaves of a plane's pixels in cells of CELL px, ADU.
+
+    NaN where less than half of the pixels of a colour count, and in channels that the plane does not have.
+
+    raw, model : (h, w) float32, ADU; NaN is no data. spread : (h, w) ADU, of the model around each pixel.
+    skipped : (h, w) bool, left out besides
+    colours : (2, 2) channel of the pixel at (y % 2, x % 2); sigma : (2, 2) ADU, noise of the sky there
+    """
+    h, w = raw.shape
+    shape = -(-h // CELL), -(-w // CELL), channels
+    total, count, pixels = np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    limit = (STARRY * sigma).astype(np.float32)
+    kernels.left_sums(raw, model, spread, skipped, colours, limit, CELL, total, count, pixels)
+    good = count > LEAST_LEFT * pixels
+    return np.where(good, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def _uncut(mean: NDArray[np.float64], sigma: tuple[float, ...], growth: tuple[float, ...]) -> NDArray[np.float64]:

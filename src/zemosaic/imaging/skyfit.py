@@ -76,6 +76,7 @@ def fit_sky(
     time: FloatArray | None = None,
     night: IntArray | None = None,
     before: SkyFit | None = None,
+    settled: bool = False,
     spread: Spread = one_by_one,
 ) -> SkyFit:
     """Solve for the backgrounds of all frames.
@@ -86,6 +87,7 @@ def fit_sky(
     time : (frames,) in any unit, for the tilt of the mosaic; None: frames follow each other evenly.
     night : (frames,) number of each frame's telescope and night; adds the prior of `skysteady` on slopes.
     before : a fit of planes to these cells with hardly other gains and response: its weights have found the outliers.
+    settled : the cells hold what a mosaic with a tilt and level of its own leaves, which keep in each component what they are.
     spread : who does the channels, side by side up to `SIDE_BY_SIDE` cells; each at work takes, of 30 000 frames, 0.7 GB.
     """
     n_frames, channels = gain.shape
@@ -96,7 +98,7 @@ def fit_sky(
 
     def one(c: int) -> _ChannelFit:
         start = None if before is None else _start(before, c, levels[:, c], problem.terms)
-        seen = _Seen(gain[:, c], levels[:, c], when, night)
+        seen = _Seen(gain[:, c], levels[:, c], when, night, settled)
         return _channel_sky(cells, problem, c, seen, SensorPattern(cells, levels[:, c], numbers), start, curvature)
 
     sky = np.zeros((n_frames, channels, TERMS))
@@ -131,7 +133,8 @@ def _channel_sky(
     sky[:, : problem.terms] += fit.own
     if problem.terms >= PLANE:
         _level_floor(cells, problem, seen, fit.weight, sky, nodes)
-    _level_components(cells, problem, seen.gain, sky, nodes)
+    if not seen.settled:
+        _level_components(cells, problem, seen.gain, sky, nodes)
     sky[:, 0] += seen.level
     return _ChannelFit(sky, nodes, fit.residual, fit.weight, fit.converged)
 
@@ -267,31 +270,44 @@ class _Seen:
     level: FloatArray  # (frames,) ADU of the sky
     time: FloatArray  # (frames,)
     night: IntArray | None  # (frames,)
+    settled: bool  # whether level and tilt of the sky are known
 
 
 def _level_floor(
     cells: SkyCells, problem: SkyProblem, seen: _Seen, weight: FloatArray, sky: FloatArray, nodes: FloatArray
 ) -> None:
-    """Take the tilt of each component off its nodes and put it into its frames (in place)."""
+    """Take the tilt of each component off its nodes and put it into its frames (in place); of a settled sky its level too."""
     gain = seen.gain
     component = _node_components(cells, problem)
     area = problem.on_nodes(weight * gain[cells.frame] ** 2)
     area = np.minimum(area, np.median(area))  # nodes at the border know little; deep ones count no more than others
     axes = problem.axes
     middle, slopes = np.zeros((component.max() + 1, 2)), np.zeros((component.max() + 1, 2))
+    level = np.zeros(len(slopes))
     place = np.stack([problem.node_x, problem.node_y], axis=1).astype(float)
     for k in range(len(slopes)):
         on, member = component == k, np.flatnonzero(problem.component == k)
         member = member[np.argsort(seen.time[member], kind="stable")]
         gradients = problem.spacing * np.einsum("nk,nka->na", sky[member, 1:3] / gain[member, None], axes[member])
         middle[k] = np.average(place[on], axis=0, weights=area[on])
+        if seen.settled:
+            level[k], *slopes[k] = _plane(place[on] - middle[k], nodes[on], area[on])
+            continue
         brightness = seen.level[member] / gain[member]
         slopes[k] = tilt(place[on] - middle[k], nodes[on], area[on], gradients, brightness, seen.time[member])
-    nodes -= np.where(component >= 0, np.sum(slopes[component] * (place - middle[component]), axis=1), 0.0)
+    off = level[component] + np.sum(slopes[component] * (place - middle[component]), axis=1)
+    nodes -= np.where(component >= 0, off, 0.0)
     here = problem.component[cells.frame]
     at = np.stack([cells.x, cells.y], axis=1) / problem.spacing
-    light = gain[cells.frame] * cells.omega * np.sum(slopes[here] * (at - middle[here]), axis=1)
+    plane = level[here] + np.sum(slopes[here] * (at - middle[here]), axis=1)
+    light = gain[cells.frame] * cells.omega * plane
     sky[:, :BENT] += _frame_surfaces(cells, light, len(gain))
+
+
+def _plane(place: FloatArray, value: FloatArray, weight: FloatArray) -> FloatArray:
+    """(3,) level and slopes of the plane through values at places (n, 2), by least squares."""
+    design, root = np.column_stack([np.ones(len(place)), place]), np.sqrt(weight)
+    return np.asarray(np.linalg.lstsq(design * root[:, None], value * root, rcond=None)[0], np.float64)
 
 
 def _frame_surfaces(cells: SkyCells, light: FloatArray, n_frames: int) -> FloatArray:

@@ -15,6 +15,7 @@ from zemosaic.chunks import Around, DamagedError, opened, put_file
 from zemosaic.imaging.calibrate import STEP, Calibration
 from zemosaic.imaging.reject import Judged, judge, outliers, too_dark
 from zemosaic.imaging.sensor import SensorSums
+from zemosaic.imaging.sky import left_mesh
 from zemosaic.imaging.streaks import find_streaks, streak_mask
 from zemosaic.imaging.warp import colours_apart, frame_nodes
 from zemosaic.kernels.blot import blot
@@ -34,10 +35,21 @@ from zemosaic.phases._assemble_frame import (
 )
 from zemosaic.phases._assemble_sensor import save_sums
 
-__all__ = ["KEPT", "RejectTask", "Rejected", "around", "blotted", "known_rejected", "load_rejected", "reject_frames"]
+__all__ = [
+    "KEPT",
+    "RejectTask",
+    "Rejected",
+    "around",
+    "blotted",
+    "known_rejected",
+    "load_left",
+    "load_rejected",
+    "reject_frames",
+]
 
 AGREED = 2.5  # sigma of a residual; hot pixels that dither have left out of the model are far beyond
 KEPT = 160 * 2**20  # bytes of the provisional mosaic around the frames of a panel; one field of an S50 takes 60 MB
+MOST = 6e4  # that a half float holds
 STARLIGHT = 3.0  # sky noise, light of the model from which a pixel may be a star's
 Float32Array = NDArray[np.float32]
 
@@ -90,7 +102,13 @@ def _reject_frame(task: RejectTask, exposure: Exposure, sums: SensorSums | None,
     lattices = lattices_of(exposure, task.grid, task.recipe)
     missing, lone = mend_missing(raw, exposure, slice(None)), lone_pixels(exposure, slice(None))
     mask = missing | lone
-    models, streaks, worst, trails = [], 0, np.zeros(mask.shape, np.float32), np.zeros(mask.shape, bool)
+    models, left, streaks, worst, trails = (
+        [],
+        list[Float32Array](),
+        0,
+        np.zeros(mask.shape, np.float32),
+        np.zeros(mask.shape, bool),
+    )
     for plane, cfa in zip(planes, colours):
         model, spread, samples = blotted(exposure, task.grid, lattices, cfa, kept)
         cut = exposure.clipped > CLIPPED
@@ -101,15 +119,17 @@ def _reject_frame(task: RejectTask, exposure: Exposure, sums: SensorSums | None,
         trails |= streak_mask(score, lines)
         mask[_stars_among(lone, judged, exposure, cfa)] = False
         mask |= outliers(score, task.recipe.kappa_low, task.recipe.kappa_high).mask | trails
+        sigma = np.asarray(exposure.sigma)[cfa]
         if sums:
-            sigma = np.asarray(exposure.sigma)[cfa]
             sums.add_frame(plane, judged.expected, judged.tolerated, spread, samples, missing | trails, sigma)
+        left.append(left_mesh(plane, judged.expected, spread, mask, cfa, sigma, len(exposure.sigma)))
         models.append(model)
         worst = score if len(planes) == 1 else np.where(np.abs(np.nan_to_num(score)) > np.abs(worst), score, worst)
     places = np.flatnonzero(mask)
     fill = np.stack([m.ravel()[places] for m in models])
     found = Rejected(exposure.frame.id, places.size, streaks, mask.size)
-    _save_rejected(task, exposure, found, places, fill, too_dark(worst, mask, places) & ~trails.ravel()[places])
+    dark = too_dark(worst, mask, places) & ~trails.ravel()[places]
+    _save_rejected(task, exposure, found, places, fill, dark, np.fmax.reduce(left))  # each plane knows its own channels
     return found
 
 
@@ -117,7 +137,8 @@ def _nothing_rejected(task: RejectTask, exposure: Exposure) -> Rejected:
     planes = 3 if exposure.frame.kind is FrameKind.RGB else 1
     empty = np.zeros(0, np.intp)
     found = Rejected(exposure.frame.id, 0, 0, exposure.frame.width * exposure.frame.height)
-    _save_rejected(task, exposure, found, empty, np.zeros((planes, 0), np.float32), empty.astype(bool))
+    none = np.zeros((0, 0, len(exposure.sigma)), np.float32)
+    _save_rejected(task, exposure, found, empty, np.zeros((planes, 0), np.float32), empty.astype(bool), none)
     return found
 
 
@@ -175,9 +196,13 @@ def _save_rejected(
     places: NDArray[np.intp],
     fill: Float32Array,
     dark: NDArray[np.bool_],
+    left: Float32Array,
 ) -> None:
     path, file, flat, key = exposure.rejected, io.BytesIO(), places.astype(np.uint32), task.key_of(exposure)
-    np.savez(file, places=flat, fill=fill, dark=dark, key=np.array(key), streaks=found.streaks, total=found.total)
+    np.savez(
+        file, places=flat, fill=fill, dark=dark, key=np.array(key), streaks=found.streaks, total=found.total,
+        left=np.clip(left, -MOST, MOST).astype(np.float16),  # to 0.05 %
+    )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     put_file(path, file.getvalue())
 
@@ -186,7 +211,7 @@ def _read_rejected(path: Path) -> dict[str, NDArray[Any]]:
     """All that was written down about a frame; DamagedError when it is not there as it was written (a zip has checksums)."""
     try:
         with path.open("rb") as file, np.load(file) as table:
-            return {name: table[name] for name in ("places", "fill", "dark", "key", "streaks", "total")}
+            return {name: table[name] for name in ("places", "fill", "dark", "key", "streaks", "total", "left")}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise DamagedError(f"{path} is damaged ({error}): start the same command again, it is made anew") from error
 
@@ -195,6 +220,11 @@ def load_rejected(path: Path) -> tuple[NDArray[np.int64], Float32Array, NDArray[
     """Flat places of the rejected pixels, (planes, n) the model there in raw ADU, and which of them were too dark."""
     table = _read_rejected(path)
     return table["places"].astype(np.int64), table["fill"], table["dark"]
+
+
+def load_left(path: Path) -> Float32Array:
+    """(ny, nx, channels) what the provisional mosaic left of a frame (`imaging.sky.left_mesh`); (0, 0, channels) of a stack."""
+    return _read_rejected(path)["left"].astype(np.float32)
 
 
 def known_rejected(exposure: Exposure, key: str) -> Rejected | None:

@@ -1,9 +1,9 @@
-"""The sky of all frames in cells, stars masked or taken off: what `match` fits skies to."""
+"""The sky of all frames in cells: as measured, stars masked or taken off, or as a mosaic leaves it; what skies are fitted to."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from zemosaic.imaging.demosaic import BAYER_SHARE
 from zemosaic.imaging.linking import chord, unit_vectors
 from zemosaic.imaging.projection import pixel_area, pixel_to_sky, sky_to_pixel
 from zemosaic.imaging.response import frame_coordinates, half_diagonal, response
+from zemosaic.imaging.sky import CELL
 from zemosaic.imaging.skycells import (
     MaskStars,
     SkyCells,
@@ -28,12 +29,13 @@ from zemosaic.imaging.skycells import (
     star_mask,
     thinned,
 )
+from zemosaic.imaging.skysurface import surface_at
 from zemosaic.imaging.starlight import WINGS, Sightings, SkyStars, cell_light, sky_stars
-from zemosaic.model import FrameKind
+from zemosaic.model import Correction, FrameKind
 from zemosaic.phases._match_stars import BATCH, Detections, Item, Linked, offsets
 from zemosaic.tables import load_mesh
 
-__all__ = ["Brightness", "Listed", "listed_stars", "sky_cells", "with_light"]
+__all__ = ["Brightness", "Ground", "Listed", "left_cells", "listed_stars", "sky_cells", "with_light"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -112,38 +114,89 @@ def _plane(inputs: Sequence[Item]) -> tuple[float, float]:
     return float(np.degrees(np.arctan2(y, x)) % 360.0), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
 
 
-def sky_cells(
-    inputs: Sequence[Item], brightness: Brightness, stars: SkyStars, reporter: Reporter
-) -> tuple[SkyCells, float]:
-    """The sky cells of all frames, stars masked or taken off, and the spacing (deg) of the nodes of the common sky.
+@dataclass(frozen=True)
+class Ground:
+    """How the sky is divided into cells, and the stars that none of them may hold."""
 
-    Raises Cancelled when the user asked to stop.
-    """
-    plane = _plane(inputs)
-    first = load_mesh(inputs[0].measurement.path)
+    plane: tuple[float, float]  # deg, tangent point (ra, dec) amid all frames
+    area: float  # square degrees of a pixel with omega = 1
+    bins: int  # cells to a side that are averaged
+    spacing: float  # deg, between nodes of the common sky
+    masked: MaskStars
+
+
+def _ground(inputs: Sequence[Item], stars: SkyStars, cell: int, cells: int) -> Ground:
+    """cell : px; cells : of all frames together."""
+    plane, bins = _plane(inputs), bin_factor(cells)
     outlines = [(i.solution, (i.frame.width, i.frame.height)) for i in inputs]
     covered = covered_area(outlines, plane, 0.1 * min(i.frame.width * i.scale for i in inputs))
     area = float(np.median([pixel_area(i.solution, i.solution.x, i.solution.y) for i in inputs]))
-    bins = bin_factor(len(inputs) * first.mean.shape[0] * first.mean.shape[1])
-    around = _Around(stars, thinned(stars.place, covered, first.cell * inputs[0].scale), bins <= LARGEST_LIT)
+    spacing = max(min(NODE_SPACING, 2.0 * bins * cell), bins * cell) * float(np.median([i.scale for i in inputs]))
+    return Ground(plane, area, bins, spacing, thinned(stars.place, covered, cell * inputs[0].scale))
+
+
+def sky_cells(
+    inputs: Sequence[Item], brightness: Brightness, stars: SkyStars, reporter: Reporter
+) -> tuple[SkyCells, Ground]:
+    """The sky cells of all frames, stars masked or taken off, and what they lie on.
+
+    Raises Cancelled when the user asked to stop.
+    """
+    first = load_mesh(inputs[0].measurement.path)
+    ground = _ground(inputs, stars, first.cell, len(inputs) * first.mean.shape[0] * first.mean.shape[1])
+    around = _Around(stars, ground.masked, ground.bins <= LARGEST_LIT)
     parts, batch = list[SkyCells](), list[SkyCells]()
     for k, item in enumerate(inputs):
         if reporter.cancelled():
             raise Cancelled("stopped while the sky backgrounds were read; the next run of the same command goes on")
-        batch.append(_frame_cells(k, item, brightness, around, plane, area, bins))
+        batch.append(_frame_cells(k, item, brightness, around, ground))
         if len(batch) == BATCH:
             parts.append(join(batch))
             batch = []
         reporter.emit(PhaseProgress("match", k + 1, len(inputs), item.frame.path.name))
-    side = bins * first.cell
-    spacing = max(min(NODE_SPACING, 2.0 * side), side) * float(np.median([i.scale for i in inputs]))
-    return join([*parts, *batch]), spacing
+    return join([*parts, *batch]), ground
+
+
+def left_cells(
+    inputs: Sequence[Item],
+    corrections: Sequence[Correction],
+    left: Callable[[int], NDArray[np.float32]],
+    ground: Ground,
+) -> SkyCells:
+    """Cells of all frames with their sky as it was found, and what a mosaic that was made with it leaves of their pixels.
+
+    left : gives of a frame, by its id, the mean residual (ny, nx, channels) in cells of CELL px, ADU; NaN is no data; none at
+        all of a frame that tells nothing
+    """
+    around = _Around(
+        SkyStars(ground.masked, np.zeros((len(ground.masked.ra), inputs[0].frame.channels))), ground.masked
+    )
+    parts, batch = list[SkyCells](), list[SkyCells]()
+    for k, (item, correction) in enumerate(zip(inputs, corrections, strict=True)):
+        mean = left(item.frame.id)
+        if mean.size:
+            batch.append(_left_cells(k, item, correction, mean, around, ground))
+        if len(batch) == BATCH:
+            parts.append(join(batch))
+            batch = []
+    return join([*parts, *batch])
+
+
+def _left_cells(
+    index: int, item: Item, correction: Correction, mean: NDArray[np.float32], around: _Around, ground: Ground
+) -> SkyCells:
+    masked = around.of(item, mean.shape[:2], CELL)[0]
+    masked |= ~np.isfinite(mean).all(axis=2)
+    cells = _cells_of(index, item, mean, masked, CELL, correction.response, ground)
+    sky = np.stack([surface_at(each, cells.u, cells.v) for each in correction.sky], axis=1)
+    omega = cells.omega * cloud_shape(np.array(correction.cloud), cells.u, cells.v)
+    return replace(cells, value=cells.value + sky, omega=omega)
 
 
 class _Around:
     """Stars around a frame: those that are masked, and the light of the others, which is taken off."""
 
-    def __init__(self, stars: SkyStars, masked: MaskStars, lit: bool) -> None:
+    def __init__(self, stars: SkyStars, masked: MaskStars, lit: bool = False) -> None:
         self._masked = len(masked.ra)
         self._lit = lit and bool(stars.light[self._masked :].any())
         self._place, self._light = (stars.place, stars.light) if self._lit else (masked, stars.light[:0])
@@ -162,6 +215,8 @@ class _Around:
         hidden, open_ = near[near < self._masked], near[near >= self._masked]
         stars = MaskStars(place.ra[hidden], place.dec[hidden], place.radius[hidden])
         masked = star_mask(stars, item.solution, item.scale, shape, cell)
+        if masked.mean() > 0.9:  # a globular cluster fills the frame: stars are better than no sky at all
+            masked[:] = False
         width = item.measurement.fwhm
         if not (self._lit and np.isfinite(width)):
             return masked, None
@@ -169,28 +224,30 @@ class _Around:
         return masked, cell_light(x, y, self._light[open_], place.radius[open_] / item.scale, width, item.size, cell)
 
 
-def _frame_cells(
-    index: int,
-    item: Item,
-    brightness: Brightness,
-    around: _Around,
-    plane: tuple[float, float],
-    area: float,
-    bins: int,
-) -> SkyCells:
-    frame, mesh = item.frame, load_mesh(item.measurement.path)
+def _frame_cells(index: int, item: Item, brightness: Brightness, around: _Around, ground: Ground) -> SkyCells:
+    mesh = load_mesh(item.measurement.path)
     mean, shape = mesh.mean, (mesh.mean.shape[0], mesh.mean.shape[1])
     masked, light = around.of(item, shape, mesh.cell)
     if light is not None:
         mean = mean - (light * _on_cells(index, item, brightness, shape, mesh.cell)).astype(np.float32)
-    if masked.mean() > 0.9:  # a globular cluster fills the frame: stars are better than no sky at all
-        masked[:] = False
+    return _cells_of(index, item, mean, masked, mesh.cell, brightness.response[index], ground)
+
+
+def _cells_of(
+    index: int,
+    item: Item,
+    mean: NDArray[np.float32],
+    masked: NDArray[np.bool_],
+    cell: int,
+    response: tuple[float, ...],
+    ground: Ground,
+) -> SkyCells:
     sigma = np.maximum(np.asarray(item.measurement.sigma), 1e-3)
-    share = np.ones(1) if frame.kind is FrameKind.MONO else np.array(BAYER_SHARE)
-    noise = sigma / (mesh.cell * np.sqrt(share))
+    share = np.ones(1) if item.frame.kind is FrameKind.MONO else np.array(BAYER_SHARE)
+    noise = sigma / (cell * np.sqrt(share))
     flat_fielded = item.measurement.flat is not None
     return frame_cells(
-        index, mean, masked, mesh.cell, item.solution, item.size, brightness.response[index], noise, plane, area, bins,
+        index, mean, masked, cell, item.solution, item.size, response, noise, ground.plane, ground.area, ground.bins,
         flat_fielded,
     )  # fmt: skip
 

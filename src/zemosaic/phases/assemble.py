@@ -2,9 +2,10 @@
 
 1. provisional: frames are corrected, resampled and added to a robust centre, until a pixel has enough (`provisional_block`).
 2. reject: the centre is blotted back onto each frame's raw pixels; those that the noise model cannot explain are written down
-   (`reject_frames`), and what the frames of a sensor have in common is learnt (`learn_one`).
-3. final: the frames again, without the pattern of their sensor, the rejected pixels filled from the model, one interpolation,
-   inverse-variance mean (`final_block`).
+   (`reject_frames`), and what the frames of a sensor have in common is learnt (`learn_one`). From what is left of the sky in
+   cells, skies are found a second time (`Skies`).
+3. final: the frames again, with these skies and without the pattern of their sensor, the rejected pixels filled from the model,
+   one interpolation, inverse-variance mean (`final_block`).
 
 Pixels do not depend on how the mosaic is cut into superblocks nor on the number of workers. Peak memory of a task: 72 bytes
 per pixel of its superblock and channel, plus one frame in work (about 60 bytes per raw pixel; 84 in the rejection, where chunks
@@ -19,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from zemosaic import __version__
 from zemosaic.chunks import DamagedError, opened
@@ -28,7 +29,7 @@ from zemosaic.events import BlockMade, PhaseProgress, Reporter
 from zemosaic.execution import run_each
 from zemosaic.kernels.compiling import Timed
 from zemosaic.kernels.resample import BUCKETS
-from zemosaic.model import Frame, Mosaic, Plan, Superblock
+from zemosaic.model import Correction, Frame, Mosaic, Plan, Superblock
 from zemosaic.phases._assemble_blocks import (
     ENOUGH,
     BlockTask,
@@ -41,7 +42,7 @@ from zemosaic.phases._assemble_canvas import clear, create_canvas, digest, is_do
 from zemosaic.phases._assemble_disk import DiskUse
 from zemosaic.phases._assemble_frame import Exposure, Ingredient, Lost, Recipe
 from zemosaic.phases._assemble_kept import Fate, Finished, FinishedBlock, Judge, Kept, Verdict
-from zemosaic.phases._assemble_reject import KEPT, Rejected, RejectTask, known_rejected, reject_frames
+from zemosaic.phases._assemble_reject import KEPT, Rejected, RejectTask, known_rejected, load_left, reject_frames
 from zemosaic.phases._assemble_sensor import (
     Batch,
     FinishedSensor,
@@ -68,6 +69,7 @@ __all__ = [
     "Rejected",
     "Result",
     "SensorFound",
+    "Skies",
     "Verdict",
     "Widths",
     "assembly_looks",
@@ -103,6 +105,16 @@ class Result:
     compiling: float = 0.0  # s that went by while workers compiled kernels that this computer did not know yet
 
 
+class Skies(Protocol):
+    """Who finds the skies of frames a second time."""
+
+    def known(self, key: str) -> Mapping[int, Correction] | None:
+        """Corrections that were found from exactly this, by frame id; None: not yet."""
+
+    def found(self, key: str, left: Callable[[int], Any]) -> Mapping[int, Correction]:
+        """Corrections with the skies that `left` tells: what the provisional mosaic leaves of each frame (`load_left`)."""
+
+
 class Assembly:
     """The assembly of a plan into arrays under `folder`, as far as earlier runs have not done it.
 
@@ -122,8 +134,9 @@ class Assembly:
         checkpoint: float | None = None,
         scratch: Path | None = None,
         finished: Finished | None = None,
+        skies: Skies | None = None,
     ) -> None:
-        self.plan, self.recipe, self.sensors = plan, recipe, sensors
+        self.plan, self.recipe, self.sensors, self.skies = plan, recipe, sensors, skies if recipe.reject else None
         self.checkpoint = CHECKPOINT if checkpoint is None else checkpoint  # s between two of running sums
         self.scratch = scratch
         sensors.mkdir(parents=True, exist_ok=True)
@@ -159,10 +172,11 @@ class Assembly:
         self.learnt = sensor_tasks(self.exposures, self.plan.grid, self.batches, keys, self.sensors, self.known)
         maps = {i: (task.path, task.key) for task in self.learnt for i in task.frames}
         last = {there.block: there.last for there in kept.values()}
+        self.second = digest(self.keys) if self.skies else ""  # what the skies of all are found a second time from
         self.last = [
             self._block(
                 t.block,
-                last.get(t.block) or digest(t.key, [(self.keys[i], maps.get(i)) for i in t.block.frames]),
+                last.get(t.block) or digest(t.key, [(self.keys[i], maps.get(i)) for i in t.block.frames], self.second),
                 maps,
             )
             for t in self.first
@@ -237,6 +251,8 @@ class Assembly:
         unlearnt = [t for t in self.learnt if needed.intersection(t.frames) and known_sensor(t) is None]
         wanted = {path for t in unlearnt for path in t.sums}
         self.sensors_missing = unlearnt
+        if self.skies and self.skies.known(self.second) is None:
+            needed |= set(self.exposures)
         found = [self._missing(b, t, needed, wanted) for b, t in self.judged.items()]
         self.frames_missing = [task for task in found if task is not None]
         for batch in self.batches:
@@ -317,19 +333,35 @@ class Assembly:
     def _passes(self, executor: Executor, reporter: Reporter, widths: Widths) -> dict[int, str]:
         """The three passes; frames that were lost on the way, with the reason, as soon as a pass has met any."""
         counter = _Counter(reporter, self.visits, self.disk)
-        passes: list[tuple[Callable[[Any], Any], Sequence[Any], int | None]] = [
-            (provisional_block, self.first_missing, widths.first),
-            (reject_frames, self.frames_missing, widths.others),
-            (learn_one, self.sensors_missing, widths.others),
-            (final_block, self.last_missing, widths.others),
+        passes: list[tuple[Callable[[Any], Any], Callable[[], Sequence[Any]], int | None]] = [
+            (provisional_block, lambda: self.first_missing, widths.first),
+            (reject_frames, lambda: self.frames_missing, widths.others),
+            (learn_one, lambda: self.sensors_missing, widths.others),
+            (final_block, self._last_tasks, widths.others),
         ]
-        for function, tasks, width in passes:
+        for function, planned, width in passes:
+            tasks = planned()
             results = counter.run(executor, function, tasks, width)
             self._compiling += counter.compiling
             lost = {each.frame_id: each.reason for each in results if isinstance(each, Lost)}
             if lost:
                 return lost | self._also_gone()
         return {}
+
+    def _last_tasks(self) -> list[BlockTask]:
+        """The final pass, with the skies of the second iteration."""
+        if self.skies and self.skies.known(self.second) is None:
+            self.skies.found(self.second, lambda i: load_left(self.exposures[i].rejected))
+        last = self._corrected()
+        return [
+            replace(t, exposures=tuple(replace(e, correction=last[e.frame.id].correction) for e in t.exposures))
+            for t in self.last_missing
+        ]
+
+    def _corrected(self) -> dict[int, Exposure]:
+        """The exposures as they go into the final mosaic."""
+        better = (self.skies.known(self.second) if self.skies else None) or {}
+        return {i: replace(e, correction=better.get(i, e.correction)) for i, e in self.exposures.items()}
 
     def _there(self) -> list[BlockMade]:
         """Blocks that earlier runs made."""
@@ -377,7 +409,7 @@ class Assembly:
             FinishedBlock(f.block.y0 - y, f.block.y1 - y, f.block.x0 - x, f.block.x1 - x, f.key, n.key)
             for f, n in zip(self.first, self.last, strict=True)
         )
-        made = {i: Ingredient.of(e) for i, e in self.exposures.items()}
+        made = {i: Ingredient.of(e) for i, e in self._corrected().items()}
         keys = {task.path.stem: task.key for task in self.learnt}
         sensors = [
             self.known.get(name)

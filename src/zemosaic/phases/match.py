@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -24,7 +24,6 @@ from zemosaic.events import Reporter, SkiesCurved, Vignetting, Warned, together
 from zemosaic.imaging.cloud import cloud_planes, cloud_shape, without_cloud
 from zemosaic.imaging.gains import GainFit, fit_gains
 from zemosaic.imaging.response import RADIAL_TERMS, half_diagonal, radial_powers
-from zemosaic.imaging.seams import OTHERS, Difference, frame_steps, panel_differences, rim_differences
 from zemosaic.imaging.skycells import SkyCells
 from zemosaic.imaging.skyfit import SkyFit, fit_sky
 from zemosaic.imaging.skyorder import LEAST_CURVATURE, curvature_seen
@@ -38,11 +37,13 @@ from zemosaic.model import (
     Group,
     LeftOut,
     Measurement,
-    Overlap,
     Solution,
     short_names,
 )
-from zemosaic.phases._match_cells import Brightness, Listed, listed_stars, sky_cells, with_light
+from zemosaic.phases._match_cells import Brightness, Ground, Listed, listed_stars, sky_cells, with_light
+from zemosaic.phases._match_result import Basis, MatchResult
+from zemosaic.phases._match_seams import with_seams
+from zemosaic.phases._match_second import Left, second_skies
 from zemosaic.phases._match_stars import (
     Item,
     link_stars_of,
@@ -51,10 +52,9 @@ from zemosaic.phases._match_stars import (
     times_of,
     usable_items,
 )
-from zemosaic.sides import sets_of
 from zemosaic.spread import Spread, one_by_one
 
-__all__ = ["Limits", "MatchResult", "match"]
+__all__ = ["Left", "Limits", "MatchResult", "match", "second_skies"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -78,31 +78,6 @@ class Limits:
     # starlight over that of the median frame of the same telescope and exposure: thick cloud, dew, a roof
     faintest: float
     uneven: float  # relative scatter of bright stars: cloud in pieces
-
-
-@dataclass(frozen=True)
-class MatchResult:
-    """Corrections of all frames that can be used, and how well they fit."""
-
-    corrections: dict[int, Correction]
-    left_out: tuple[LeftOut, ...]
-    overlaps: tuple[Overlap, ...]
-    sky_level: tuple[float, ...]  # ADU of the mosaic per channel: mean sky that the corrections take off; 0 with "none"
-    zero_point: float  # VT magnitude of a star of 1 ADU in the mosaic; NaN with fewer than 3 catalogue stars
-    zero_point_scatter: float  # mag, robust standard deviation of single stars
-    zero_point_stars: int
-    zero_point_channel: str  # "green" or "luminance" (mono)
-    gain_residual_mmag: dict[int, float]  # robust scatter of a frame's bright stars; NaN when too few
-    # errors by which a frame's sky differs from that of other panels, in the worst channel
-    frame_steps: dict[int, float]
-    common_stars: dict[int, int]  # stars of a frame that others see too
-    response: dict[str, tuple[float, ...]]  # of each instrument without a flat; () = flat as far as the stars tell
-    pedestal: dict[str, float]  # ADU of each instrument without a flat, a level that is there without light
-    pedestal_error: dict[str, float]  # ADU, its standard deviation
-    response_error: dict[str, float]  # standard deviation of F in the corners
-    star_groups: int  # groups of frames without common stars
-    sky_groups: int  # groups of frames without common sky
-    sets: dict[int, str] = field(default_factory=dict)  # name of each frame's telescope and night (`zemosaic.sides`)
 
 
 @dataclass(frozen=True)
@@ -154,27 +129,28 @@ def match(
         raise InputError("match: every frame was left out as clouded; see the reasons above")
     used = [inputs[i] for i in kept]
     photometry = _with_flats(photometry, used)
-    cells, sky, spacing = None, None, 0.0
+    cells, sky, ground, basis = None, None, None, None
     if normalize != "none":
         brightness = Brightness(photometry.gain, photometry.response, photometry.cloud)
         if photometry.fit is None:  # of frames whose gains nobody knows no star can be taken off
             stars = SkyStars(listed.mask, np.zeros((len(listed.mask.ra), inputs[0].frame.channels)))
         else:
             stars = with_light(listed, np.array(kept), brightness)
-        cells, spacing = sky_cells(used, brightness, stars, reporter)
+        cells, ground = sky_cells(used, brightness, stars, reporter)
         omega = cells.omega * cloud_shape(photometry.cloud[cells.frame], cells.u, cells.v)
         cells = replace(cells, omega=omega)  # light is dimmed there as if the pixels were smaller
         if normalize == "linear_fit":
             photometry, cells, sky, bent = _skies(
-                np.array(kept), used, table, photometry, cells, spacing, sky_order, spread
+                np.array(kept), used, table, photometry, cells, ground.spacing, sky_order, spread
             )
+            basis = _basis(np.array(kept), used, table, cells, sky, ground, _curvature(sky_order, bent))
             if bent is not None:
                 reporter.emit(SkiesCurved(100.0 * bent))
         else:
-            sky = fit_sky(cells, photometry.gain, spacing, order=0, time=times_of(used), spread=spread)
-    result = _result(inputs, kept, photometry, sky, weighting, left_out, table)
-    if cells is not None and sky is not None:
-        result = _with_seams(result, cells, sky, spacing, photometry.gain, used, groups)
+            sky = fit_sky(cells, photometry.gain, ground.spacing, order=0, time=times_of(used), spread=spread)
+    result = replace(_result(inputs, kept, photometry, sky, weighting, left_out, table), basis=basis)
+    if cells is not None and sky is not None and ground is not None:
+        result = with_seams(result, cells, sky, ground.spacing, photometry.gain, used, groups)
     _report(result, photometry, sky, reporter)
     return result
 
@@ -204,8 +180,30 @@ def _skies(
     bent = 0.0 if order == "1" else curvature_seen(cells, sky)
     if bent == 0.0 and order != "2":
         return photometry, cells, sky, None
-    prior = BENT_PRIOR * (max(bent, LEAST_CURVATURE) if order == "2" else bent)
-    return photometry, cells, again(order=2, curvature=prior), bent
+    return photometry, cells, again(order=2, curvature=_curvature(order, bent)), bent
+
+
+def _curvature(order: str, bent: float | None) -> float:
+    """Standard deviation of the second order of skies over their level; 0 where planes suffice (`bent` is None)."""
+    if bent is None:
+        return 0.0
+    return BENT_PRIOR * (max(bent, LEAST_CURVATURE) if order == "2" else bent)
+
+
+def _basis(
+    kept: IntArray,
+    used: Sequence[Item],
+    table: StarTable,
+    cells: SkyCells,
+    sky: SkyFit,
+    ground: Ground,
+    curvature: float,
+) -> Basis:
+    """What the second iteration goes on from, `kept` being the places in the table of the frames that are used."""
+    frames = tuple(i.frame.id for i in used)
+    known = np.where(cells.variance > 0, sky.residual**2 / np.maximum(cells.variance, 1e-30), np.nan)
+    misfit = np.maximum(1.4826**2 * np.nanmedian(known, axis=0), 1.0)
+    return Basis(frames, ground, times_of(used), table.instrument[kept], table.night[kept], curvature, misfit)
 
 
 def _photometry(
@@ -445,39 +443,6 @@ def _zero_point(table: StarTable, fit: GainFit | None) -> tuple[float, float, in
     zero = table.vt[good] + 2.5 * np.log10(flux[good])
     middle = float(np.median(zero))
     return middle, 1.4826 * float(np.median(np.abs(zero - middle))), len(zero)
-
-
-def _with_seams(
-    result: MatchResult,
-    cells: SkyCells,
-    sky: SkyFit,
-    spacing: float,
-    gain: FloatArray,
-    inputs: Sequence[Item],
-    groups: Sequence[Group],
-) -> MatchResult:
-    """With the residual steps between panels and within them, and what single frames contribute to them."""
-    place = {frame: k for k, group in enumerate(groups) for frame in group.frames}
-    panel = np.array([place.get(i.frame.id, -1) for i in inputs])
-    sets = sets_of([i.frame for i in inputs])
-    kinds = sorted({(k, sets[i.frame.id]) for k, i in zip(panel.tolist(), inputs) if k >= 0})
-    number = {kind: k for k, kind in enumerate(kinds)}
-    side = np.array([number.get((k, sets[i.frame.id]), -1) for k, i in zip(panel.tolist(), inputs)])
-    within, rim = rim_differences(cells, sky, gain, side, np.array([k for k, _ in kinds]), spacing)
-    between = panel_differences(cells, sky, gain, panel, len(groups))
-    overlaps = [_overlap(d, groups[d.first].id, groups[d.second].id) for d in between]
-    for d in within:
-        (k, first), second = kinds[d.first], "" if d.second == OTHERS else kinds[d.second][1]
-        overlaps.append(_overlap(d, groups[k].id, groups[k].id, (first, second)))
-    steps, errors = frame_steps(cells, sky, gain, panel, rim)
-    worst = np.abs(steps / errors).max(axis=1)
-    known = {i.frame.id: float(w) for i, w in zip(inputs, worst) if np.isfinite(w)}
-    return replace(result, overlaps=tuple(overlaps), frame_steps=known, sets=sets)
-
-
-def _overlap(d: Difference, first: int, second: int, sets: tuple[str, str] = ("", "")) -> Overlap:
-    figures = tuple(d.difference.tolist()), tuple(d.error.tolist()), tuple(d.ripple.tolist())
-    return Overlap(first, second, d.n_cells, *figures, sets)
 
 
 def _report(result: MatchResult, photometry: _Photometry, sky: SkyFit | None, reporter: Reporter) -> None:

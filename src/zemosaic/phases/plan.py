@@ -136,7 +136,7 @@ def make_plan(
     else:
         cuts, blocks = _with_samples(frames, solutions, grid, samples, budget, largest, workers, cuts)
     needed = max(_in_memory(b, channels) for b in blocks)
-    disk = _whole_chunks(grid) * (3 * channels * 4 + 6) + sum(f.width * f.height // 16 for f in frames)
+    disk = _whole_chunks(grid) * (3 * channels * 4 + 6) + sum(f.width * f.height // 11 for f in frames)
     disk += workers * max(_area(b) * sample_bytes(b.depth, channels) if b.mapped else 0 for b in blocks)
     disk += 16 * max(f.width * f.height for f in frames) * min(-(-len(frames) // 8), 32)  # sums of a sensor
     return Plan(grid, channels, groups, blocks, LATTICE, TASK_OVERHEAD + needed, disk, CHUNK, cuts.rows, cuts.columns)
