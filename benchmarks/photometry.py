@@ -1,4 +1,4 @@
-"""How true gains, sensor response and skies of simulated nights are, without assembling them."""
+"""How true gains, sensor response and skies of simulated nights are: as matched, or as they went into an assembled mosaic."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 from zemosaic.events import Silent
 from zemosaic.execution import open_executor
 from zemosaic.ledger import Ledger
-from zemosaic.model import Frame, LeftOut, Measurement, Solution
+from zemosaic.model import Correction, Frame, LeftOut, Measurement, Solution
 from zemosaic.phases.match import Limits, MatchResult, match
 from zemosaic.phases.measure import measure
 from zemosaic.phases.plan import group_frames
 from zemosaic.phases.scan import scan
 from zemosaic.phases.solve import solve
+from zemosaic.pipeline import make_mosaic
 from zemosaic.score.corrections import judge_corrections
 from zemosaic.settings import Settings
 from zemosaic.simulate import NightPlan, load_truth, simulate_night
@@ -44,6 +45,9 @@ NIGHTS: dict[str, dict[str, object]] = {
     "small 2 x 2, seed 3": {**SMALL, "subs": 24, "seed": 3},
     "small 4 x 1, seed 3": {**SMALL, "subs": 32, "panels_x": 4, "panels_y": 1, "seed": 3},
     "small 1 x 4, seed 3": {**SMALL, "subs": 32, "panels_x": 1, "panels_y": 4, "seed": 3},
+    "small 2 x 2, seed 4": {**SMALL, "subs": 24, "seed": 4},
+    "small 4 x 1, seed 4": {**SMALL, "subs": 32, "panels_x": 4, "panels_y": 1, "seed": 4},
+    "small 1 x 4, seed 4": {**SMALL, "subs": 32, "panels_x": 1, "panels_y": 4, "seed": 4},
 }
 
 
@@ -81,10 +85,20 @@ def matched(frames: list[Frame], measurements: list[Measurement], solutions: dic
     )  # fmt: skip
 
 
+def assembled(folder: Path) -> dict[str, Correction]:
+    """The corrections that a mosaic of the night is made with, after the second iteration of the skies."""
+    make_mosaic([folder / "lights"], folder / "mosaic", Settings(), Silent())
+    with Ledger(folder / "mosaic") as ledger:
+        return {row.path.name: row.correction for row in ledger.rows() if row.correction is not None}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="folder for the nights; they are kept for the next call")
     parser.add_argument("--only", default="", help="names separated by semicolons: " + "; ".join(NIGHTS))
+    parser.add_argument(
+        "--second", action="store_true", help="assemble them too, for the skies of the second iteration"
+    )
     options = parser.parse_args()
     print(GOALS)
     print(
@@ -98,8 +112,10 @@ def main() -> None:
         result = matched(*night)
         took = time.process_time() - began
         by_name = {f.path.name: result.corrections[f.id] for f in night[0] if f.id in result.corrections}
-        figures = astuple(judge_corrections(load_truth(folder), by_name))
-        print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in figures) + f" | {took:.1f} |", flush=True)
+        tables = {name: by_name} | ({f"{name}, second iteration": assembled(folder)} if options.second else {})
+        for label, corrections in tables.items():
+            figures = astuple(judge_corrections(load_truth(folder), corrections))
+            print(f"| {label} | " + " | ".join(f"{value:.3f}" for value in figures) + f" | {took:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

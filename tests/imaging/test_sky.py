@@ -6,7 +6,7 @@ from scipy.special import ndtr
 from test_stars import SIGMA, SKY, grid, planes, sensor
 
 from zemosaic.imaging.noise import noise_growth, sky_noise
-from zemosaic.imaging.sky import CELL, damaged_pixels, repaired, sky_level, sky_mesh, uncut_mean
+from zemosaic.imaging.sky import CELL, damaged_pixels, left_mesh, repaired, sky_level, sky_mesh, uncut_mean
 from zemosaic.model import SkyMesh
 
 
@@ -133,3 +133,23 @@ def test_a_star_of_one_colour_is_left_alone():
     light = planes([101.0], [100.0], 4e4, 2.0, (1.0, 0.5, 0.2), (200, 200))
     raw = sensor(light, np.random.default_rng(5))
     assert not damaged_pixels(raw, "GRBG", SIGMA)[95:106, 95:107].any()
+
+
+def test_what_a_model_leaves_in_cells():
+    rng = np.random.default_rng(7)
+    raw, colours, sigma = (
+        rng.normal(500, 50, (66, 50)).astype(np.float32),
+        np.array([[1, 0], [2, 1]]),
+        np.full((2, 2), 50.0),
+    )
+    model, spread, skipped = np.full_like(raw, 490.0), np.zeros_like(raw), np.zeros(raw.shape, bool)
+    mean = left_mesh(raw, model, spread, skipped, colours, sigma, 3)
+    np.testing.assert_allclose(mean, sky_mesh(raw, "GRBG", None, (50.0,) * 3, 0.0).mean - 490.0, atol=1e-3)
+    spread[:CELL, : CELL // 2 + 2] = 151.0  # starlight on more than half of the first cell
+    model[CELL : 2 * CELL, :CELL] = np.nan
+    raw[2 * CELL, 2] = 9e4
+    skipped[2 * CELL, 2] = True
+    mean = left_mesh(raw, model, spread, skipped, colours, sigma, 3)
+    assert np.isnan(mean[:2, 0]).all() and np.isfinite(mean[2:]).all() and np.abs(mean[2]).max() < 60
+    plane = left_mesh(raw, model, spread, skipped, np.full((2, 2), 1), sigma, 3)
+    assert np.isnan(plane[..., [0, 2]]).all() and np.isfinite(plane[2:, :, 1]).all()

@@ -30,7 +30,7 @@ from zemosaic.model import (
     Stars,
 )
 from zemosaic.phases import _match_stars
-from zemosaic.phases.match import Limits, MatchResult, match
+from zemosaic.phases.match import Limits, MatchResult, match, second_skies
 from zemosaic.seams import seam_report
 from zemosaic.spread import Spread, one_by_one
 from zemosaic.tables import load_mesh, load_stars, save_measurement
@@ -431,3 +431,82 @@ def test_a_panel_with_a_wrong_sky_shows_in_the_seams(tmp_path: Path) -> None:
     bad = seam_report(night.frames, night.groups, night.match(), night.measurements, night.solutions)
     assert bad is not None and bad.grade in "CD"
     assert clean.visible < 0.3 * bad.visible and bad.residual > 2.0 * clean.residual
+
+
+WRONG = 6.0, 4.0, -5.0  # ADU, and ADU per degree along x and y
+
+
+def leaves(night: Night, result: MatchResult, noise: float):
+    """What a mosaic leaves of each frame that is wrong by `WRONG`, a bend, and ripples finer than the nodes."""
+
+    def left(i: int) -> np.ndarray:
+        if i not in result.corrections:
+            return np.zeros((0, 0, 3), np.float32)
+        solution, correction = night.solutions[i], result.corrections[i]
+        none, vignetting = np.zeros((*SHAPE, 3)), RESPONSE[night.frames[i].instrument]
+        raw = mesh(solution, night.gain[i], night.sky[i], vignetting, none, LEVEL)
+        y, x = np.mgrid[0 : SHAPE[0], 0 : SHAPE[1]] * 16.0 + 7.5
+        u, v = frame_coordinates(x, y, WIDTH, HEIGHT)
+        at_x, at_y = tan_project(*pixel_to_sky(solution, x, y), *CENTRE)
+        wrong = (
+            WRONG[0]
+            + WRONG[1] * at_x
+            + WRONG[2] * at_y
+            + 3.0 * at_x * at_y
+            + 2.0 * np.sin(at_x / 0.005) * np.cos(at_y / 0.005)
+        )
+        omega = pixel_area(solution, x, y) / SCALE**2
+        for c in range(3):
+            mosaic = nebula(at_x, at_y) * scale_of(night, c) + wrong
+            model = correction.gain[c] * omega * mosaic + surface_at(correction.sky[c], u, v)
+            raw[..., c] -= response(correction.response, u * u + v * v) * model
+        spread = noise * np.array(SIGMA) / (CELL * np.sqrt([0.25, 0.5, 0.25]))
+        return (raw + spread * np.random.default_rng(i).normal(size=raw.shape)).astype(np.float32)
+
+    return left
+
+
+def disagreement(night: Night, result: MatchResult) -> float:
+    """ADU, rms by which frames differ about the mean that they have in common, over squares of 0.1 degrees."""
+    x, y, error = np.concatenate([mosaic_error(night, c) for c in result.corrections.values()]).T
+    _, place = np.unique(np.floor(np.stack([x, y]) / 0.1), axis=1, return_inverse=True)
+    mean = np.bincount(place, error) / np.bincount(place)
+    return float(np.sqrt(np.mean((error - mean[place]) ** 2)))
+
+
+def again(night: Night, result: MatchResult, noise: float = 1.0) -> MatchResult:
+    left = leaves(night, result, noise)
+    return second_skies(result, night.frames, night.measurements, night.solutions, night.groups, left)
+
+
+def test_skies_are_found_a_second_time_however_wrong_the_mosaic_is(night: Night, result: MatchResult) -> None:
+    rng = np.random.default_rng(0)
+    spoilt = {
+        i: replace(c, sky=tuple((s[0] + e[0], s[1] + e[1], s[2] + e[2], *s[3:]) for s, e in zip(c.sky, errors)))
+        for (i, c), errors in zip(result.corrections.items(), rng.normal(0, 4.0, (24, 3, 3)))
+    }
+    before = replace(result, corrections=spoilt)
+    after = again(night, before)
+    assert disagreement(night, before) > 3.0
+    assert disagreement(night, after) < 1.1 * disagreement(night, result)  # gains and responses err as they did
+    sides = max(max(map(abs, o.difference)) for o in after.overlaps)
+    assert sides < 0.005 * PEAK and {o.first for o in after.overlaps} == {o.first for o in result.overlaps}
+    for one in spoilt:  # what was not asked for stays
+        assert replace(after.corrections[one], sky=()) == replace(spoilt[one], sky=())
+
+
+def test_tilt_and_level_of_the_mosaic_stay(night: Night, result: MatchResult) -> None:
+    table = np.concatenate([mosaic_error(night, c) for c in again(night, result).corrections.values()])
+    basis = np.stack([np.ones(len(table)), table[:, 0], table[:, 1]], axis=1)
+    plane = np.linalg.lstsq(basis, table[:, 2], rcond=None)[0]
+    np.testing.assert_allclose(plane, WRONG, atol=0.003 * PEAK)
+
+
+def test_of_frames_that_tell_nothing_the_sky_stays(night: Night, result: MatchResult) -> None:
+    told = leaves(night, result, 1.0)
+    left = lambda i: np.zeros((0, 0, 3), np.float32) if i % 2 else told(i)  # noqa: E731
+    after = second_skies(result, night.frames, night.measurements, night.solutions, night.groups, left)
+    moved = {i for i, c in after.corrections.items() if c != result.corrections[i]}
+    assert moved == set(range(0, 24, 2))
+    nothing = lambda i: np.zeros((0, 0, 3), np.float32)  # noqa: E731
+    assert second_skies(result, night.frames, night.measurements, night.solutions, night.groups, nothing) is result

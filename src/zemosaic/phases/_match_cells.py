@@ -162,8 +162,10 @@ def left_cells(
     corrections: Sequence[Correction],
     left: Callable[[int], NDArray[np.float32]],
     ground: Ground,
-) -> SkyCells:
+) -> SkyCells | None:
     """Cells of all frames with their sky as it was found, and what a mosaic that was made with it leaves of their pixels.
+
+    None when no frame tells anything.
 
     left : gives of a frame, by its id, the mean residual (ny, nx, channels) in cells of CELL px, ADU; NaN is no data; none at
         all of a frame that tells nothing
@@ -179,7 +181,7 @@ def left_cells(
         if len(batch) == BATCH:
             parts.append(join(batch))
             batch = []
-    return join([*parts, *batch])
+    return join([*parts, *batch]) if parts or batch else None
 
 
 def _left_cells(

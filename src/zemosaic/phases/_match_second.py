@@ -54,7 +54,7 @@ def second_skies(
     used = usable_items([f for f in frames if f.id in known and f.id in place], measurements, solutions)
     corrections = [known[i.frame.id] for i in used]
     cells = left_cells(used, corrections, left, basis.ground)
-    if not len(cells):
+    if cells is None or not len(cells):
         return matched
     cells = replace(cells, variance=cells.variance * basis.misfit)
     gain = np.array([c.gain for c in corrections])

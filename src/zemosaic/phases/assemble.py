@@ -22,6 +22,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from zemosaic import __version__
 from zemosaic.chunks import DamagedError, opened
 from zemosaic.errors import InputError
@@ -83,6 +86,7 @@ PREPARED, ADDED, JUDGED, LAST = 0.15, 0.35, 0.9, 0.4
 PIXEL, LEARNT = 1.5e-6, 7.0  # a pixel of a pass, from sums to planes on the disk; a sensor
 MOST_DAMAGED = 3  # times that chunks may be found damaged in one run; more often the disk is no good
 
+Float32Array = NDArray[np.float32]
 Task = TypeVar("Task")
 
 
@@ -111,7 +115,7 @@ class Skies(Protocol):
     def known(self, key: str) -> Mapping[int, Correction] | None:
         """Corrections that were found from exactly this, by frame id; None: not yet."""
 
-    def found(self, key: str, left: Callable[[int], Any]) -> Mapping[int, Correction]:
+    def found(self, key: str, left: Callable[[int], Float32Array]) -> Mapping[int, Correction]:
         """Corrections with the skies that `left` tells: what the provisional mosaic leaves of each frame (`load_left`)."""
 
 
@@ -351,12 +355,17 @@ class Assembly:
     def _last_tasks(self) -> list[BlockTask]:
         """The final pass, with the skies of the second iteration."""
         if self.skies and self.skies.known(self.second) is None:
-            self.skies.found(self.second, lambda i: load_left(self.exposures[i].rejected))
+            self.skies.found(self.second, self._left)
         last = self._corrected()
         return [
             replace(t, exposures=tuple(replace(e, correction=last[e.frame.id].correction) for e in t.exposures))
             for t in self.last_missing
         ]
+
+    def _left(self, frame: int) -> Float32Array:
+        """What the provisional mosaic leaves of a frame, nothing of one that is gone (`load_left`)."""
+        there = self.exposures.get(frame)
+        return np.empty((0, 0, self.plan.channels), np.float32) if there is None else load_left(there.rejected)
 
     def _corrected(self) -> dict[int, Exposure]:
         """The exposures as they go into the final mosaic."""
