@@ -6,8 +6,8 @@ the errors of their skies and noise, and what frames that see the same sky leave
 mosaic is. The same equations are solved for it, with the tilt and level that the mosaic has.
 
 Cells that hardly scatter would outweigh what the night tells of slopes (`imaging.skysteady`), though what errs in slopes is no
-noise of theirs: gains, the response, faint stars. So their noise is that of the first iteration, misfit and all: with their own,
-eight of fourteen nights got better and six worse, up to twice as bad.
+noise of theirs: gains, the response, faint stars. So their noise is that of the first iteration, misfit and all: with their own
+some nights got twice as bad (docs/benchmarks.md, second iteration).
 """
 
 from __future__ import annotations
