@@ -150,6 +150,9 @@ def test_what_was_made_is_shown_short_and_with_its_picture_in_a_notebook(tmp_pat
 def test_a_table_from_python(night, _inline: None) -> None:
     table = inspect_frames(night.lights, settings=Settings(num_processing_workers=1))
     assert len(table) == 4 and all(row.state == "matched" and row.stars > 20 for row in table)
+    shown = table._repr_html_()
+    assert "4 of 4 files can be used." in shown and all(Path(row.file).name[-20:] in shown for row in table)
+    assert "FWHM&quot;" in shown
 
 
 def test_what_cannot_be_is_told_before_anything_is_written(tmp_path: Path) -> None:

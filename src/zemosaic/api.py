@@ -6,6 +6,7 @@ the caller's script, so `if __name__ == "__main__"` is not needed.
 
 from __future__ import annotations
 
+import html
 import os
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from typing import TextIO
 from zemosaic.errors import InputError, SettingsError
 from zemosaic.events import Event, Made, Reporter, RunFinished, Silent
 from zemosaic.folders import absolute, check_inputs, why_no_output
+from zemosaic.frame_report import as_text
 from zemosaic.ledger import Ledger
 from zemosaic.messages import Messages
 from zemosaic.notebooks import MovingLines, moving_line
@@ -56,6 +58,16 @@ class Mosaics(tuple[Made, ...]):
 
     def _repr_html_(self) -> str:
         return "".join(each._repr_html_() for each in self)
+
+
+class Table(tuple[FrameQuality, ...]):
+    """What is known of each file, which a notebook shows as `zemosaic inspect` does."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        style = "white-space: pre; overflow-x: auto; font-family: monospace"
+        return f'<pre style="{style}">{html.escape(as_text(self, Messages("en")))}</pre>'
 
 
 def make_mosaic(
@@ -123,7 +135,7 @@ def inspect_frames(
     output: PathLike | None = None,
     settings: Settings | None = None,
     reporter: Reporter | None = None,
-) -> tuple[FrameQuality, ...]:
+) -> Table:
     """All files of the inputs and what is known of each, without a mosaic: scanned, measured, solved and matched.
 
     Parameters
@@ -133,7 +145,7 @@ def inspect_frames(
 
     Returns
     -------
-    A `FrameQuality` for each file: state and reason, FWHM, stars, transparency, noise, weight ...
+    A tuple with a `FrameQuality` for each file: state and reason, FWHM, stars, transparency, noise, weight ...
 
     Raises
     ------
@@ -143,7 +155,7 @@ def inspect_frames(
     with tempfile.TemporaryDirectory(prefix="zemosaic-") as nowhere:
         paths, folder, chosen = _checked(inputs, nowhere if output is None else output, settings)
         with _interrupts_in_words():
-            return inspect_all(paths, folder, chosen, reporter or Silent())
+            return Table(inspect_all(paths, folder, chosen, reporter or Silent()))
 
 
 def printing(language: str = "en", stream: TextIO | None = None) -> Reporter:
