@@ -334,6 +334,7 @@ class Picture:
             self._night.solved.solutions,
             self._groups,
             worker_count(self._settings.num_processing_workers),
+            self._reporter,
         )
 
     @property

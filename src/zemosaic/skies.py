@@ -6,6 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
+from zemosaic.errors import Cancelled
+from zemosaic.events import Reporter
 from zemosaic.execution import open_threads
 from zemosaic.ledger import Ledger
 from zemosaic.model import Correction, Frame, Group, Measurement, Overlap, Solution
@@ -36,15 +41,25 @@ class SecondSkies:
     solutions: Mapping[int, Solution]
     groups: Sequence[Group]
     workers: int
+    reporter: Reporter
 
     def known(self, key: str) -> Mapping[int, Correction] | None:
         there = self._there
         return there.corrections if there is not None and there.key == key else None
 
     def found(self, key: str, left: Left) -> Mapping[int, Correction]:
+        """Raises Cancelled when the user asked to stop."""
+
+        def asked(frame: int) -> NDArray[np.float32]:
+            if self.reporter.cancelled():
+                raise Cancelled(
+                    "stopped while skies were found a second time; the next run of the same command goes on"
+                )
+            return left(frame)
+
         with open_threads(self.workers) as spread:
             result = second_skies(
-                self.matched, self.frames, self.measurements, self.solutions, self.groups, left, spread
+                self.matched, self.frames, self.measurements, self.solutions, self.groups, asked, spread
             )
         self.ledger.put(self.name, _Found(key, result.corrections, result.overlaps, result.frame_steps))
         del self._there
