@@ -17,11 +17,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from zemosaic.refusals import WrongSetting
 
 __all__ = [
     "Cancelled",
@@ -31,6 +28,7 @@ __all__ = [
     "OutputError",
     "SettingsError",
     "WorkerError",
+    "WrongSetting",
     "ZeMosaicError",
 ]
 
@@ -45,6 +43,15 @@ class FrameError(ZeMosaicError):
 
 class MosaicError(ZeMosaicError):
     """The run stops; what was done is kept."""
+
+
+@dataclass(frozen=True)
+class WrongSetting:
+    """Why one setting cannot be what somebody wants it to be."""
+
+    name: str  # as it was given
+    kind: str  # in a word, as `zemosaic.settings_files.refused` has it; `unknown`: there is no such setting
+    words: str  # with the name, what is expected and what was got
 
 
 class SettingsError(MosaicError):

@@ -5,28 +5,18 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from zemosaic.declaration import Declared
-from zemosaic.errors import SettingsError
+from zemosaic.errors import SettingsError, WrongSetting
 from zemosaic.first_release import NO_EFFECT, RENAMED
 
-__all__ = ["WrongSetting", "in_words", "suggestion"]
+__all__ = ["in_words", "suggestion"]
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 MOST_LIKE = 3  # settings that are named for one that is not there
-
-
-@dataclass(frozen=True)
-class WrongSetting:
-    """Why one setting cannot be what somebody wants it to be."""
-
-    name: str  # as it was given
-    kind: str  # in a word, as `zemosaic.settings_files.refused` has it; `unknown`: there is no such setting
-    words: str  # with the name, what is expected and what was got
 
 
 def in_words(error: ValidationError, settings: Mapping[str, Declared], source: str) -> SettingsError:
