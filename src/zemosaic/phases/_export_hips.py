@@ -89,33 +89,40 @@ class Collected:
     """The developed picture, which comes in bands from the north: colours and whether there is sky, a byte each."""
 
     def __init__(self, path: Path, grid: Grid) -> None:
-        self.grid, self._path, self._row, shape = grid, path, 0, (grid.height, grid.width, 4)
+        self.grid, self._path, self._shape = grid, path, (grid.height, grid.width, 4)
         try:
-            allocate(path, math.prod(shape))
+            allocate(path, math.prod(self._shape))
+            self._file = path.open("r+b")
         except OSError as error:
-            raise OutputError.writing(path, error, math.prod(shape)) from error
-        self._pixels = np.memmap(path, np.uint8, "r+", shape=shape)
+            raise OutputError.writing(path, error, math.prod(self._shape)) from error
 
     def __enter__(self) -> Collected:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        del self._pixels
         with suppress(OSError):
+            self._file.close()
             self._path.unlink(missing_ok=True)
 
     def add(self, picture: Bytes, covered: NDArray[np.bool_]) -> None:
         """The next rows: (rows, width, 3) or (rows, width, 1), and (rows, width)."""
-        rows = slice(self._row, self._row + len(picture))
-        self._pixels[rows, :, :3] = np.where(covered[..., None], picture, np.uint8(0))
-        self._pixels[rows, :, 3] = np.where(covered, np.uint8(255), np.uint8(0))
-        self._row = rows.stop
+        rows = np.empty((*covered.shape, 4), np.uint8)
+        rows[..., :3] = np.where(covered[..., None], picture, np.uint8(0))
+        rows[..., 3] = np.where(covered, np.uint8(255), np.uint8(0))
+        try:
+            self._file.write(rows.data)
+            self._file.flush()
+        except OSError as error:
+            raise OutputError.writing(self._path, error, math.prod(self._shape)) from error
 
     def sampled(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Values:
         """Colours times their opacity, and the opacity, all up to 255."""
         y = self.grid.height - 1.0 - y
         rows, columns = _window(self.grid, x, y)
-        part = np.moveaxis(self._pixels[rows, columns], -1, 0)
+        pixels = np.memmap(
+            self._path, np.uint8, "r", shape=self._shape
+        )  # anew each time: what was read before is let go
+        part = np.moveaxis(pixels[rows, columns], -1, 0)
         return _between(part, x - columns.start, y - rows.start)
 
 
