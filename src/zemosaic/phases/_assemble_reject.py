@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from zemosaic.chunks import Around, DamagedError, opened, put_file
 from zemosaic.imaging.calibrate import STEP, Calibration
-from zemosaic.imaging.reject import Judged, judge, outliers, too_dark
+from zemosaic.imaging.reject import Judged, judge, outliers, too_dark, uncut
 from zemosaic.imaging.sensor import SensorSums
 from zemosaic.imaging.sky import left_mesh
 from zemosaic.imaging.streaks import find_streaks, streak_mask
@@ -102,13 +102,8 @@ def _reject_frame(task: RejectTask, exposure: Exposure, sums: SensorSums | None,
     lattices = lattices_of(exposure, task.grid, task.recipe)
     missing, lone = mend_missing(raw, exposure, slice(None)), lone_pixels(exposure, slice(None))
     mask = missing | lone
-    models, left, streaks, worst, trails = (
-        [],
-        list[Float32Array](),
-        0,
-        np.zeros(mask.shape, np.float32),
-        np.zeros(mask.shape, bool),
-    )
+    models, left, streaks = list[Float32Array](), list[Float32Array](), 0
+    worst, trails = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, bool)
     for plane, cfa in zip(planes, colours):
         model, spread, samples = blotted(exposure, task.grid, lattices, cfa, kept)
         cut = exposure.clipped > CLIPPED
@@ -122,7 +117,10 @@ def _reject_frame(task: RejectTask, exposure: Exposure, sums: SensorSums | None,
         sigma = np.asarray(exposure.sigma)[cfa]
         if sums:
             sums.add_frame(plane, judged.expected, judged.tolerated, spread, samples, missing | trails, sigma)
-        left.append(left_mesh(plane, judged.expected, spread, mask, cfa, sigma, len(exposure.sigma)))
+        if cut:  # a mean of cut pixels says less than the sky does
+            plane = plane.copy()
+            uncut(plane, model, cfa, exposure.sky, exposure.sigma, exposure.growth)
+        left.append(left_mesh(plane, model, spread, mask, cfa, sigma, len(exposure.sigma)))
         models.append(model)
         worst = score if len(planes) == 1 else np.where(np.abs(np.nan_to_num(score)) > np.abs(worst), score, worst)
     places = np.flatnonzero(mask)
