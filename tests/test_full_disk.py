@@ -156,3 +156,6 @@ def test_a_sub_that_is_lost_before_a_phase(whole, tmp_path, phase, cut):
     assert set(recorder.left_out) == ({victim.name} if used < NIGHT.subs else set())
     for lost in recorder.left_out.values():
         assert lost.state is FrameState.DAMAGED and victim.name in lost.reason
+    assert [r.state for r in rows(tmp_path / "mosaic") if r.path.name in recorder.left_out] == [
+        FrameState.DAMAGED for _ in recorder.left_out
+    ]

@@ -290,11 +290,13 @@ class Picture:
             exposures = self._exposures(matched)
             recipe = replace(recipe, level=finished.level)
         skies = self._second_skies(matched) if recipe.reject and matched.basis else None
-        mosaic, made_from = self._assembled(plan, exposures, recipe, finished, skies)
+        # where skies are found anew, no block is as it was
+        mosaic, made_from = self._assembled(plan, exposures, recipe, None if skies else finished, skies)
         if skies:
             matched = skies.improved(matched)
             seams = self._graded_again(matched, seams)
-            self._ledger.record_matched(matched.corrections)
+            made = {each.id for each in made_from.frames}  # others were lost on the way
+            self._ledger.record_matched({i: c for i, c in matched.corrections.items() if i in made})
         self._ledger.put(self._key("made_seams"), seams)
         self._record_use(mosaic, exposures)
         if before:  # from here on its files may be overwritten by those of this run

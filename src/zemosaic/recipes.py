@@ -215,6 +215,9 @@ def held_matching(
     how = How(recipe.feather, equal=False)  # the noise is looked at
     corrections, factor = held(then, now, finished.grid, how, tilted=method == "linear_fit", closely=closely)
     brighter = factor[1 if len(factor) == 3 else 0]
+    kept = any(
+        replace(corrections[n], frame_id=-1) == before[n].correction for n in common
+    )  # through the second iteration
     result = replace(
         matched,
         corrections={names[name]: correction for name, correction in corrections.items()},
@@ -223,9 +226,9 @@ def held_matching(
             matched.overlaps, now, corrections, groups, matched.sets, names, finished.grid, how, factor
         ),
         zero_point=matched.zero_point + 2.5 * math.log10(brighter),
-        basis=None if closely else matched.basis,  # what is held has been through the second iteration
+        basis=None if kept else matched.basis,
     )
-    return result, finished.solved if closely else len(exposures)
+    return result, finished.solved if kept else len(exposures)
 
 
 def _held_overlaps(

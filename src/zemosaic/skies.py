@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +41,17 @@ class SecondSkies:
     groups: Sequence[Group]
     workers: int
     reporter: Reporter
+    _used: _Found | None = field(default=None, init=False)  # what the assembly was given
+
+    def __post_init__(self) -> None:
+        self._there = self.ledger.get(self.name, _Found)  # what an earlier run found
 
     def known(self, key: str) -> Mapping[int, Correction] | None:
         there = self._there
-        return there.corrections if there is not None and there.key == key else None
+        if there is None or there.key != key:
+            return None
+        self._used = there
+        return there.corrections
 
     def found(self, key: str, left: Left) -> Mapping[int, Correction]:
         """Raises Cancelled when the user asked to stop."""
@@ -61,17 +67,13 @@ class SecondSkies:
             result = second_skies(
                 self.matched, self.frames, self.measurements, self.solutions, self.groups, asked, spread
             )
-        self.ledger.put(self.name, _Found(key, result.corrections, result.overlaps, result.frame_steps))
-        del self._there
+        self._used = self._there = _Found(key, result.corrections, result.overlaps, result.frame_steps)
+        self.ledger.put(self.name, self._used)
         return result.corrections
 
     def improved(self, matched: MatchResult) -> MatchResult:
         """What the final mosaic is made with."""
-        there = self._there
-        if there is None:
+        used = self._used
+        if used is None:
             return matched
-        return replace(matched, corrections=there.corrections, overlaps=there.overlaps, frame_steps=there.frame_steps)
-
-    @cached_property
-    def _there(self) -> _Found | None:
-        return self.ledger.get(self.name, _Found)
+        return replace(matched, corrections=used.corrections, overlaps=used.overlaps, frame_steps=used.frame_steps)

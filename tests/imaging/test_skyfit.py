@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +21,7 @@ from zemosaic.imaging.skycells import (
     frame_cells,
     join,
     mask_radius,
+    only_frames,
     star_mask,
     thinned,
 )
@@ -359,3 +360,15 @@ def test_cells_carry_positions_response_and_noise() -> None:
     centre = np.argmin(np.hypot(cells.u, cells.v))
     assert cells.variance[centre, 0] == pytest.approx(4.0, rel=1e-3)  # four cells of variance 16
     assert [bin_factor(n * 8160) for n in (1, 12, 13, 60, 1000, 10_000)] == [1, 1, 2, 2, 4, 11]
+
+
+def test_frames_without_cells_belong_to_no_group() -> None:
+    night = observe(12, PANELS[:2], seed=9)
+    seen = np.isin(np.arange(12), (0, 5), invert=True)
+    some = seen[night.cells.frame]
+    cells = SkyCells(*(getattr(night.cells, each.name)[some] for each in fields(night.cells)))
+    for settled in (False, True):
+        fit = fit_sky(cells, night.gain, SPACING, settled=settled)
+        assert np.array_equal(fit.component, np.where(seen, 0, -1)) and np.isfinite(fit.sky).all()
+    few = only_frames(night.cells, seen)
+    assert np.array_equal(np.unique(few.frame), np.arange(10)) and np.array_equal(few.value, cells.value)

@@ -510,3 +510,31 @@ def test_of_frames_that_tell_nothing_the_sky_stays(night: Night, result: MatchRe
     assert moved == set(range(0, 24, 2))
     nothing = lambda i: np.zeros((0, 0, 3), np.float32)  # noqa: E731
     assert second_skies(result, night.frames, night.measurements, night.solutions, night.groups, nothing) is result
+
+
+def test_a_frame_of_which_the_mosaic_shows_a_corner_keeps_its_sky(night: Night, result: MatchResult) -> None:
+    """Planes through a corner say nothing about the rest; the seams of what is left are still there."""
+    told = leaves(night, result, 1.0)
+
+    def left(i: int) -> np.ndarray:
+        mean = told(i)
+        if i % 4 == 3:  # a whole panel
+            mean[:90] = np.nan
+        return mean
+
+    after = second_skies(result, night.frames, night.measurements, night.solutions, night.groups, left)
+    stay = {i for i, c in after.corrections.items() if c == result.corrections[i]}
+    assert stay == set(range(3, 24, 4))
+    assert {(o.first, o.second) for o in after.overlaps} == {(o.first, o.second) for o in result.overlaps}
+    assert after.frame_steps.keys() == result.frame_steps.keys() and after.sets == result.sets
+
+
+def test_panels_that_touch_no_other_beside_one_that_tells_nothing(tmp_path: Path) -> None:
+    """Groups without common sky, some frames of the first one silent."""
+    night = simulate(tmp_path, 12, panels=[(-1.2, 0.0), (1.2, 0.0)], seed=5)
+    result = night.match()
+    told = leaves(night, result, 1.0)
+    left = lambda i: np.zeros((0, 0, 3), np.float32) if i in (0, 2) else told(i)  # noqa: E731
+    after = second_skies(result, night.frames, night.measurements, night.solutions, night.groups, left)
+    assert {i for i, c in after.corrections.items() if c == result.corrections[i]} == {0, 2}
+    assert np.isfinite([c.sky for i, c in after.corrections.items() if i not in (0, 2)]).all()

@@ -9,7 +9,7 @@ taken off the cells (`starlight`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ __all__ = [
     "join",
     "mask_radius",
     "mean_places",
+    "only_frames",
     "star_mask",
     "thinned",
 ]
@@ -216,3 +217,10 @@ def join(parts: list[SkyCells]) -> SkyCells:
     """The cells of several frames as one table."""
     names = ("frame", "x", "y", "u", "v", "omega", "value", "variance")
     return SkyCells(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def only_frames(cells: SkyCells, kept: BoolArray) -> SkyCells:
+    """The cells of the frames that are `kept` (frames,), numbered anew."""
+    here, number = kept[cells.frame], np.cumsum(kept) - 1
+    some = SkyCells(*(getattr(cells, each.name)[here] for each in fields(cells)))
+    return replace(some, frame=number[some.frame])

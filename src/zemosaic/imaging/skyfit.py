@@ -282,11 +282,13 @@ def _level_floor(
     area = problem.on_nodes(weight * gain[cells.frame] ** 2)
     area = np.minimum(area, np.median(area))  # nodes at the border know little; deep ones count no more than others
     axes = problem.axes
-    middle, slopes = np.zeros((component.max() + 1, 2)), np.zeros((component.max() + 1, 2))
-    level = np.zeros(len(slopes))
+    level = np.zeros(problem.component.max() + 1)
+    middle, slopes = np.zeros((2, len(level), 2))
     place = np.stack([problem.node_x, problem.node_y], axis=1).astype(float)
-    for k in range(len(slopes)):
+    for k in range(len(level)):
         on, member = component == k, np.flatnonzero(problem.component == k)
+        if not on.any():  # so few cells that others feed all their nodes
+            continue
         member = member[np.argsort(seen.time[member], kind="stable")]
         gradients = problem.spacing * np.einsum("nk,nka->na", sky[member, 1:3] / gain[member, None], axes[member])
         middle[k] = np.average(place[on], axis=0, weights=area[on])
@@ -333,7 +335,8 @@ def _level_components(
     if n_components < 2:
         return
     node_component = _node_components(cells, problem)
-    level = np.array([np.median(nodes[node_component == k]) for k in range(n_components)])
+    known = [nodes[node_component == k] for k in range(n_components)]
+    level = np.array([np.median(each) if each.size else 0.0 for each in known])
     share = np.bincount(problem.component[problem.component >= 0], minlength=n_components)
     shift = np.sum(level * share) / share.sum() - level
     nodes += np.where(node_component >= 0, shift[node_component], 0.0)

@@ -191,15 +191,15 @@ def _neighbours(keys: IntArray, stride: int) -> sp.csr_array:
 
 
 def _components(frame: IntArray, patch: IntArray, n_frames: int, n_patches: int) -> IntArray:
-    """Which frames are connected by patches of sky that they really share."""
+    """Which frames are connected by patches of sky that they really share, numbered without gaps; -1 without cells."""
     count = sp.csr_array((np.ones(len(frame)), (frame, n_frames + patch)), shape=(n_frames + n_patches,) * 2)
     count.sum_duplicates()
     enough = int(np.clip(np.median(count.data), 1, MIN_SHARED))
     count.data = (count.data >= enough).astype(float)
     count.eliminate_zeros()
     labels = connected_components(count, directed=False)[1][:n_frames]
-    component: IntArray = np.unique(labels, return_inverse=True)[1].astype(np.int64)
-    component[np.bincount(frame, minlength=n_frames) == 0] = -1
+    component, seen = np.full(n_frames, -1), np.bincount(frame, minlength=n_frames) > 0
+    component[seen] = np.unique(labels[seen], return_inverse=True)[1]
     return component
 
 

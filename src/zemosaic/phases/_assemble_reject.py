@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ __all__ = [
 
 AGREED = 2.5  # sigma of a residual; hot pixels that dither have left out of the model are far beyond
 KEPT = 160 * 2**20  # bytes of the provisional mosaic around the frames of a panel; one field of an S50 takes 60 MB
+ALL = "places", "fill", "dark", "key", "streaks", "total", "left"  # that is written down about a frame
 MOST = 6e4  # that a half float holds
 STARLIGHT = 3.0  # sky noise, light of the model from which a pixel may be a star's
 Float32Array = NDArray[np.float32]
@@ -205,11 +207,11 @@ def _save_rejected(
     put_file(path, file.getvalue())
 
 
-def _read_rejected(path: Path) -> dict[str, NDArray[Any]]:
-    """All that was written down about a frame; DamagedError when it is not there as it was written (a zip has checksums)."""
+def _read_rejected(path: Path, names: Sequence[str] = ALL) -> dict[str, NDArray[Any]]:
+    """What was written down about a frame; DamagedError when it is not there as it was written (a zip has checksums)."""
     try:
         with path.open("rb") as file, np.load(file) as table:
-            return {name: table[name] for name in ("places", "fill", "dark", "key", "streaks", "total", "left")}
+            return {name: table[name] for name in names}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise DamagedError(f"{path} is damaged ({error}): start the same command again, it is made anew") from error
 
@@ -220,9 +222,15 @@ def load_rejected(path: Path) -> tuple[NDArray[np.int64], Float32Array, NDArray[
     return table["places"].astype(np.int64), table["fill"], table["dark"]
 
 
-def load_left(path: Path) -> Float32Array:
-    """(ny, nx, channels) what the provisional mosaic left of a frame (`imaging.sky.left_mesh`); (0, 0, channels) of a stack."""
-    return _read_rejected(path)["left"].astype(np.float32)
+def load_left(path: Path, key: str) -> Float32Array:
+    """(ny, nx, channels) what the provisional mosaic left of a frame (`imaging.sky.left_mesh`); (0, 0, channels) of a stack.
+
+    Raises DamagedError when it is not there, or was found from something else than `key` says.
+    """
+    table = _read_rejected(path, ("left", "key"))
+    if str(table["key"]) != key:
+        raise DamagedError(f"{path} is of another run: start the same command again, it is made anew")
+    return table["left"].astype(np.float32)
 
 
 def known_rejected(exposure: Exposure, key: str) -> Rejected | None:

@@ -20,6 +20,7 @@ class Basis:
     """What the second iteration of the skies goes on from (`_match_second`)."""
 
     frames: tuple[int, ...]  # that skies were fitted to, in their order
+    cells: IntArray  # (frames,) how many each had
     ground: Ground
     times: NDArray[np.float64] | None  # (frames,) when they were begun; None: not known of all
     instrument: IntArray  # (frames,) number of each frame's

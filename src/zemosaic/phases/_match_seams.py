@@ -31,7 +31,7 @@ def with_seams(
     """With the residual steps between panels and within them, and what single frames contribute to them."""
     place = {frame: k for k, group in enumerate(groups) for frame in group.frames}
     panel = np.array([place.get(i.frame.id, -1) for i in inputs])
-    sets = sets_of([i.frame for i in inputs])
+    sets = result.sets or sets_of([i.frame for i in inputs])
     kinds = sorted({(k, sets[i.frame.id]) for k, i in zip(panel.tolist(), inputs) if k >= 0})
     number = {kind: k for k, kind in enumerate(kinds)}
     side = np.array([number.get((k, sets[i.frame.id]), -1) for k, i in zip(panel.tolist(), inputs)])

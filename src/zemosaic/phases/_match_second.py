@@ -18,17 +18,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from zemosaic.imaging.skyfit import fit_sky
+from zemosaic.imaging.skycells import SkyCells, only_frames
+from zemosaic.imaging.skyfit import SkyFit, fit_sky
 from zemosaic.model import Frame, Group, Measurement, Solution
 from zemosaic.phases._match_cells import left_cells
-from zemosaic.phases._match_result import MatchResult
+from zemosaic.phases._match_result import Basis, MatchResult
 from zemosaic.phases._match_seams import with_seams
 from zemosaic.phases._match_stars import usable_items
 from zemosaic.spread import Spread, one_by_one
 
 __all__ = ["Left", "second_skies"]
 
-FEWEST = 20  # cells of a frame that tell its sky better than was known
+LEAST = 0.5  # of the cells that a frame had: with fewer, in a corner that the mosaic shows of it, its sky stays
 # of a frame, by its id: (ny, nx, channels) mean residual in cells, ADU; NaN is no data, (0, 0, channels) nothing
 Left = Callable[[int], NDArray[np.float32]]
 
@@ -52,26 +53,39 @@ def second_skies(
         raise ValueError("skies without slopes have no second iteration")
     known, place = matched.corrections, {i: k for k, i in enumerate(basis.frames)}
     used = usable_items([f for f in frames if f.id in known and f.id in place], measurements, solutions)
-    corrections = [known[i.frame.id] for i in used]
-    cells = left_cells(used, corrections, left, basis.ground)
-    if cells is None or not len(cells):
+    cells = left_cells(used, [known[i.frame.id] for i in used], left, basis.ground)
+    if cells is None:
         return matched
-    cells = replace(cells, variance=cells.variance * basis.misfit)
-    gain = np.array([c.gain for c in corrections])
-    order, spacing = (2 if basis.curvature else 1), basis.ground.spacing
+    enough = np.bincount(cells.frame, minlength=len(used)) >= LEAST * basis.cells[[place[i.frame.id] for i in used]]
+    if not enough.any():
+        return matched
+    used, cells = [i for i, whole in zip(used, enough) if whole], only_frames(cells, enough)
     at = np.array([place[i.frame.id] for i in used])
-    planes = fit_sky(cells, gain, spacing, settled=True, spread=spread)
-    sky = fit_sky(
-        cells, gain, spacing, order=order, curvature=basis.curvature, instrument=basis.instrument[at],
-        time=None if basis.times is None else basis.times[at],
-        night=None if basis.times is None else basis.night[at],
-        before=planes, settled=True, spread=spread,
-    )  # fmt: skip
-    seen = np.bincount(cells.frame, minlength=len(used)) >= FEWEST
+    gain = np.array([known[i.frame.id].gain for i in used])
+    sky = _fitted(replace(cells, variance=cells.variance * basis.misfit), gain, basis, at, spread)
     better = {
-        c.frame_id: replace(c, sky=tuple(tuple(map(float, surface)) for surface in surfaces))
-        for c, surfaces, there in zip(corrections, sky.sky, seen)
-        if there
+        i.frame.id: replace(known[i.frame.id], sky=tuple(tuple(map(float, surface)) for surface in surfaces))
+        for i, surfaces in zip(used, sky.sky)
     }
     result = replace(matched, corrections=dict(known) | better)
-    return with_seams(result, cells, sky, spacing, gain, used, groups)
+    own = replace(sky, weight=sky.weight * basis.misfit)  # what is left of a step is judged by the noise of the cells
+    return _with_all_seams(with_seams(result, cells, own, basis.ground.spacing, gain, used, groups), matched)
+
+
+def _fitted(cells: SkyCells, gain: NDArray[np.float64], basis: Basis, at: NDArray[np.int64], spread: Spread) -> SkyFit:
+    """at : (frames,) place in the basis of each frame that has cells."""
+    spacing = basis.ground.spacing
+    planes = fit_sky(cells, gain, spacing, settled=True, spread=spread)
+    return fit_sky(
+        cells, gain, spacing, order=2 if basis.curvature else 1, curvature=basis.curvature,
+        instrument=basis.instrument[at], time=None if basis.times is None else basis.times[at],
+        night=None if basis.times is None else basis.night[at], before=planes, settled=True, spread=spread,
+    )  # fmt: skip
+
+
+def _with_all_seams(second: MatchResult, first: MatchResult) -> MatchResult:
+    """With the seams of the first iteration where the second sees none: beside stacks, and frames whose sky stayed."""
+    seen = {(o.first, o.second, o.sets) for o in second.overlaps}
+    others = tuple(o for o in first.overlaps if (o.first, o.second, o.sets) not in seen)
+    steps = dict(first.frame_steps) | second.frame_steps
+    return replace(second, overlaps=second.overlaps + others, frame_steps=steps)

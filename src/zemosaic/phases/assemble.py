@@ -365,7 +365,9 @@ class Assembly:
     def _left(self, frame: int) -> Float32Array:
         """What the provisional mosaic leaves of a frame, nothing of one that is gone (`load_left`)."""
         there = self.exposures.get(frame)
-        return np.empty((0, 0, self.plan.channels), np.float32) if there is None else load_left(there.rejected)
+        if there is None:
+            return np.empty((0, 0, self.plan.channels), np.float32)
+        return load_left(there.rejected, self.keys[frame])
 
     def _corrected(self) -> dict[int, Exposure]:
         """The exposures as they go into the final mosaic."""

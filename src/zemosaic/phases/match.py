@@ -200,10 +200,10 @@ def _basis(
     curvature: float,
 ) -> Basis:
     """What the second iteration goes on from, `kept` being the places in the table of the frames that are used."""
-    frames = tuple(i.frame.id for i in used)
+    frames, count = tuple(i.frame.id for i in used), np.bincount(cells.frame, minlength=len(used))
     known = np.where(cells.variance > 0, sky.residual**2 / np.maximum(cells.variance, 1e-30), np.nan)
     misfit = np.maximum(1.4826**2 * np.nanmedian(known, axis=0), 1.0)
-    return Basis(frames, ground, times_of(used), table.instrument[kept], table.night[kept], curvature, misfit)
+    return Basis(frames, count, ground, times_of(used), table.instrument[kept], table.night[kept], curvature, misfit)
 
 
 def _photometry(
