@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zemosaic import geometry
+from zemosaic.errors import SettingsError
 from zemosaic.settings import Settings
 
 
@@ -48,5 +49,5 @@ def test_sizes_and_angles():
 def test_settings_take_the_names_of_projections_in_any_case():
     assert Settings(output_projection=" zea ").output_projection == "ZEA"
     assert Settings(output_projection="Auto").output_projection == "auto"
-    with pytest.raises(ValueError, match="output_projection"):
+    with pytest.raises(SettingsError, match="output_projection"):
         Settings(output_projection="TSC")

@@ -99,6 +99,7 @@ def test_inputs_that_are_not_there_are_told_to_programs_too(capsys: pytest.Captu
         (["doctor", "one", "two"], "one argument too many"),
         (["score", "m.fits"], "required: TRUTH"),
         (["mosaic", "IN", "OUT"], "there is no command 'mosaic'; did you mean `zemosaic run`?"),
+        (["--language", "fr", "run", "IN", "OUT"], "flags come after the command: zemosaic run ... --language ..."),
     ],
 )
 def test_wrong_use_is_told_to_programs_too(given: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

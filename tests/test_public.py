@@ -38,11 +38,10 @@ def test_every_module_imports_and_has_the_names_it_announces(name: str) -> None:
 def test_the_error_tree_is_the_one_that_is_drawn() -> None:
     from zemosaic import errors
 
-    raised = [each for name in errors.__all__ if issubclass(each := getattr(errors, name), BaseException)]
-    assert len(raised) > 7
-    for each in raised:
-        assert each.__name__ in (errors.__doc__ or "")
-        assert issubclass(each, errors.ZeMosaicError)
+    drawn = errors.__doc__ or ""
+    for name in errors.__all__:
+        assert name in drawn
+        assert issubclass(getattr(errors, name), errors.ZeMosaicError)
 
 
 def test_requirements_are_those_of_the_package() -> None:

@@ -28,9 +28,8 @@ __all__ = [
     "OutputError",
     "SettingsError",
     "WorkerError",
-    "WrongSetting",
     "ZeMosaicError",
-]
+]  # what is raised
 
 
 class ZeMosaicError(Exception):

@@ -74,6 +74,7 @@ from zemosaic.written import Written, earlier, other_cards, stamps, take_place
 __all__ = ["OUTSIDE", "Night", "Picture", "Room"]
 
 OUTSIDE = "it lies outside of the part of the sky that is in the picture (output_center, output_size, crop_depth)"
+ALL_SKIES = "with so many new subs the skies of all are found anew, and so is the whole mosaic"
 TOLD_AGAIN = 0.005  # of a pixel's noise, difference between two reports of the seams that is worth a line
 
 
@@ -290,8 +291,10 @@ class Picture:
             exposures = self._exposures(matched)
             recipe = replace(recipe, level=finished.level)
         skies = self._second_skies(matched) if recipe.reject and matched.basis else None
-        # where skies are found anew, no block is as it was
-        mosaic, made_from = self._assembled(plan, exposures, recipe, None if skies else finished, skies)
+        if skies and finished:
+            self._reporter.emit(Note(ALL_SKIES))
+            finished = None  # no block is as it was
+        mosaic, made_from = self._assembled(plan, exposures, recipe, finished, skies)
         if skies:
             matched = skies.improved(matched)
             seams = self._graded_again(matched, seams)

@@ -131,6 +131,8 @@ def _overview(arguments: list[str]) -> int:
         close = difflib.get_close_matches(arguments[0], COMMANDS, n=1) or ["run"]
         hint = f"did you mean `zemosaic {close[0]}`? `zemosaic --help` shows all of them"
         parser.error(f"there is no command {arguments[0]!r}; {hint}")
+    if named := next((each for each in arguments if each in COMMANDS), None):
+        parser.error(f"flags come after the command: zemosaic {named} ... {arguments[0]} ...")
     parser.parse_args(arguments)
     return USAGE
 
