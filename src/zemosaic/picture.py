@@ -13,8 +13,6 @@ from zemosaic import __version__
 from zemosaic.diskroom import check_room, made_folder, remove, room_for_samples
 from zemosaic.errors import OutputError
 from zemosaic.events import (
-    Assembled,
-    BlocksKept,
     Exported,
     Note,
     Outturn,
@@ -37,13 +35,11 @@ from zemosaic.phases.assemble import (
     Assembly,
     DiskUse,
     Exposure,
-    Fate,
     Finished,
     Recipe,
     Rejected,
     Result,
     Skies,
-    Verdict,
     common_hash,
 )
 from zemosaic.phases.export import Outputs, Provenance, export, has_exposure, renew_headers, rows_to_write, strips
@@ -52,6 +48,8 @@ from zemosaic.phases.plan import Cuts, grown_cuts, make_plan, reaching
 from zemosaic.phases.solve import SolveResult
 from zemosaic.quality import Matching
 from zemosaic.recipes import (
+    as_assembled,
+    as_kept,
     assembly_recipe,
     held_matching,
     line_mixes,
@@ -385,13 +383,13 @@ class Picture:
         disk = Path(scratch) if scratch else None
         work = Assembly(plan, exposures, recipe, self._planes, sensors, scratch=disk, finished=finished, skies=skies)
         if work.verdict is not None:
-            self._reporter.emit(_as_kept(work.verdict))
+            self._reporter.emit(as_kept(work.verdict))
         with (
             assemblers(self._settings, self._night.executor) as executor,
             self._survey.phase("assemble", work.visits, "visits") as outcome,
         ):
             result = self._run(work, executor)
-            outcome.append(_as_assembled(result))
+            outcome.append(as_assembled(result))
         self._ledger.put(self._key("rejected"), result.rejected)
         for each in result.learnt:
             self._reporter.emit(SensorLearnt(each.name, len(each.frames), 100.0 * each.pattern, each.bad))
@@ -491,17 +489,3 @@ def _as_planned(plan: Plan, grid: Grid) -> Planned:
         grid.width, grid.height, 3600.0 * grid.scale, len(plan.groups), len(plan.superblocks),
         plan.memory / MEGA, plan.disk / MEGA,
     )  # fmt: skip
-
-
-def _as_kept(verdict: Verdict) -> BlocksKept:
-    b = verdict.blocks
-    return BlocksKept(
-        b[Fate.KEPT], sum(b.values()), b[Fate.FRAMES], b[Fate.MOVED], b[Fate.SENSOR], b[Fate.ABSENT],
-        max(verdict.kept, verdict.moved),
-    )  # fmt: skip
-
-
-def _as_assembled(result: Result) -> Assembled:
-    total = sum(r.total for r in result.rejected)
-    share = sum(r.pixels for r in result.rejected) / total if total else 0.0
-    return Assembled(len(result.mosaic.frames), 100.0 * share, sum(r.streaks > 0 for r in result.rejected))

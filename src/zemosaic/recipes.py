@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from zemosaic import __version__, geometry
 from zemosaic.errors import SettingsError
+from zemosaic.events import Assembled, BlocksKept
 from zemosaic.imaging.calibrate import Feather
 from zemosaic.imaging.change import How, Look
 from zemosaic.imaging.gauge import held, stepped
@@ -24,7 +25,7 @@ from zemosaic.imaging.projection import pixel_scale
 from zemosaic.imaging.stretch import Style
 from zemosaic.model import Correction, Frame, Grid, Group, Measurement, Overlap, Plan, Solution
 from zemosaic.patterns import Patterns, weights_by_pattern
-from zemosaic.phases.assemble import Exposure, Finished, Ingredient, Recipe
+from zemosaic.phases.assemble import Exposure, Fate, Finished, Ingredient, Recipe, Result, Verdict
 from zemosaic.phases.export import Format, Pictures, Provenance, has_healpix
 from zemosaic.phases.match import MatchResult
 from zemosaic.phases.plan import Layout, SideBySide, natural_scale, reaching, share_inside
@@ -35,6 +36,8 @@ from zemosaic.tables import load_stars
 
 __all__ = [
     "ANEW",
+    "as_assembled",
+    "as_kept",
     "assembly_recipe",
     "check_extras",
     "crop",
@@ -396,3 +399,19 @@ def unlike_profiles(
         apart = max((widest / width) ** 2 - 1.0, 1.0 - (narrowest / width) ** 2)
         result[f.id] = max(apart - SEEING, 0.0) / KAPPA
     return result
+
+
+def as_kept(verdict: Verdict) -> BlocksKept:
+    """What is told of the blocks that stay."""
+    b = verdict.blocks
+    return BlocksKept(
+        b[Fate.KEPT], sum(b.values()), b[Fate.FRAMES], b[Fate.MOVED], b[Fate.SENSOR], b[Fate.ABSENT],
+        max(verdict.kept, verdict.moved),
+    )  # fmt: skip
+
+
+def as_assembled(result: Result) -> Assembled:
+    """What is told of an assembly."""
+    total = sum(r.total for r in result.rejected)
+    share = sum(r.pixels for r in result.rejected) / total if total else 0.0
+    return Assembled(len(result.mosaic.frames), 100.0 * share, sum(r.streaks > 0 for r in result.rejected))

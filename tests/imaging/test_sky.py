@@ -153,3 +153,28 @@ def test_what_a_model_leaves_in_cells():
     assert np.isnan(mean[:2, 0]).all() and np.isfinite(mean[2:]).all() and np.abs(mean[2]).max() < 60
     plane = left_mesh(raw, model, spread, skipped, np.full((2, 2), 1), sigma, 3)
     assert np.isnan(plane[..., [0, 2]]).all() and np.isfinite(plane[2:, :, 1]).all()
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (66, 50), (18, 101), (11, 7), (0, 0)])
+def test_what_a_model_leaves_is_its_slow_twin(shape):
+    rng = np.random.default_rng(2)
+    raw, model = (rng.normal(100, 30, shape).astype(np.float32) for _ in range(2))
+    spread = rng.uniform(0, 10, shape).astype(np.float32)
+    for each in (raw, model, spread):
+        each[rng.random(shape) < 0.1] = np.nan
+    skipped = rng.random(shape) < 0.1
+    colours, sigma = np.array([[1, 0], [2, 1]]), np.array([[2.0, 2.5], [3.0, 3.5]])
+    cells = (-(-shape[0] // CELL), -(-shape[1] // CELL), 3)
+    total, count, pixels = np.zeros((3, *cells))
+    for y in range(shape[0]):
+        for x in range(shape[1]):
+            at = y // CELL, x // CELL, colours[y % 2, x % 2]
+            left = float(raw[y, x]) - float(model[y, x])
+            pixels[at] += 1
+            if np.isfinite(left) and not skipped[y, x] and spread[y, x] < 3.0 * sigma[y % 2, x % 2]:
+                total[at] += left
+                count[at] += 1
+    expected = np.where(count > 0.5 * pixels, total / np.maximum(count, 1), np.nan)
+    mean = left_mesh(raw, model, spread, skipped, colours, sigma, 3)
+    np.testing.assert_allclose(mean, expected, rtol=1e-4, atol=1e-4)
+    assert mean.size == 0 or (np.isfinite(mean).any() and np.isnan(mean).any())

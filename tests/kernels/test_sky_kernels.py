@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zemosaic.kernels.sky import cell_sums, find_damaged, left_sums
+from zemosaic.kernels.sky import cell_sums, find_damaged
 
 SHAPES = [(1, 1), (2, 3), (9, 7), (16, 13)]
 
@@ -66,28 +66,3 @@ def test_cells(shape):
                 expected_count[y // 4, x // 4, colours[y % 2, x % 2]] += 1
     np.testing.assert_array_equal(count, expected_count)
     np.testing.assert_allclose(total, expected_total, rtol=1e-9)
-
-
-@pytest.mark.parametrize("shape", [*SHAPES, (0, 0)])
-def test_what_a_model_leaves(shape):
-    rng = np.random.default_rng(2)
-    raw, model = (rng.normal(100, 30, shape).astype(np.float32) for _ in range(2))
-    spread = rng.uniform(0, 10, shape).astype(np.float32)
-    for each in (raw, model, spread):
-        each[rng.random(shape) < 0.1] = np.nan
-    skipped = rng.random(shape) < 0.1
-    colours, limit = np.array([[1, 0], [2, 1]]), np.array([[4, 5], [6, 7]], np.float32)
-    cells = (-(-shape[0] // 4), -(-shape[1] // 4), 3)
-    total, count, pixels = np.zeros(cells), np.zeros(cells, np.int64), np.zeros(cells, np.int64)
-    left_sums(raw, model, spread, skipped, colours, limit, 4, total, count, pixels)
-    expected = np.zeros((3, *cells))
-    for y in range(shape[0]):
-        for x in range(shape[1]):
-            at = y // 4, x // 4, colours[y % 2, x % 2]
-            left = float(raw[y, x]) - float(model[y, x])
-            expected[(2, *at)] += 1
-            if np.isfinite(left) and not skipped[y, x] and spread[y, x] < limit[y % 2, x % 2]:
-                expected[(0, *at)] += left
-                expected[(1, *at)] += 1
-    np.testing.assert_allclose(total, expected[0], rtol=1e-5, atol=1e-4)
-    np.testing.assert_array_equal([count, pixels], expected[1:])

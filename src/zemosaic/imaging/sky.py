@@ -135,12 +135,18 @@ def left_mesh(
     colours : (2, 2) channel of the pixel at (y % 2, x % 2); sigma : (2, 2) ADU, noise of the sky there
     """
     h, w = raw.shape
-    shape = -(-h // CELL), -(-w // CELL), channels
-    total, count, pixels = np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    limit = (STARRY * sigma).astype(np.float32)
-    kernels.left_sums(raw, model, spread, skipped, colours, limit, CELL, total, count, pixels)
-    good = count > LEAST_LEFT * pixels
-    return np.where(good, total / np.maximum(count, 1), np.nan).astype(np.float32)
+    out = skipped.copy()
+    rows, columns = (np.zeros((-(-n // CELL), 2), np.int64) for n in (h, w))  # of each parity, in the cells of a side
+    for side, n in ((rows, h), (columns, w)):
+        np.add.at(side, (np.arange(n) // CELL, np.arange(n) % 2), 1)
+    pixels = np.zeros((len(rows), len(columns), channels), np.int64)
+    for y in (0, 1):
+        for x in (0, 1):
+            out[y::2, x::2] |= ~(spread[y::2, x::2] < STARRY * sigma[y, x])
+            pixels[..., colours[y, x]] += np.outer(rows[:, y], columns[:, x])
+    total, count = np.zeros(pixels.shape), np.zeros_like(pixels)
+    kernels.cell_sums(raw - model, out, colours, CELL, total, count)
+    return np.where(count > LEAST_LEFT * pixels, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def _uncut(mean: NDArray[np.float64], sigma: tuple[float, ...], growth: tuple[float, ...]) -> NDArray[np.float64]:

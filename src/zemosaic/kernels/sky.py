@@ -1,4 +1,4 @@
-"""Passes over the raw pixels: single damaged pixels, means in cells, and what a model leaves in them."""
+"""Passes over the raw pixels: single damaged pixels, and means in cells."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from zemosaic.kernels._jit import kernel
 
-__all__ = ["cell_sums", "find_damaged", "left_sums"]
+__all__ = ["cell_sums", "find_damaged"]
 
 
 @kernel
@@ -95,35 +95,3 @@ def cell_sums(
                 channel = colours[y % 2, phase]
                 total[y // cell, i, channel] += part
                 count[y // cell, i, channel] += n
-
-
-@kernel
-def left_sums(
-    raw: NDArray[np.float32],
-    model: NDArray[np.float32],
-    spread: NDArray[np.float32],
-    skipped: NDArray[np.bool_],
-    colours: NDArray[np.int64],
-    limit: NDArray[np.float32],
-    cell: int,
-    total: NDArray[np.float64],
-    count: NDArray[np.int64],
-    pixels: NDArray[np.int64],
-) -> None:
-    """Add up what the model leaves of the pixels of each colour, in cells that tile the frame from (0, 0).
-
-    Left out are pixels that are `skipped` or without a model (NaN), and those around which the model varies by `limit` or more.
-
-    raw, model, spread : (h, w) float32, ADU; skipped : (h, w) bool
-    colours : (2, 2) channel at (y % 2, x % 2); limit : (2, 2) float32, ADU, likewise
-    total, count, pixels : (ny, nx, channels), zero on entry, ny = ceil(h / cell); `pixels` counts all of a colour
-    """
-    h, w = raw.shape
-    for y in range(h):
-        for x in range(w):
-            channel, j, i = colours[y % 2, x % 2], y // cell, x // cell
-            pixels[j, i, channel] += 1
-            left = raw[y, x] - model[y, x]
-            if not skipped[y, x] and spread[y, x] < limit[y % 2, x % 2] and abs(left) < np.inf:
-                total[j, i, channel] += left
-                count[j, i, channel] += 1
